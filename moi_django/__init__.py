@@ -1,0 +1,48 @@
+"""Send any Python function to an IPython cluster from Django and watch it live in the page.
+
+Importing this package imports nothing else: an engine without Django, a settings module and
+`manage.py` all may import it at no cost. The names below are loaded when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moi_django.calls import system_call
+    from moi_django.exceptions import MoiError
+    from moi_django.jobs import Group, Job, asubmit, ctx_default, submit, submit_nouser
+
+__version__ = "0.3.0"
+
+_HOMES = {
+    "Group": "jobs",
+    "Job": "jobs",
+    "MoiError": "exceptions",
+    "asubmit": "jobs",
+    "ctx_default": "jobs",
+    "submit": "jobs",
+    "submit_nouser": "jobs",
+    "system_call": "calls",
+}
+
+__all__ = [
+    "Group",
+    "Job",
+    "MoiError",
+    "asubmit",
+    "ctx_default",
+    "submit",
+    "submit_nouser",
+    "system_call",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module that defines it (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,41 @@
+"""What can go wrong, one class for each thing a caller may want to do about it."""
+
+
+class MoiError(Exception):
+    """Be the base of every error that moi_django raises on purpose."""
+
+
+class NotRunning(MoiError):
+    """Say that no Redis is configured and no `moi up` runs for this project."""
+
+
+class StoreUnavailable(MoiError):
+    """Say that Redis could not be reached or refused the command."""
+
+
+class ClusterUnavailable(MoiError):
+    """Say that the controller could not be reached or has no engine."""
+
+
+class UnknownContext(MoiError):
+    """Say that MOI["CONTEXTS"] has no entry of this name."""
+
+
+class InvalidJob(MoiError):
+    """Say that what was asked for cannot be a job: its function, name, url or owner is wrong."""
+
+
+class JobNotFound(MoiError):
+    """Say that Redis holds no job of this id: it never was, was removed, or expired."""
+
+
+class GroupNotFound(MoiError):
+    """Say that Redis holds no group of this id: it never was, was removed, or expired."""
+
+
+class JobFailed(MoiError):
+    """Say that the job which was waited for ended without success."""
+
+
+class ServiceError(MoiError):
+    """Say that something `moi up` looks after did not start or stopped by itself."""
