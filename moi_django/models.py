@@ -1,0 +1,190 @@
+"""The nouns: what Redis holds about a job or a group, and the states of a job.
+
+They live in Redis, not in the database, so there is nothing to migrate and an engine that has no
+Django can read and write them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+
+class State(StrEnum):
+    """The machine's word for where a job is; `status` is the text that people read."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def finished(self) -> bool:
+        """True for a state that is never left."""
+        return self not in (State.QUEUED, State.RUNNING)
+
+    @property
+    def status(self) -> str:
+        """The status text a job in this state has unless it set one of its own."""
+        return "Failed" if self is State.LOST else self.value.capitalize()
+
+
+JOB, GROUP = "job", "group"
+GROUP_STATUS = "Group"
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Everything known about one job or group: the info object of the wire and of Redis."""
+
+    id: str
+    name: str
+    # JOB or GROUP.
+    type: str
+    # Channel that tells of changes, without the key prefix.
+    pubsub: str
+    # Where the result can be looked at once `/<id>` is appended, or None.
+    url: str | None = None
+    # Id of the group it belongs to; None for a root group.
+    parent: str | None = None
+    # Text for people.
+    status: str = GROUP_STATUS
+    # A value that JSON can carry; for a job that failed, its traceback as one string.
+    result: Any = None
+    # Times are UTC, "YYYY-MM-DD HH:MM:SS.ffffff".
+    date_start: str | None = None
+    date_end: str | None = None
+    date_created: str | None = None
+    # Name of the cluster it was sent to; None for a group.
+    context: str | None = None
+    # None for a group.
+    state: State | None = None
+    # Grows by one with every change.
+    version: int = 1
+    # Number of the run; a write by an older one is refused.
+    attempt: int = 1
+    # Ids from the root group down to this one, joined by ":".
+    path: str = ""
+
+    @property
+    def is_group(self) -> bool:
+        """True for a group, False for a job."""
+        return self.type == GROUP
+
+    @property
+    def finished(self) -> bool:
+        """True when the state will never change again."""
+        return self.state is not None and self.state.finished
+
+    @property
+    def ancestors(self) -> list[str]:
+        """Ids of the groups above this one, the root first."""
+        return self.path.split(":")[:-1]
+
+    @property
+    def owner(self) -> str:
+        """Id of the root group: whose tree this is in."""
+        return self.path.split(":")[0]
+
+    @property
+    def link(self) -> str | None:
+        """Address of the result, or None when there is no url or it could run as code."""
+        if not self.url or not is_safe_url(self.url):
+            return None
+        return f"{self.url.rstrip('/')}/{self.id}"
+
+    def changed(self, **fields: Any) -> Self:
+        """Return a copy with other field values and the next version."""
+        return replace(self, version=self.version + 1, **fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the info object as the wire and Redis have it."""
+        return {**asdict(self), "owner": self.owner}
+
+    def to_json(self) -> str:
+        """Return the info object as ASCII JSON.
+
+        Raises ValueError or TypeError when `result` is not a value of JSON.
+        """
+        return json.dumps(self.to_dict(), allow_nan=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, raw: str | bytes) -> Self:
+        """Read an info object, also one that another program of moi's schema has written.
+
+        Raises ValueError when it is not JSON or lacks an id.
+        """
+        try:
+            data = json.loads(raw)
+        except RecursionError as error:
+            raise ValueError("an info object is nested too deep") from error
+        if not isinstance(data, dict) or not isinstance(data.get("id"), str) or not data["id"]:
+            raise ValueError("not an info object: it has no id")
+        return cls(**_complete(data))
+
+
+_FIELDS = tuple(field.name for field in fields(Info))
+# Of a job that only tells its status: what moi 0.2 wrote had no state.
+_STATE_OF_STATUS = {state.status: state for state in State if state is not State.LOST}
+
+
+def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an Info, filled in where a foreign program left them out."""
+    known = {name: data[name] for name in _FIELDS if name in data}
+    known["type"] = GROUP if known.get("type") == GROUP else JOB
+    known.setdefault("pubsub", f"{data['id']}:pubsub")
+    known["name"] = str(known.get("name") or "")
+    known["path"] = known.get("path") or ":".join(filter(None, [data.get("parent"), data["id"]]))
+    known["version"] = _number(known.get("version"))
+    known["attempt"] = _number(known.get("attempt"))
+    if known["type"] == GROUP:
+        known.update(state=None, status=str(known.get("status") or GROUP_STATUS))
+    else:
+        known.update(_job_state(known))
+    return known
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 1
+
+
+def _job_state(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `state` and `status` of a job, the one derived from the other where it is missing."""
+    state, status = known.get("state"), known.get("status")
+    if state not in State:
+        state = _STATE_OF_STATUS.get(status) or _state_of_dates(known)
+    state = State(state)
+    return {"state": state, "status": str(status or state.status)}
+
+
+def _state_of_dates(known: Mapping[str, Any]) -> State:
+    if known.get("date_end"):
+        return State.SUCCESS
+    return State.RUNNING if known.get("date_start") else State.QUEUED
+
+
+def now() -> str:
+    """Return the present time as an info object has it."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def is_safe_url(url: str) -> bool:
+    """Tell whether a url may become a link: http, https, or relative to the site.
+
+    Browsers drop control characters and read a backslash as a slash, so both are refused, and so
+    is `//host`, which looks relative and is not.
+    """
+    if any(ord(character) < 33 or character == "\\" for character in url) or url.startswith("//"):
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if parts.scheme:
+        return parts.scheme in ("http", "https") and bool(parts.netloc)
+    return True
