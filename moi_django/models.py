@@ -129,6 +129,7 @@ class Info:
 
 
 _FIELDS = tuple(field.name for field in fields(Info))
+_STATES = {state.value: state for state in State}
 # Of a job that only tells its status: what moi 0.2 wrote had no state.
 _STATE_OF_STATUS = {state.status: state for state in State if state is not State.LOST}
 
@@ -155,10 +156,12 @@ def _number(value: object) -> int:
 
 def _job_state(known: Mapping[str, Any]) -> dict[str, Any]:
     """Return `state` and `status` of a job, the one derived from the other where it is missing."""
-    state, status = known.get("state"), known.get("status")
-    if state not in State:
-        state = _STATE_OF_STATUS.get(status) or _state_of_dates(known)
-    state = State(state)
+    status = known.get("status")
+    state = (
+        _STATES.get(str(known.get("state")))
+        or _STATE_OF_STATUS.get(str(status))
+        or _state_of_dates(known)
+    )
     return {"state": state, "status": str(status or state.status)}
 
 
