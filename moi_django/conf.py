@@ -1,0 +1,132 @@
+"""Read `settings.MOI` late: nothing is looked at before it is needed, and tests may change it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from moi_django import state
+from moi_django.exceptions import NotRunning, UnknownContext
+
+DEFAULT_CONTEXT = "default"
+
+# Every key of settings.MOI with what holds when it is left out.
+DEFAULTS: dict[str, Any] = {
+    # Where Redis is: redis://, rediss:// or unix://. None: MOI_REDIS_URL of the environment, else
+    # the server that `manage.py moi up` of this project runs.
+    "REDIS_URL": None,
+    # The same Redis as the engines reach it, when that is another address. None: REDIS_URL.
+    "ENGINE_REDIS_URL": None,
+    # Goes before every key and every channel.
+    "KEY_PREFIX": "",
+    # Seconds that jobs and groups are kept after their last change.
+    "EXPIRE": 86400 * 14,
+    # Name -> how to find the cluster: {"connection_file": PATH}, or {"profile": NAME} or
+    # {"profile_dir": PATH}, both with an optional "cluster_id". {} for the default context: the
+    # cluster of `manage.py moi up`, else IPython's profile "default".
+    "CONTEXTS": {DEFAULT_CONTEXT: {}},
+    # Seconds to wait for a controller that does not answer.
+    "CLUSTER_TIMEOUT": 3.0,
+    # Inside a database transaction, send the job after the commit.
+    "ON_COMMIT": True,
+    # Alias of the channel layer that carries updates to the websockets of this process.
+    "CHANNEL_LAYER": "default",
+    # Name whose jobs visitors share who are not logged in. None: they have none.
+    "ANONYMOUS_USER": None,
+    # Dotted path of a function (user, action, info) -> True, False, or None for the usual rule.
+    "AUTHORIZE": None,
+    # Private directory of `manage.py moi up`. None: ".moi" in settings.BASE_DIR.
+    "STATE_DIR": None,
+    # Greatest length of a result in bytes of JSON.
+    "RESULT_LIMIT": 4_000_000,
+    # Greatest length of a status text and of a name in characters; longer ones are cut.
+    "STATUS_LIMIT": 1_000,
+    "NAME_LIMIT": 200,
+    # Greatest length of a frame from a browser in characters.
+    "FRAME_LIMIT": 65_536,
+    # Verbs a browser may send in a second over a while, and at once.
+    "VERBS_PER_SECOND": 20,
+    "VERBS_BURST": 100,
+    # Greatest number of groups that one socket watches.
+    "WATCH_LIMIT": 50,
+    # Seconds in which changes are merged before they go to the browsers.
+    "TICK": 0.02,
+    # Seconds that a browser may take to accept a frame before it is disconnected.
+    "SEND_TIMEOUT": 30.0,
+}
+
+
+class Conf:
+    """The settings of this site, each read when asked for: `conf.EXPIRE`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in DEFAULTS:
+            raise AttributeError(f"MOI has no setting {name!r}")
+        return self._given.get(name, DEFAULTS[name])
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return getattr(settings, "MOI", {})
+
+    @property
+    def state_dir(self) -> Path:
+        """The directory in which `moi up` says what it runs."""
+        given = self.STATE_DIR
+        base = Path(getattr(settings, "BASE_DIR", None) or Path.cwd())
+        return Path(given) if given else base / ".moi"
+
+    @property
+    def services(self) -> state.Services | None:
+        """What a live `moi up` of this project runs, or None."""
+        return state.read(self.state_dir)
+
+    @property
+    def configured_redis_url(self) -> str | None:
+        """The address of Redis that the site or its environment names."""
+        return self.REDIS_URL or os.environ.get("MOI_REDIS_URL") or None
+
+    @property
+    def redis_url(self) -> str:
+        """The address of Redis.
+
+        Raises NotRunning when none is named and no `moi up` runs.
+        """
+        url = self.configured_redis_url
+        if url:
+            return url
+        services = self.services
+        if services is None:
+            raise NotRunning(
+                "moi has no Redis: start one with `python manage.py moi up`, or name yours in "
+                'MOI["REDIS_URL"] or MOI_REDIS_URL.'
+            )
+        return services.redis_url
+
+    @property
+    def engine_redis_url(self) -> str:
+        """The address of Redis as the engines reach it."""
+        return self.ENGINE_REDIS_URL or self.redis_url
+
+    def context(self, name: str) -> dict[str, Any]:
+        """Return how to find a cluster.
+
+        Raises UnknownContext when MOI["CONTEXTS"] has no such name.
+        """
+        contexts = self.CONTEXTS
+        if name not in contexts:
+            raise UnknownContext(f"Unknown context: {name}")
+        found = dict(contexts[name])
+        if not found and name == DEFAULT_CONTEXT:
+            return self._own_cluster()
+        return found
+
+    def _own_cluster(self) -> dict[str, Any]:
+        """Return how to find the cluster of `moi up`."""
+        file = os.environ.get("MOI_CONNECTION_FILE")
+        if not file and (services := self.services):
+            file = services.connection_file
+        return {"connection_file": file} if file else {"profile": "default"}
+
+
+conf = Conf()

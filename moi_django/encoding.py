@@ -1,0 +1,206 @@
+"""Turn what a job returns into values that JSON can carry.
+
+=====================================  ==============================================
+Python                                 JSON
+=====================================  ==============================================
+None, bool, int, str, list, dict       themselves; keys of a dict become strings
+tuple, deque, generator, range, view   list
+float                                  number; "NaN", "Infinity", "-Infinity"
+set, frozenset                         list, sorted where its members can be
+datetime, date, time                   ISO 8601 string
+timedelta                              ISO 8601 duration, "P0DT00H00M01S"
+Decimal, UUID, path, Fraction          their string
+Enum                                   its value
+bytes, bytearray, memoryview           {"encoding": "base64", "bytes": "..."}
+dataclass                              dict of its fields
+numpy scalar, numpy array              number, (nested) list of numbers
+complex and anything else              {"repr": "...", "type": "module.Class"}
+=====================================  ==============================================
+
+A leaf that has no form in JSON says so with its `repr` and its type: a job that computed something
+does not fail because its result cannot be shown in full.
+"""
+
+import base64
+import dataclasses
+import datetime
+import itertools
+import json
+import math
+import pathlib
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+
+MAX_DEPTH = 64
+MAX_REPR = 10_000
+
+
+class ResultTooLarge(ValueError):
+    """Say that a result is longer as JSON than the site allows."""
+
+
+def encode(value: object, limit: int | None = None) -> Any:
+    """Return a value of JSON for any result.
+
+    `limit` is the greatest length in bytes of its JSON text; ResultTooLarge is raised beyond it.
+    """
+    encoded = _Encoder(limit).encode(value)
+    size = len(json.dumps(encoded, allow_nan=False))
+    if limit is not None and size > limit:
+        raise ResultTooLarge(
+            f"the result is {size:,} bytes long as JSON, more than the {limit:,} allowed: store it "
+            'elsewhere and return where it is, or raise MOI["RESULT_LIMIT"]'
+        )
+    return encoded
+
+
+class _Encoder:
+    """One walk over a result; knows where it is, so that a cycle or an endless result ends."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._above: set[int] = set()
+
+    def encode(self, value: Any) -> Any:
+        """Return the form that a value has in JSON."""
+        if value is None or (isinstance(value, (bool, str, int)) and not isinstance(value, Enum)):
+            return _plain(value)
+        if isinstance(value, float):
+            return _float(value)
+        for kinds, form in _LEAVES:
+            if isinstance(value, kinds):
+                return form(value)
+        return self._inside(value)
+
+    def _inside(self, value: Any) -> Any:
+        """Encode something that may hold other values, or fall back to its repr."""
+        if id(value) in self._above or len(self._above) >= MAX_DEPTH:
+            return described(value)
+        self._above.add(id(value))
+        try:
+            return self._container(value)
+        finally:
+            self._above.discard(id(value))
+
+    def _container(self, value: Any) -> Any:
+        if isinstance(value, Enum):
+            return self.encode(value.value)
+        if isinstance(value, Mapping):
+            return {_key(key): self.encode(item) for key, item in value.items()}
+        if isinstance(value, (set, frozenset)):
+            return self._list(_sorted(value))
+        if isinstance(value, _SEQUENCES):
+            return self._list(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {f.name: self.encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if _is_numpy(value):
+            return self.encode(value.tolist())
+        return described(value)
+
+    def _list(self, values: Iterable[Any]) -> list[Any]:
+        """Encode each value; a generator that would pass the limit is not run to its end."""
+        if self._limit is None:
+            return [self.encode(value) for value in values]
+        encoded = [self.encode(value) for value in itertools.islice(values, self._limit + 1)]
+        if len(encoded) > self._limit:
+            raise ResultTooLarge(
+                f"the result has more than {self._limit:,} items: store it elsewhere and return "
+                "where it is"
+            )
+        return encoded
+
+
+_SEQUENCES: tuple[Any, ...] = (
+    list,
+    tuple,
+    deque,
+    range,
+    Iterator,
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
+)
+
+
+def described(value: object) -> dict[str, str]:
+    """Return the `repr` and the type of a value that has no form in JSON."""
+    kind = int if isinstance(value, _Hex) else type(value)
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<{kind.__qualname__} whose repr raised {type(error).__name__}>"
+    return {"repr": text[:MAX_REPR], "type": f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def _plain(value: Any) -> Any:
+    """Strip subclasses of str and int: their own JSON form is unknown."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    # Python refuses to write an integer of more than 4300 digits as decimal text.
+    return int(value) if value.bit_length() < 14_000 else described(_Hex(int(value)))
+
+
+class _Hex(int):
+    """An integer whose repr costs no quadratic time."""
+
+    def __repr__(self) -> str:
+        return hex(self)
+
+
+def _float(value: float) -> float | str:
+    value = float(value)
+    if math.isfinite(value):
+        return value
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _duration(value: datetime.timedelta) -> str:
+    sign = "-" if value < datetime.timedelta(0) else ""
+    value = abs(value)
+    hours, rest = divmod(value.seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    fraction = f".{value.microseconds:06d}" if value.microseconds else ""
+    return f"{sign}P{value.days}DT{hours:02d}H{minutes:02d}M{seconds:02d}{fraction}S"
+
+
+def _base64(value: bytes | bytearray | memoryview) -> dict[str, str]:
+    return {"encoding": "base64", "bytes": base64.b64encode(bytes(value)).decode("ascii")}
+
+
+_LEAVES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    ((datetime.datetime, datetime.date, datetime.time), lambda value: value.isoformat()),
+    (datetime.timedelta, _duration),
+    ((Decimal, Fraction, uuid.UUID, pathlib.PurePath), str),
+    ((bytes, bytearray, memoryview), _base64),
+)
+
+
+def _key(key: object) -> str:
+    """Return a dict's key as a string, as `json` would write it."""
+    if isinstance(key, Enum):
+        key = key.value
+    if key is None or isinstance(key, bool):
+        return json.dumps(key)
+    return str(key)
+
+
+def _sorted(values: Iterable[Any]) -> list[Any]:
+    values = list(values)
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=repr)
+
+
+def _is_numpy(value: object) -> bool:
+    """Tell a numpy scalar or array without importing numpy."""
+    return type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist")
