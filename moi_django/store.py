@@ -27,47 +27,20 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from moi_django import scripts
 from moi_django.exceptions import GroupNotFound, JobNotFound, StoreUnavailable
 from moi_django.models import Info
+from moi_django.pool import blocking_pool, without_secret
 
 EXPIRE = 86400 * 14
 USER_MAP = "user-id-map"
 CHUNK = 500
-
-
-def connection_pool(url: str, size: int = 16) -> redis.BlockingConnectionPool:
-    """Return a pool that waits for a free connection instead of failing, with bounded waits."""
-    return redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=size,
-        timeout=10,
-        socket_connect_timeout=1.5,
-        socket_timeout=10,
-        health_check_interval=30,
-        # The first command after a restart of Redis finds a dead connection: try once more.
-        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2),
-        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
-    )
-
-
-def without_secret(url: str) -> str:
-    """Return a Redis url without its password, fit for a message."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
-
-
-def is_id(text: str) -> bool:
-    """Tell whether a text can be the id of a job or a group: part of a key and of a path."""
-    return 0 < len(text) <= 200 and text.isprintable() and ":" not in text and " " not in text
+# Seconds after which a listener looks by itself, should a message have been lost.
+LISTEN = 5.0
 
 
 class Store:
@@ -75,7 +48,7 @@ class Store:
 
     def __init__(self, url: str, prefix: str = "", expire: int = EXPIRE) -> None:
         self.url, self.prefix, self.expire = url, prefix, expire
-        self.redis = redis.Redis(connection_pool=connection_pool(url))
+        self.redis = redis.Redis(connection_pool=blocking_pool(url))
         self._create = self.redis.register_script(scripts.CREATE)
         self._change = self.redis.register_script(scripts.CHANGE)
         self._remove = self.redis.register_script(scripts.REMOVE)
@@ -346,6 +319,23 @@ class Store:
         with self._answers():
             value: Any = self.redis.hget(self.key(USER_MAP), key)
         return value.decode() if value else None
+
+    # Listening
+
+    @contextmanager
+    def listen(self, id: str) -> Iterator[Callable[[float | None], None]]:
+        """Subscribe to the changes of one id; the function given waits some seconds for the next.
+
+        It may return early and without a change: read what you want to know after each call.
+        """
+        with self._answers(), self.redis.pubsub() as pubsub:
+            pubsub.subscribe(self.channel(id))
+            pubsub.get_message(timeout=LISTEN)  # its confirmation: from here on nothing is missed
+
+            def heard(seconds: float | None) -> None:
+                pubsub.get_message(timeout=LISTEN if seconds is None else min(seconds, LISTEN))
+
+            yield heard
 
     # The connection
 

@@ -1,0 +1,202 @@
+"""Send jobs to clusters: the only module that imports ipyparallel's client.
+
+One client per context and process, opened when first used, shared by all threads behind a lock
+(ipyparallel's views are not safe without one), left alone after a fork, reopened when the
+controller was started anew.
+"""
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from moi_django.conf import conf
+from moi_django.engine import Spec
+from moi_django.exceptions import ClusterUnavailable
+
+logger = logging.getLogger(__name__)
+
+# Called with the reason when a job could not be run at all.
+OnLost = Callable[[str], None]
+
+HINT = "start one with `python manage.py moi up`, or name yours in MOI['CONTEXTS']"
+
+
+class Context:
+    """The connection of this process to one cluster."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._lock = threading.RLock()
+        self._client: Any = None
+        self._socket: Any = None
+        self._stamp: object = None
+        # Redis must not be written from ipyparallel's IO thread: it would stall every message.
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix=f"moi-{name}")
+
+    def connect(self) -> None:
+        """Connect unless that is done.
+
+        Raises ClusterUnavailable when there is no controller or it has no engine.
+        """
+        with self._lock:
+            file = _connection_file(self.name)
+            stamp = _stamp(file)
+            if self._client is None or self._client._closed or stamp != self._stamp:
+                self._drop()
+                self._open(file, stamp)
+            if not self._client.ids:
+                raise ClusterUnavailable(
+                    f"The cluster of context {self.name!r} has no engine: start some with "
+                    "`ipcluster engines`, or all of it with `python manage.py moi up`."
+                )
+
+    def _open(self, file: Path, stamp: object) -> None:
+        if stamp is None:
+            raise ClusterUnavailable(
+                f"No cluster for context {self.name!r} (there is no {file.name}): {HINT}."
+            )
+        import ipyparallel
+        import zmq
+
+        try:
+            client = ipyparallel.Client(str(file), timeout=conf.CLUSTER_TIMEOUT)
+        except Exception as error:
+            raise ClusterUnavailable(
+                f"The controller of context {self.name!r} does not answer ({error}): {HINT}."
+            ) from error
+        # What jobs of all sites print would cost this process 0.2 ms of CPU for each task.
+        unsubscribe = client._iopub_socket.setsockopt
+        client._io_loop.add_callback(lambda: unsubscribe(zmq.UNSUBSCRIBE, b""))
+        self._client, self._stamp = client, stamp
+        self._socket = client.load_balanced_view()._socket
+        self._function = ipyparallel.Reference(
+            "__import__('moi_django.engine', fromlist=['run_job']).run_job"
+        )
+
+    def send(self, spec: Spec, payload: bytes, on_lost: OnLost) -> None:
+        """Hand a job to the scheduler; `on_lost` hears when it could not be run.
+
+        Raises ClusterUnavailable as `connect` does.
+        """
+        with self._lock:
+            self.connect()
+            client = self._client
+            future = client.send_apply_request(
+                self._socket,
+                # By name: a function would travel as code, which only equal Pythons can exchange.
+                self._function,
+                [spec, payload],
+                metadata={
+                    "after": [],
+                    "follow": [],
+                    "timeout": 0.0,
+                    "targets": [],
+                    "retries": 0,
+                    "label": spec.id,
+                },
+            )
+        future.add_done_callback(lambda future: self._done(client, future, on_lost))
+
+    def _done(self, client: Any, future: Any, on_lost: OnLost) -> None:
+        """Forget a task, which the client would keep for ever, and tell when it was lost."""
+        for kept in (client._futures, client._output_futures, client.results, client.metadata):
+            kept.pop(future.msg_id, None)
+        if len(client.history) > 1000:
+            del client.history[:-100]
+        outcome = future.exception() or future.result()
+        if isinstance(outcome, BaseException):
+            self._aside.submit(_report, on_lost, str(outcome))
+
+    def flush(self) -> None:
+        """Wait until all that was sent has left this process, and finish what is set aside."""
+        with self._lock:
+            client = self._client
+            if client is not None and not client._closed:
+                left = threading.Event()
+                client._io_loop.add_callback(left.set)
+                left.wait(conf.CLUSTER_TIMEOUT)
+            self._drop()
+        self._aside.shutdown()
+
+    def _drop(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = self._socket = None
+
+
+def _report(on_lost: OnLost, reason: str) -> None:
+    try:
+        on_lost(reason)
+    except Exception:
+        logger.exception("A job was lost and its end could not be written.")
+
+
+def _connection_file(name: str) -> Path:
+    """Return where the controller of a context leaves its address."""
+    given = conf.context(name)
+    if file := given.get("connection_file"):
+        return Path(file).expanduser()
+    cluster_id = given.get("cluster_id")
+    client = f"ipcontroller-{cluster_id}-client.json" if cluster_id else "ipcontroller-client.json"
+    return _profile_dir(given) / "security" / client
+
+
+def _profile_dir(given: dict[str, Any]) -> Path:
+    if directory := given.get("profile_dir"):
+        return Path(directory).expanduser()
+    # What IPython's own get_ipython_dir() does, which would cost an import of IPython to learn
+    # that there is no cluster.
+    base = Path(os.environ.get("IPYTHONDIR") or "~/.ipython").expanduser()
+    return base / f"profile_{given.get('profile', 'default')}"
+
+
+def _stamp(file: Path) -> object:
+    """Return what tells one controller's file from the next one's; None when there is none."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return None
+    return (str(file), status.st_ino, status.st_mtime_ns)
+
+
+_contexts: dict[str, Context] = {}
+_contexts_lock = threading.Lock()
+# A client of the parent process works no more here, and to destroy it could harm the parent's.
+_inherited: list[Context] = []
+
+
+def context(name: str) -> Context:
+    """Return the connection of this process to a cluster.
+
+    Raises UnknownContext when MOI["CONTEXTS"] has no such name.
+    """
+    conf.context(name)
+    with _contexts_lock:
+        if name not in _contexts:
+            _contexts[name] = Context(name)
+        return _contexts[name]
+
+
+def close() -> None:
+    """Deliver what was sent and close every connection: without it, the last jobs were lost."""
+    with _contexts_lock:
+        contexts = list(_contexts.values())
+        _contexts.clear()
+    for each in contexts:
+        each.flush()
+
+
+def _after_fork() -> None:
+    global _contexts_lock
+    _contexts_lock = threading.Lock()
+    _inherited.extend(_contexts.values())
+    _contexts.clear()
+
+
+atexit.register(close)
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,382 @@
+"""The Python API: send a function to a cluster, follow the job, keep jobs in groups."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import cloudpickle
+from asgiref.sync import sync_to_async
+from django.db import connections, transaction
+
+from moi_django import cluster, owners
+from moi_django.conf import DEFAULT_CONTEXT, conf
+from moi_django.engine import Spec, failure
+from moi_django.exceptions import (
+    GroupNotFound,
+    InvalidJob,
+    JobFailed,
+    JobNotFound,
+    MoiError,
+)
+from moi_django.models import GROUP, JOB, Info, State, is_safe_url, now
+from moi_django.site import store
+
+logger = logging.getLogger(__name__)
+
+# The cluster that is used unless another one is named.
+ctx_default = DEFAULT_CONTEXT
+
+
+def submit(
+    context: str,
+    owner: Any,
+    name: str,
+    url: str | None,
+    func: Callable[..., Any],
+    /,
+    *args: Any,
+    **kwargs: Any,
+) -> "Job":
+    """Send `func(*args, **kwargs)` to a cluster and return its job.
+
+    `context` names a cluster of MOI["CONTEXTS"]. `owner` is a user, a username, another name, a
+    Group or the id of one. The page links a finished job to `url/<id>`; None links it to nothing.
+    A function that accepts them is also given `status_update` (alias `moi_update_status`),
+    `moi_context` and `moi_parent_id`.
+
+    Inside a database transaction the job is created and sent when the transaction commits, and
+    never when it is rolled back, unless MOI["ON_COMMIT"] is False.
+
+    A function that cannot be pickled gives a job that has failed and says why. Raises InvalidJob,
+    UnknownContext, GroupNotFound, ClusterUnavailable, StoreUnavailable or NotRunning, and then
+    there is no job.
+    """
+    cluster.context(context).connect()
+    info = _new_job(context, owners.group_id(owner), name, url, func)
+    try:
+        payload = cloudpickle.dumps((func, args, kwargs))
+    except Exception as error:
+        return _stillborn(info, error)
+    job = Job(info)
+    if conf.ON_COMMIT and (using := _open_transaction()):
+        job._awaits_commit = True
+        transaction.on_commit(lambda: _start(job, payload, committed=True), using=using)
+    else:
+        _start(job, payload)
+    return job
+
+
+def submit_nouser(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Job":
+    """Send `func(*args, **kwargs)` to the default cluster for nobody in particular."""
+    return submit(ctx_default, owners.NO_USER, "unnamed", None, func, *args, **kwargs)
+
+
+async def asubmit(
+    context: str,
+    owner: Any,
+    name: str,
+    url: str | None,
+    func: Callable[..., Any],
+    /,
+    *args: Any,
+    **kwargs: Any,
+) -> "Job":
+    """Do what `submit` does without blocking the event loop."""
+    return await sync_to_async(submit)(context, owner, name, url, func, *args, **kwargs)
+
+
+def _new_job(context: str, group: str, name: str, url: str | None, func: Any) -> Info:
+    if not callable(func):
+        raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
+    parent = _parent(group)
+    id = str(uuid.uuid4())
+    return Info(
+        id=id,
+        name=_checked_name(name),
+        type=JOB,
+        pubsub=f"{id}:pubsub",
+        url=_checked_url(url),
+        parent=parent.id,
+        status=State.QUEUED.status,
+        state=State.QUEUED,
+        context=context,
+        date_created=now(),
+        path=f"{parent.path}:{id}",
+    )
+
+
+def _parent(id: str) -> Info:
+    info = store().get(id)
+    if info is None:
+        raise GroupNotFound(f"There is no group {id}: it was removed or has expired.")
+    return info
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidJob(f"{name!r} is no name for a job or a group: give some text.")
+    return name[: conf.NAME_LIMIT]
+
+
+def _checked_url(url: object) -> str | None:
+    # str() because reverse_lazy() is what settings and class attributes hold.
+    text = str(url) if url is not None else None
+    if text and not is_safe_url(text):
+        raise InvalidJob(f"{text!r} cannot be linked to: give an http, https or relative url.")
+    return text
+
+
+def _open_transaction() -> str | None:
+    """Return the alias of a database with an open transaction, the default one first."""
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            return connection.alias
+    return None
+
+
+def _start(job: "Job", payload: bytes, committed: bool = False) -> None:
+    """Create the job in Redis and send it."""
+    job._awaits_commit = False
+    info = job.info
+    store().create(info)
+    try:
+        cluster.context(info.context or ctx_default).send(
+            _spec(info), payload, lambda reason: _lost(info.id, reason)
+        )
+    except MoiError as error:
+        if not committed:
+            store().remove(info.id)
+            raise
+        # What the transaction wrote stays, so the job does too, and says what happened to it.
+        logger.error("Job %s could not be sent after the commit: %s", info.id, error)
+        _lost(info.id, str(error))
+
+
+def _spec(info: Info) -> Spec:
+    return Spec(
+        id=info.id,
+        attempt=info.attempt,
+        redis_url=conf.engine_redis_url,
+        prefix=conf.KEY_PREFIX,
+        expire=conf.EXPIRE,
+        result_limit=conf.RESULT_LIMIT,
+        status_limit=conf.STATUS_LIMIT,
+    )
+
+
+def _stillborn(info: Info, error: Exception) -> "Job":
+    """Create a job that has failed because it cannot be sent."""
+    error.add_note(
+        "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
+        "pass what they are made from instead (a path, a primary key), and open it in the job."
+    )
+    end = failure(error, conf.RESULT_LIMIT)
+    info = info.changed(date_end=now(), **end)
+    store().create(info)
+    return Job(info)
+
+
+def _lost(id: str, reason: str) -> None:
+    """Give a job that no engine could run its end."""
+    end = {"state": State.LOST, "status": State.LOST.status, "result": reason, "date_end": now()}
+    try:
+        store().change(id, lambda info: info.changed(**end))
+    except JobNotFound:
+        logger.info("Job %s was lost after its removal: %s", id, reason)
+
+
+class _Handle:
+    """What jobs and groups have in common: the info that was last read."""
+
+    def __init__(self, info: Info) -> None:
+        self.info = info
+
+    @property
+    def id(self) -> str:
+        """The id, a UUID."""
+        return self.info.id
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.info.name
+
+    @property
+    def url(self) -> str | None:
+        """Where it can be looked at once `/<id>` is appended."""
+        return self.info.url
+
+    def refresh(self) -> Self:
+        """Read the present info and return this object."""
+        self.info = type(self)._read(self.id)
+        return self
+
+    @classmethod
+    def get(cls, id: str) -> Self:
+        """Return the one with this id.
+
+        Raises JobNotFound or GroupNotFound.
+        """
+        return cls(cls._read(id))
+
+    @classmethod
+    def _read(cls, id: str) -> Info:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.name!r}>"
+
+
+class Job(_Handle):
+    """One run of a function; its properties are as of the last read, see `refresh`."""
+
+    # True until the transaction in which it was submitted commits.
+    _awaits_commit = False
+
+    @property
+    def status(self) -> str:
+        """The text for people: Queued, Running, Success, Failed, or what the job said itself."""
+        return self.info.status
+
+    @property
+    def state(self) -> State | None:
+        """The machine's word for where the job is."""
+        return self.info.state
+
+    @property
+    def result(self) -> Any:
+        """What the function returned, as JSON has it, or the traceback of what it raised."""
+        return self.info.result
+
+    @property
+    def finished(self) -> bool:
+        """True when the job has come to its end."""
+        return self.info.finished
+
+    def wait(self, timeout: float | None = None) -> Self:
+        """Block until the job is finished and return it; `timeout` is in seconds.
+
+        Raises TimeoutError, or JobNotFound when it is removed meanwhile, or InvalidJob when it
+        waits for a commit that cannot come while you wait.
+        """
+        if self._awaits_commit:
+            raise InvalidJob(
+                "This job starts when the open transaction commits: wait for it after that."
+            )
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with store().listen(self.id) as heard:
+            while not self.refresh().finished:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError(f"Job {self.id} is not finished after {timeout} s.")
+                heard(left)
+        return self
+
+    def value(self, timeout: float | None = None) -> Any:
+        """Wait for the end and return the result.
+
+        Raises JobFailed with the traceback when the job did not succeed, or as `wait` does.
+        """
+        self.wait(timeout)
+        if self.state is not State.SUCCESS:
+            raise JobFailed(f"Job {self.id} ended as {self.state}: {self.result}")
+        return self.result
+
+    def remove(self) -> None:
+        """Remove the job: nothing of it is left in Redis, and every page drops it."""
+        if not store().remove(self.id):
+            raise JobNotFound(f"There is no job {self.id}: it was removed or has expired.")
+
+    @classmethod
+    def _read(cls, id: str) -> Info:
+        info = store().get(id)
+        if info is None or info.is_group:
+            raise JobNotFound(f"There is no job {id}: it was removed or has expired.")
+        return info
+
+
+class Group(_Handle):
+    """A node of the tree that holds jobs and groups."""
+
+    @classmethod
+    def create(cls, owner: Any, name: str, url: str | None = None) -> Self:
+        """Make a group in the group of an owner, who is given as in `submit`.
+
+        The page links it to `url/<id>`. Raises InvalidJob, GroupNotFound or StoreUnavailable.
+        """
+        parent = _parent(owners.group_id(owner))
+        id = str(uuid.uuid4())
+        info = Info(
+            id=id,
+            name=_checked_name(name),
+            type=GROUP,
+            pubsub=f"{id}:pubsub",
+            url=_checked_url(url),
+            parent=parent.id,
+            date_created=now(),
+            path=f"{parent.path}:{id}",
+        )
+        store().create(info)
+        return cls(info)
+
+    @classmethod
+    def of(cls, owner: Any) -> Self:
+        """Return the root group of an owner, who is given as in `submit`."""
+        return cls.get(owners.group_id(owner))
+
+    def add(self, *members: "Job | Group | str") -> None:
+        """Let jobs and groups appear in this group too; their home and owner stay.
+
+        Raises JobNotFound for an unknown id, InvalidJob for a group that would hold itself.
+        """
+        ids = [_id(member) for member in members]
+        for id, info in zip(ids, store().get_many(ids), strict=True):
+            if info is None:
+                raise JobNotFound(f"There is no job or group {id}.")
+            if id in self.info.path.split(":"):
+                raise InvalidJob(f"The group {self.id} lies in {id} and cannot hold it.")
+        for id in ids:
+            store().attach(self.id, id)
+
+    def remove(self, *members: "Job | Group | str") -> None:
+        """Take jobs and groups out of this group; they are not removed themselves."""
+        for member in members:
+            store().detach(self.id, _id(member))
+
+    def traverse(self) -> Iterator["Job | Group"]:
+        """Yield this group and everything below it, parents first, siblings from the oldest on."""
+        for info in store().tree(self.id):
+            yield Group(info) if info.is_group else Job(info)
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs below this group, from the oldest on."""
+        found = [Job(info) for info in store().tree(self.id) if not info.is_group]
+        return sorted(found, key=lambda job: job.info.date_created or "")
+
+    def totals(self) -> dict[str, int]:
+        """Return how many jobs below this group are in each state."""
+        return store().totals(self.id)
+
+    def delete(self) -> None:
+        """Remove this group and everything that has its home below it."""
+        if not store().remove(self.id):
+            raise GroupNotFound(f"There is no group {self.id}: it was removed or has expired.")
+
+    @classmethod
+    def _read(cls, id: str) -> Info:
+        info = store().get(id)
+        if info is None or not info.is_group:
+            raise GroupNotFound(f"There is no group {id}: it was removed or has expired.")
+        return info
+
+
+def _id(member: Job | Group | str) -> str:
+    return member if isinstance(member, str) else member.id

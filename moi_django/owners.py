@@ -1,0 +1,154 @@
+"""Tell whose a job is: users of the site, names that are no user, and groups.
+
+The root group of a user of the site is kept under the user's primary key: it survives a new
+username and is not inherited by the next one who takes the old name.
+"""
+
+import uuid
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import DatabaseError
+
+from moi_django.conf import conf
+from moi_django.exceptions import GroupNotFound, InvalidJob
+from moi_django.models import GROUP, Info, now
+from moi_django.site import store
+
+# Owner of jobs that belong to nobody; never a user of the site.
+NO_USER = "no-user"
+USER = "user:"
+
+
+def group_id(owner: Any) -> str:
+    """Return the id of the group in which an owner's jobs are, made when it is the owner's first.
+
+    `owner` is a user of the site, a username, a name that is no user of the site, the id of a
+    group, or whatever has such an id in `id` and is a group.
+    Raises InvalidJob when it is none of these, GroupNotFound when there is no such group.
+    """
+    if isinstance(owner, str):
+        return _group_of_text(owner)
+    if hasattr(owner, "is_authenticated"):
+        user = field(owner)
+        return _enrol(user, owner.get_username() or user)
+    if isinstance(owner, Info) or hasattr(owner, "info"):
+        return _existing(owner.id)
+    raise InvalidJob(
+        f"{owner!r} cannot own a job: give a user, a username, a Group or the id of a group."
+    )
+
+
+def find_group(owner: Any) -> str | None:
+    """Return the id of a user's root group, or None when the user has none yet or may have none."""
+    try:
+        return store().user_lookup(field(owner))
+    except InvalidJob:
+        return None
+
+
+def field(user: Any) -> str:
+    """Return under what name the map of users keeps a user of the site.
+
+    Raises InvalidJob for a visitor who is not logged in, unless MOI["ANONYMOUS_USER"] is set.
+    """
+    if getattr(user, "is_anonymous", False):
+        if conf.ANONYMOUS_USER:
+            return conf.ANONYMOUS_USER
+        raise InvalidJob(
+            "A visitor who is not logged in owns no jobs: require a login in your view, or set "
+            'MOI["ANONYMOUS_USER"].'
+        )
+    if user.pk is None:
+        raise InvalidJob(f"The user {user!r} cannot own a job before it is saved.")
+    return f"{USER}{user.pk}"
+
+
+def find(key: str) -> str | None:
+    """Return the group id of a username, of a name that is no user, or of a UUID; None if unknown.
+
+    A UUID is that of a user's root group or of any other group.
+    """
+    if is_uuid(key):
+        info = store().get(key)
+        return key if (info and info.is_group) or store().user_lookup(key) else None
+    user = user_named(key)
+    found = store().user_lookup(field(user)) if user is not None else None
+    return found or (None if key.startswith(USER) else store().user_lookup(key))
+
+
+def names() -> dict[str, str]:
+    """Return the root group ids of all users that have one, by what people call them."""
+    owners = {name: id for name, id in store().user_map().items() if is_uuid(id)}
+    keys = [name.removeprefix(USER) for name in owners if name.startswith(USER)]
+    called = _usernames(keys)
+    return {called.get(name, name): id for name, id in owners.items()}
+
+
+def _usernames(keys: list[str]) -> dict[str, str]:
+    """Return what users of the site are called, by their field in the map of users."""
+    if not keys or not apps.is_installed("django.contrib.auth"):
+        return {}
+    users = get_user_model()._default_manager.filter(pk__in=keys)
+    return {field(user): user.get_username() for user in users}
+
+
+def user_named(name: str) -> Any:
+    """Return the user of the site who has this username, or None.
+
+    Raises InvalidJob when the database cannot be asked.
+    """
+    if name == NO_USER or not apps.is_installed("django.contrib.auth"):
+        return None
+    try:
+        return get_user_model()._default_manager.get_by_natural_key(name)
+    except ObjectDoesNotExist:
+        return None
+    except DatabaseError as error:
+        raise InvalidJob(
+            f"Cannot look up the user {name!r} in the database: {error}. Has it been migrated?"
+        ) from error
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether a text looks like an id made by us."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _group_of_text(owner: str) -> str:
+    if is_uuid(owner):
+        if user_named(owner) is not None:
+            raise InvalidJob(
+                f"{owner!r} is both a username and the form of a group's id: give the user itself."
+            )
+        return _existing(owner)
+    user = user_named(owner)
+    if user is not None:
+        return _enrol(field(user), owner)
+    if not owner or not owner.isprintable() or owner.startswith(USER) or len(owner) > 200:
+        raise InvalidJob(
+            f"{owner[:50]!r} cannot own a job: a name has 1 to 200 printable characters and does "
+            f"not start with {USER!r}."
+        )
+    return _enrol(owner, owner)
+
+
+def _existing(id: str) -> str:
+    info = store().get(id)
+    if info is None or not info.is_group:
+        raise GroupNotFound(f"There is no group {id}: it never was, was removed, or has expired.")
+    return id
+
+
+def _enrol(user: str, name: str) -> str:
+    def root(id: str) -> Info:
+        return Info(
+            id=id, name=name, type=GROUP, pubsub=f"{id}:pubsub", path=id, date_created=now()
+        )
+
+    return store().enrol(user, root)

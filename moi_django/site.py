@@ -1,0 +1,19 @@
+"""The store of this site: opened from the settings when first used, shared by all threads."""
+
+from functools import lru_cache
+
+from moi_django.conf import conf
+from moi_django.store import Store
+
+
+def store() -> Store:
+    """Return the store that the settings name now.
+
+    Raises NotRunning when they name none and no `moi up` runs.
+    """
+    return _open(conf.redis_url, conf.KEY_PREFIX, conf.EXPIRE)
+
+
+@lru_cache(maxsize=4)
+def _open(url: str, prefix: str, expire: int) -> Store:
+    return Store(url, prefix, expire)
