@@ -1,0 +1,296 @@
+"""Carry changes from Redis to the consumers of this server process.
+
+One bridge for each event loop, started by the first consumer and stopped with the last. It holds
+one pubsub connection, subscribed to every job and group below the groups that its consumers watch.
+A message only says where to look: what goes out is what Redis holds, read after the message.
+
+A confirmed subscription counts as a change too. Redis confirms all of them again on a new
+connection, so whatever was missed meanwhile is found by the same path.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import redis.asyncio
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from moi_django.conf import conf
+from moi_django.exceptions import MoiError
+from moi_django.forest import Forest, Frame
+from moi_django.pool import OPTIONS
+from moi_django.site import store
+
+logger = logging.getLogger(__name__)
+
+# Called with the id of a watched group, the number of the message, and its frames.
+Deliver = Callable[[str, int, list[Frame]], Awaitable[None]]
+
+# Seconds between two signs of life, to Redis and to the viewers; and how long Redis may be silent.
+HEARTBEAT = 5.0
+SILENCE = 15.0
+
+
+@dataclass(slots=True)
+class Watch:
+    """A group that consumers of this process watch."""
+
+    viewers: int = 0
+    # Number of the last message to its viewers, by which they notice a lost one.
+    sent: int = 0
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Bridge:
+    """Between one Redis and the consumers in one event loop."""
+
+    def __init__(self, deliver: Deliver) -> None:
+        self.live = False
+        self.viewers = 0
+        self._deliver = deliver
+        self._store = store()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="moi-bridge")
+        self._forest = Forest()
+        self._watches: dict[str, Watch] = {}
+        self._dirty: set[str] = set()
+        # (verb, group, id) that others asked for over pubsub.
+        self._requests: set[tuple[str, str, str]] = set()
+        self._pubsub: PubSub | None = None
+        self._subscribed: set[str] = set()
+        self._wake = asyncio.Event()
+        self._listeners: set[Callable[[bool], None]] = set()
+        self._tasks = [
+            asyncio.create_task(run(), name=f"moi-bridge-{run.__name__.strip('_')}")
+            for run in (self._listen, self._flush, self._beat)
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_report)
+
+    # For consumers
+
+    def join(self, listener: Callable[[bool], None]) -> None:
+        """Enter a consumer, which is told when Redis is lost (False) and found again (True)."""
+        self._listeners.add(listener)
+
+    async def leave(self, listener: Callable[[bool], None]) -> None:
+        """Undo `join`; the last one to leave stops the bridge."""
+        self._listeners.discard(listener)
+        if not self._listeners:
+            _bridges.pop(asyncio.get_running_loop(), None)
+            await self._stop()
+
+    async def watch(self, group: str) -> int:
+        """Deliver every change at and below a group from now on.
+
+        Returns the number of the last message to its viewers.
+        """
+        watch = self._watches.get(group)
+        if watch is None:
+            watch = self._watches[group] = Watch()
+            self._forest.plant(group)
+            if self._store.channel(group) in self._subscribed:
+                self._dirty.add(group)  # else its confirmation does so
+            self._wake.set()
+        watch.viewers += 1
+        await watch.loaded.wait()
+        return watch.sent
+
+    def unwatch(self, group: str) -> None:
+        """Undo one `watch`, also one that is still waiting."""
+        watch = self._watches[group]
+        watch.viewers -= 1
+        if not watch.viewers:
+            del self._watches[group]
+            self._forest.fell(group)
+            self._wake.set()
+
+    async def in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Run something that blocks, such as the store, outside of the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False)
+
+    # From Redis
+
+    async def _listen(self) -> None:
+        """Keep one connection to Redis; on any trouble say so and open the next."""
+        delay = 0.1
+        while True:
+            client = redis.asyncio.Redis.from_url(self._store.url, **OPTIONS)
+            try:
+                async with client.pubsub() as pubsub:
+                    await pubsub.ping()
+                    self._pubsub, self._subscribed = pubsub, set()
+                    self._set_live(True)
+                    delay = 0.1
+                    self._wake.set()
+                    await self._read(pubsub)
+            except (RedisError, OSError) as error:
+                logger.warning("No connection to Redis, trying again: %s", error)
+            finally:
+                self._pubsub = None
+                self._set_live(False)
+                await client.aclose()
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+
+    async def _read(self, pubsub: PubSub) -> None:
+        """Note what messages say; raise when Redis falls silent."""
+        heard = pinged = time.monotonic()
+        while True:
+            message = await pubsub.get_message(timeout=1.0)
+            now = time.monotonic()
+            if message is not None:
+                heard = now
+                self._take(message)
+            if now - heard > SILENCE:
+                raise redis.ConnectionError(f"Redis is silent for {SILENCE:.0f} s")
+            if now - pinged > HEARTBEAT:
+                pinged = now
+                await pubsub.ping()
+
+    def _set_live(self, live: bool) -> None:
+        if live is not self.live:
+            self.live = live
+            for listener in list(self._listeners):
+                listener(live)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] not in ("subscribe", "message"):
+            return
+        id = self._store.id_of_channel(message["channel"].decode(errors="replace"))
+        if message["type"] == "subscribe":
+            self._dirty.add(id)
+        else:
+            try:
+                self._take_verbs(id, json.loads(message["data"]))
+            except (ValueError, TypeError, AttributeError, RecursionError):
+                logger.warning("Skipped a message on the channel of %s: %.200r", id, message)
+        self._wake.set()
+
+    def _take_verbs(self, channel: str, verbs: dict[str, list[str]]) -> None:
+        for verb, ids in verbs.items():
+            if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
+                raise TypeError("ids come as a list of strings")
+            self._dirty.update([channel, *ids])
+            if verb in ("add", "remove", "get"):
+                self._requests.update((verb, channel, id) for id in ids if id != channel)
+
+    # To the viewers
+
+    async def _flush(self) -> None:
+        """Send what has changed, the changes of a tick as one."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._subscribe()
+                await self._obey()
+                await self._reload()
+                await self._subscribe()
+                await self._send()
+            except (MoiError, RedisError, OSError) as error:
+                logger.warning("Cannot tell what has changed, trying again: %s", error)
+                await asyncio.sleep(0.5)
+                self._wake.set()
+            await asyncio.sleep(conf.TICK)
+
+    async def _subscribe(self) -> None:
+        """Bring the subscriptions of the connection in line with what is watched."""
+        pubsub = self._pubsub
+        if pubsub is None:
+            return
+        want = {self._store.channel(id) for id in self._forest.nodes}
+        fresh, stale = want - self._subscribed, self._subscribed - want
+        self._subscribed = want
+        if fresh:
+            await pubsub.subscribe(*fresh)
+        if stale:
+            await pubsub.unsubscribe(*stale)
+
+    async def _obey(self) -> None:
+        """Do what was asked for over the pubsub of a group: add, remove, get."""
+        while self._requests:
+            verb, group, id = self._requests.pop()
+            node = self._forest.nodes.get(group)
+            if node is None or node.info is None or not node.info.is_group:
+                continue
+            if verb == "get" and self._forest.holds(group, id):
+                self._forest.ask(id)
+            elif verb == "add" and id not in node.members:
+                await self.in_thread(self._attach, group, id)
+            elif verb == "remove" and id in node.members:
+                await self.in_thread(self._store.detach, group, id)
+
+    def _attach(self, group: str, id: str) -> None:
+        if self._store.get(id) is not None:
+            self._store.attach(group, id)
+
+    async def _reload(self) -> None:
+        """Read what is dirty, and what that leads to, until all below the watched is known."""
+        dirty, self._dirty = self._dirty, set()
+        read: set[str] = set()
+        try:
+            while ids := [id for id in dirty if id in self._forest.nodes]:
+                infos = await self.in_thread(self._store.get_many, ids)
+                groups = [info.id for info in infos if info is not None and info.is_group]
+                members = await self.in_thread(self._store.members_many, groups)
+                dirty = set()
+                read.update(ids)
+                for id, info in zip(ids, infos, strict=True):
+                    self._forest.put(id, info)
+                for group, present in zip(groups, members, strict=True):
+                    dirty |= self._forest.put_members(group, present)
+        except BaseException:
+            self._dirty |= dirty
+            raise
+        for root in self._forest.grown(read):
+            self._watches[root].loaded.set()
+
+    async def _send(self) -> None:
+        for group, frames in self._forest.take().items():
+            await self._tell(group, frames)
+
+    async def _tell(self, group: str, frames: list[Frame]) -> None:
+        watch = self._watches.get(group)
+        if watch is not None:
+            watch.sent += 1
+            await self._deliver(group, watch.sent, frames)
+
+    async def _beat(self) -> None:
+        """Tell viewers the number of the last message, so that a lost one is noticed."""
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            try:
+                for group, watch in list(self._watches.items()):
+                    await self._deliver(group, watch.sent, [])
+            except (RedisError, OSError) as error:
+                logger.warning("The channel layer does not take messages: %s", error)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Say so when a part of the bridge has ended by itself, which is a mistake of ours."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("The bridge has stopped", exc_info=task.exception())
+
+
+_bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, Bridge] = WeakKeyDictionary()
+
+
+def bridge(deliver: Deliver) -> Bridge:
+    """Return the bridge of the running event loop, started with `deliver` when there is none."""
+    loop = asyncio.get_running_loop()
+    if loop not in _bridges:
+        _bridges[loop] = Bridge(deliver)
+    return _bridges[loop]

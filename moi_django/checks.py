@@ -1,0 +1,131 @@
+"""Find a wrong install before it is run: `manage.py check` says what to do about it."""
+
+import difflib
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
+
+from moi_django.conf import DEFAULTS, conf
+
+
+@register("moi")
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Check the names and the kinds of the settings in MOI."""
+    given = getattr(settings, "MOI", {})
+    if not isinstance(given, dict):
+        return [Error("MOI is not a dict.", hint='MOI = {"KEY_PREFIX": ...}', id="moi.E001")]
+    found: list[CheckMessage] = [_unknown(name) for name in given if name not in DEFAULTS]
+    for name, default in DEFAULTS.items():
+        value = given.get(name, default)
+        wanted = (int, float) if isinstance(default, (int, float)) else type(default)
+        if default is not None and not isinstance(value, wanted):
+            found.append(
+                Error(
+                    f'MOI["{name}"] is {value!r}.',
+                    hint=f"Give a value like the default, {default!r}.",
+                    id="moi.E003",
+                )
+            )
+    return found
+
+
+def _unknown(name: Any) -> CheckMessage:
+    near = difflib.get_close_matches(str(name).upper(), DEFAULTS, 1)
+    return Error(
+        f'MOI["{name}"] is no setting.',
+        hint=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(DEFAULTS)}.",
+        id="moi.E002",
+    )
+
+
+@register("moi")
+def check_redis_url(**kwargs: Any) -> list[CheckMessage]:
+    """Check that Redis is named by a url."""
+    found: list[CheckMessage] = []
+    for name in ("REDIS_URL", "ENGINE_REDIS_URL"):
+        url = getattr(conf, name)
+        if url is not None and not str(url).startswith(("redis://", "rediss://", "unix://")):
+            found.append(
+                Error(
+                    f'MOI["{name}"] is not the url of a Redis.',
+                    hint="Such as redis://localhost:6379/0, rediss://..., or unix:///path",
+                    id="moi.E004",
+                )
+            )
+    return found
+
+
+@register("moi")
+def check_authorize(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the hook can be found."""
+    hook = conf.AUTHORIZE
+    try:
+        hook = import_string(hook) if isinstance(hook, str) else hook
+    except ImportError as error:
+        return [
+            Error(
+                f'MOI["AUTHORIZE"] cannot be imported: {error}.',
+                hint="Give the dotted path of a function (user, action, info).",
+                id="moi.E005",
+            )
+        ]
+    if hook is not None and not callable(hook):
+        return [Error('MOI["AUTHORIZE"] cannot be called.', id="moi.E005")]
+    return []
+
+
+@register("moi")
+def check_channels(**kwargs: Any) -> list[CheckMessage]:
+    """Check what the websocket needs: an ASGI application and a channel layer."""
+    found: list[CheckMessage] = []
+    if not getattr(settings, "ASGI_APPLICATION", None):
+        found.append(
+            Warning(
+                "ASGI_APPLICATION is not set, so pages will not be live.",
+                hint='Set ASGI_APPLICATION = "moi_django.asgi.application", or add '
+                "moi_django.routing.websocket_urlpatterns to your own.",
+                id="moi.W001",
+            )
+        )
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    if conf.CHANNEL_LAYER not in layers:
+        found.append(
+            Error(
+                f"CHANNEL_LAYERS has no {conf.CHANNEL_LAYER!r}.",
+                hint="CHANNEL_LAYERS = {'default': {'BACKEND': "
+                "'moi_django.layers.MoiChannelLayer'}}",
+                id="moi.E006",
+            )
+        )
+    elif "channels_redis.core" in layers[conf.CHANNEL_LAYER].get("BACKEND", ""):
+        found.append(_core_layer())
+    return found
+
+
+def _core_layer() -> CheckMessage:
+    return Warning(
+        "channels_redis.core drops messages when many changes come at once.",
+        hint="Pages then take snapshots again and again. Use "
+        "'moi_django.layers.MoiChannelLayer' or channels_redis.pubsub.RedisPubSubChannelLayer, "
+        'under an alias of its own in MOI["CHANNEL_LAYER"].',
+        id="moi.W002",
+    )
+
+
+@register("moi")
+def check_login(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the websocket can know its user."""
+    needed = ("django.contrib.auth", "django.contrib.sessions")
+    missing = [name for name in needed if not apps.is_installed(name)]
+    if not missing:
+        return []
+    return [
+        Warning(
+            f"{' and '.join(missing)} not installed: nobody can be logged in.",
+            hint='Add to INSTALLED_APPS, or set MOI["ANONYMOUS_USER"] and your own ASGI stack.',
+            id="moi.W003",
+        )
+    ]

@@ -1,0 +1,168 @@
+"""What a bridge knows of the trees that are watched, and what their viewers have to hear.
+
+Plain data, no connection: the bridge tells what Redis holds now, and takes the frames that follow.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from moi_django.models import Info
+
+# (verb, id, info object as JSON)
+Frame = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class Node:
+    """A job or group below a watched group."""
+
+    # As last seen, without its result, which may be large; None before it was first read.
+    info: Info | None = None
+    # Of the JSON that was last sent; empty when it has to be sent again whatever it is.
+    digest: bytes = b""
+    # How the next frame is called when the digest is empty.
+    verb: str = "add"
+    holders: set[str] = field(default_factory=set)
+    members: set[str] = field(default_factory=set)
+
+
+class Forest:
+    """The nodes at and below the watched groups; the same node may be held by several groups."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        # Watched groups; True once all below was read, and from then on changes are told.
+        self._roots: dict[str, bool] = {}
+        self._frames: dict[str, dict[str, Frame]] = {}
+
+    def plant(self, root: str) -> None:
+        """Begin to watch a group; `put` and `put_members` then fill in what is there."""
+        self._roots[root] = False
+        self.nodes.setdefault(root, Node())
+
+    def fell(self, root: str) -> None:
+        """Watch a group no more, and forget what no other watched group reaches."""
+        del self._roots[root]
+        self._frames.pop(root, None)
+        reached = self._below(self._roots)
+        for id in self.nodes.keys() - reached:
+            del self.nodes[id]
+        for node in self.nodes.values():
+            node.holders &= reached
+
+    def grown(self, read: set[str]) -> list[str]:
+        """Begin to tell of changes below the groups among `read`; return those not begun before.
+
+        Call it when they and all that was found below them have been put.
+        """
+        fresh = [root for root, grown in self._roots.items() if root in read and not grown]
+        self._roots.update(dict.fromkeys(fresh, True))
+        return fresh
+
+    def put(self, id: str, info: Info | None) -> None:
+        """Take in what Redis holds about a node; None when it is gone."""
+        node = self.nodes.get(id)
+        if node is None:
+            return
+        if info is None:
+            self._vanish(id, node)
+            return
+        raw = info.to_json()
+        digest = hashlib.blake2b(raw.encode(), digest_size=12).digest()
+        if digest != node.digest:
+            verb = "update" if node.digest else node.verb
+            node.info, node.digest, node.verb = replace(info, result=None), digest, "add"
+            self._tell(verb, id, raw, self._roots_above(id))
+
+    def put_members(self, group: str, ids: set[str]) -> set[str]:
+        """Take in the members of a group; return the ids that must be read next."""
+        holder = self.nodes.get(group)
+        if holder is None:
+            return set()
+        fresh, gone = ids - holder.members, holder.members - ids
+        holder.members = set(ids)
+        for id in gone:
+            self._let_go(group, id)
+        for id in fresh:
+            self.nodes.setdefault(id, Node()).holders.add(group)
+        # What another group held already has to be told to the viewers of this one too.
+        unread = self._below(fresh)
+        for id in unread:
+            self.nodes[id].digest = b""
+        return unread
+
+    def ask(self, id: str) -> None:
+        """Tell a node again, under the verb "get", when it is next put."""
+        if node := self.nodes.get(id):
+            node.digest, node.verb = b"", "get"
+
+    def holds(self, group: str, id: str) -> bool:
+        """Tell whether a node is anywhere below a group."""
+        return id in self._below([group])
+
+    def take(self) -> dict[str, list[Frame]]:
+        """Return the frames for the viewers of each watched group: of each node the latest."""
+        taken, self._frames = self._frames, {}
+        return {root: list(frames.values()) for root, frames in taken.items()}
+
+    def _vanish(self, id: str, node: Node) -> None:
+        for holder in list(node.holders):
+            self.nodes[holder].members.discard(id)
+            self._let_go(holder, id)
+        if id in self._roots:
+            self.put_members(id, set())
+            self._tell_removal(id, node, {id} & self._roots.keys())
+            node.info, node.digest = None, b""
+
+    def _let_go(self, holder: str, id: str) -> None:
+        """Take a node out of a group, and all below it out of what no longer reaches it."""
+        stack = [(holder, id)]
+        while stack:
+            holder, id = stack.pop()
+            node = self.nodes.get(id)
+            if node is None or holder not in node.holders:
+                continue
+            before = self._roots_above(id)
+            node.holders.discard(holder)
+            lost = before - self._roots_above(id)
+            self._tell_removal(id, node, lost)
+            if not node.holders and id not in self._roots:
+                del self.nodes[id]
+                stack += [(id, member) for member in node.members]
+            elif lost:
+                for below in self._below(node.members):
+                    self._tell_removal(below, self.nodes[below], lost)
+
+    def _tell_removal(self, id: str, node: Node, roots: set[str]) -> None:
+        if node.info is not None:
+            self._tell("remove", id, node.info.to_json(), roots)
+
+    def _tell(self, verb: str, id: str, raw: str, roots: set[str]) -> None:
+        for root in roots:
+            if self._roots[root]:
+                frames = self._frames.setdefault(root, {})
+                before = frames.pop(id, None)
+                # Who has not heard of it yet hears of it as new.
+                keep = before is not None and before[0] == "add" and verb == "update"
+                frames[id] = ("add" if keep else verb, id, raw)
+
+    def _roots_above(self, id: str) -> set[str]:
+        """Return the watched groups that hold a node, directly or not, itself included."""
+        met, stack = {id}, [id]
+        while stack:
+            node = self.nodes.get(stack.pop())
+            fresh = node.holders - met if node else set()
+            met |= fresh
+            stack += fresh
+        return met & self._roots.keys()
+
+    def _below(self, ids: Iterable[str]) -> set[str]:
+        """Return the nodes among and below some, each once, however they hang together."""
+        met = {id for id in ids if id in self.nodes}
+        stack = list(met)
+        while stack:
+            fresh = {id for id in self.nodes[stack.pop()].members if id in self.nodes} - met
+            met |= fresh
+            stack += fresh
+        return met

@@ -1,0 +1,65 @@
+"""Real services for the tests: one Valkey and one cluster a run, a key prefix of its own a test."""
+
+import os
+import secrets
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+
+from moi_django import cluster as moi_cluster
+from moi_django.embedded import EmbeddedRedis
+from moi_django.site import store as site_store
+
+# The facts of one run, shared with engines and servers through their environment.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    with EmbeddedRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def moi(settings, redis_server, tmp_path):
+    """MOI as a test may change it, on the run's Redis under a prefix of the test's own."""
+    settings.MOI = {
+        "REDIS_URL": redis_server.url,
+        "KEY_PREFIX": f"test-{secrets.token_hex(6)}-",
+        "STATE_DIR": str(tmp_path / "moi"),
+    }
+    return settings.MOI
+
+
+@pytest.fixture
+def store(moi):
+    return site_store()
+
+
+@pytest.fixture(scope="session")
+def connection_file(tmp_path_factory, django_db_setup, django_db_blocker):
+    """A cluster with two engines which have the site's Django and see the tests' database."""
+    from tests.clusters import local_cluster
+
+    directory = tmp_path_factory.mktemp("cluster")
+    env = {
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "MOI_TEST_DATABASE": str(django_settings.DATABASES["default"]["NAME"]),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    with local_cluster(2, directory, env) as file:
+        yield file
+
+
+@pytest.fixture
+def cluster(moi, connection_file, db):
+    """Make the run's cluster the default context of a test."""
+    moi["CONTEXTS"] = {"default": {"connection_file": connection_file}}
+    yield connection_file
+    moi_cluster.close()
+
+
+def pytest_collection_modifyitems(items):
+    """Run browser tests last: Playwright's loop would disturb the others."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)

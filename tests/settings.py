@@ -1,0 +1,52 @@
+"""The smallest site that moi runs in."""
+
+import os
+from pathlib import Path
+
+BASE_DIR = Path(os.environ.get("MOI_TEST_DIR", Path(__file__).parent))
+SECRET_KEY = "for tests only"
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
+DEBUG = False
+USE_TZ = True
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "moi_django",
+    "tests.site",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+ROOT_URLCONF = "tests.site.urls"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+            ]
+        },
+    }
+]
+ASGI_APPLICATION = "moi_django.asgi.application"
+CHANNEL_LAYERS = {"default": {"BACKEND": "moi_django.layers.MoiChannelLayer"}}
+# A file: threads of the server and engines have to see what a test writes.
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("MOI_TEST_DATABASE", str(BASE_DIR / "db.sqlite3")),
+        "TEST": {"NAME": os.environ.get("MOI_TEST_DATABASE", str(BASE_DIR / "test.sqlite3"))},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STATIC_URL = "/static/"
+MOI = {"KEY_PREFIX": os.environ.get("MOI_TEST_PREFIX", "")}

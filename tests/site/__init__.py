@@ -1,0 +1,1 @@
+"""An app for the tests: functions to send, pages to show."""

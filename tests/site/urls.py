@@ -1,0 +1,3 @@
+"""Pages of the site that the tests run."""
+
+urlpatterns: list = []
