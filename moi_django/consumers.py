@@ -82,6 +82,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         self._writer: asyncio.Task[None] | None = None
         self._allowance = Allowance(conf.VERBS_PER_SECOND, conf.VERBS_BURST)
         self._mistakes = 0
+        self._said_live = True
         self._serving = asyncio.current_task()
         try:
             await super().__call__(scope, receive, send)
@@ -266,6 +267,9 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     def _on_live(self, live: bool) -> None:
         """Say whether Redis is there; once it is back, show what it holds."""
+        if live is self._said_live:
+            return  # the bridge has just started
+        self._said_live = live
         self._later(lambda: self._send_frame("live", json.dumps(live)))
         if live:
             self._later_snapshots(list(self._watched))
@@ -327,12 +331,12 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     async def _snapshot(self, group: str) -> None:
         """Send all at and below a group between two marks."""
-        await self._sync(group, complete=False)
+        await self._mark(group, complete=False)
         for info in await self._in_thread(self._visible_tree, group):
             await self._send_frame("get", info.to_json())
-        await self._sync(group, complete=True)
+        await self._mark(group, complete=True)
 
-    async def _sync(self, group: str, *, complete: bool) -> None:
+    async def _mark(self, group: str, *, complete: bool) -> None:
         await self._send_frame("sync", json.dumps({"group": group, "complete": complete}))
 
     async def _complain(self, verb: str | None, id: str | None, reason: str) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import IO, Self, cast
 
 import redis
 
@@ -66,10 +66,9 @@ class EmbeddedRedis:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        assert self.process.stdin is not None
-        with self.process.stdin as stdin:
+        with cast(IO[bytes], self.process.stdin) as stdin:
             stdin.write(self._configuration().encode())
-        self._wait_until_ready(program)
+        self._wait_until_ready(program, self.process)
         return self
 
     def stop(self) -> None:
@@ -103,10 +102,9 @@ class EmbeddedRedis:
         ]
         return "\n".join([*lines, ""])
 
-    def _wait_until_ready(self, program: Path) -> None:
-        assert self.process is not None
+    def _wait_until_ready(self, program: Path, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + READY_WITHIN
-        while self.process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None and time.monotonic() < deadline:
             try:
                 with redis.Redis.from_url(self.url) as client:
                     client.ping()

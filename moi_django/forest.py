@@ -117,19 +117,19 @@ class Forest:
 
     def _let_go(self, holder: str, id: str) -> None:
         """Take a node out of a group, and all below it out of what no longer reaches it."""
-        stack = [(holder, id)]
+        stack = [(holder, id, self._roots_above(holder))]
         while stack:
-            holder, id = stack.pop()
+            holder, id, through = stack.pop()
             node = self.nodes.get(id)
             if node is None or holder not in node.holders:
                 continue
-            before = self._roots_above(id)
+            before = self._roots_above(id) | through
             node.holders.discard(holder)
             lost = before - self._roots_above(id)
             self._tell_removal(id, node, lost)
             if not node.holders and id not in self._roots:
                 del self.nodes[id]
-                stack += [(id, member) for member in node.members]
+                stack += [(id, member, before) for member in node.members]
             elif lost:
                 for below in self._below(node.members):
                     self._tell_removal(below, self.nodes[below], lost)

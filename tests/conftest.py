@@ -2,9 +2,11 @@
 
 import os
 import secrets
+import threading
 from pathlib import Path
 
 import pytest
+import uvicorn
 from django.conf import settings as django_settings
 
 from moi_django import cluster as moi_cluster
@@ -58,6 +60,31 @@ def cluster(moi, connection_file, db):
     moi["CONTEXTS"] = {"default": {"connection_file": connection_file}}
     yield connection_file
     moi_cluster.close()
+
+
+@pytest.fixture
+def server(moi, transactional_db):
+    """The site on a real server in this process; its host and port."""
+    config = uvicorn.Config(
+        "moi_django.asgi:development",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_level="warning",
+        port=0,
+    )
+    listening = config.bind_socket()
+    listening.listen()  # from here on a client waits instead of being refused
+    host, port = listening.getsockname()
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield f"{host}:{port}"
+    finally:
+        running.should_exit = True
+        thread.join()
+        listening.close()
 
 
 def pytest_collection_modifyitems(items):
