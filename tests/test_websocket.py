@@ -1,0 +1,262 @@
+"""The protocol, spoken by a plain client against the real application and a real Redis."""
+
+import asyncio
+import json
+import threading
+import time
+import uuid
+from contextlib import asynccontextmanager
+
+import pytest
+import websockets
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.test import AsyncClient
+
+from moi_django import Group
+from moi_django.bridge import _bridges
+from moi_django.models import JOB, Info, State, now
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@sync_to_async
+def make_user(name):
+    return get_user_model().objects.create_user(name, password="x")
+
+
+def job_in(store, group, name="a job", **fields):
+    """Write a job as submit() does, without an engine that would run it."""
+    id = str(uuid.uuid4())
+    info = Info(
+        id=id,
+        name=name,
+        type=JOB,
+        pubsub=f"{id}:pubsub",
+        parent=group.id,
+        status="Queued",
+        state=State.QUEUED,
+        date_created=now(),
+        path=f"{group.info.path}:{id}",
+        **fields,
+    )
+    store.create(info)
+    return info
+
+
+@asynccontextmanager
+async def connected(server, user, path="/moi-ws/", origin=None):
+    headers = {}
+    if user is not None:
+        client = AsyncClient()
+        await client.aforce_login(user)
+        headers["Cookie"] = f"sessionid={client.cookies['sessionid'].value}"
+    async with websockets.connect(
+        f"ws://{server}{path}", origin=origin or f"http://{server}", additional_headers=headers
+    ) as socket:
+        yield socket
+
+
+async def hear(socket):
+    """Return the verb and the payload of the next frame."""
+    frame = json.loads(await asyncio.wait_for(socket.recv(), 5))
+    [(verb, payload)] = frame.items()
+    return verb, payload
+
+
+async def say(socket, verb, payload):
+    await socket.send(json.dumps({verb: payload}))
+
+
+@pytest.fixture
+async def ada(moi):
+    user = await make_user("ada")
+    return user, await sync_to_async(Group.of)(user)
+
+
+async def test_a_client_of_moi_0_2_is_understood(server, ada, store):
+    user, root = ada
+    first = await sync_to_async(job_in)(store, root, "first")
+    async with connected(server, user) as socket:
+        await say(socket, "get", [])
+        assert [(await hear(socket))[1]["id"] for _ in range(2)] == [root.id, first.id]
+        second = await sync_to_async(job_in)(store, root, "second")
+        verb, info = await hear(socket)
+        assert (verb, info["id"], info["status"]) == ("add", second.id, "Queued")
+        await sync_to_async(store.change)(
+            second.id, lambda info: info.changed(status="I'm about to say hello")
+        )
+        verb, info = await hear(socket)
+        assert (verb, info["id"], info["status"]) == ("update", second.id, "I'm about to say hello")
+        await say(socket, "remove", [first.id])
+        verb, info = await hear(socket)
+        assert (verb, info["id"]) == ("remove", first.id)
+        assert await sync_to_async(store.get)(first.id) is None
+        await say(socket, "close", None)
+        assert await close_code(socket) == 1000
+
+
+async def test_watch_gives_a_snapshot_between_marks(server, ada, store):
+    user, root = ada
+    group = await sync_to_async(Group.create)(root, "a sweep")
+    inner = await sync_to_async(job_in)(store, group, "inner")
+    async with connected(server, user) as socket:
+        await say(socket, "watch", [group.id])
+        assert await hear(socket) == ("sync", {"group": group.id, "complete": False})
+        assert (await hear(socket))[1]["id"] == group.id
+        assert (await hear(socket))[1]["id"] == inner.id
+        assert await hear(socket) == ("sync", {"group": group.id, "complete": True})
+        # Nothing of the rest of the tree is told any more.
+        await sync_to_async(job_in)(store, root, "elsewhere")
+        later = await sync_to_async(job_in)(store, group, "later")
+        verb, info = await hear(socket)
+        assert (verb, info["id"]) == ("add", later.id)
+
+
+async def test_removing_a_group_removes_all_below_it(server, ada, store):
+    user, root = ada
+    group = await sync_to_async(Group.create)(root, "a sweep")
+    jobs = [await sync_to_async(job_in)(store, group, f"{n}") for n in range(3)]
+    async with connected(server, user) as socket:
+        await say(socket, "get", [])
+        for _ in range(5):
+            await hear(socket)
+        await say(socket, "remove", group.id)
+        removed = set()
+        while removed != {group.id, *(job.id for job in jobs)}:
+            verb, info = await hear(socket)
+            assert verb == "remove"
+            removed.add(info["id"])
+    assert await sync_to_async(store.tree)(root.id) == [root.info]
+
+
+async def test_pubsub_of_a_group_does_what_moi_0_2_says(server, ada, store):
+    user, root = ada
+    other = await sync_to_async(Group.of)("somebody else")
+    visitor = await sync_to_async(job_in)(store, other, "visitor")
+    publish = sync_to_async(store.redis.publish)
+    async with connected(server, user) as socket:
+        await say(socket, "get", [])
+        await hear(socket)
+        await publish(store.channel(root.id), "not json")
+        await publish(store.channel(root.id), '{"add": 7}')
+        await publish(store.channel(root.id), json.dumps({"add": [visitor.id, "nonsense"]}))
+        verb, info = await hear(socket)
+        assert (verb, info["id"]) == ("add", visitor.id)
+        assert await sync_to_async(store.members)(root.id) == {visitor.id}
+        await publish(store.channel(root.id), json.dumps({"get": [visitor.id]}))
+        verb, info = await hear(socket)
+        assert (verb, info["id"]) == ("get", visitor.id)
+        await publish(store.channel(root.id), json.dumps({"remove": [visitor.id]}))
+        verb, info = await hear(socket)
+        assert (verb, info["id"]) == ("remove", visitor.id)
+        assert await sync_to_async(store.members)(root.id) == set()
+        assert await sync_to_async(store.get)(visitor.id) is not None
+
+
+async def test_what_belongs_to_another_is_as_good_as_unknown(server, ada, store):
+    user, _ = ada
+    other = await sync_to_async(Group.of)("somebody else")
+    secret = await sync_to_async(job_in)(store, other, "secret")
+    async with connected(server, user) as socket:
+        for verb in ("get", "remove", "watch"):
+            reasons = []
+            for id in (secret.id, other.id, "unknown"):
+                await say(socket, verb, [id])
+                answer, error = await hear(socket)
+                assert (answer, error["verb"], error["id"]) == ("error", verb, id)
+                reasons.append(error["reason"])
+            assert len(set(reasons)) == 1
+    assert await sync_to_async(store.get)(secret.id) == secret
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "7", "null", '{"get": 7}', '{"get": [7]}', '{"eval": []}', "[" * 50_000],
+)
+async def test_a_frame_that_is_none_of_ours_is_answered_with_an_error(server, ada, text):
+    user, root = ada
+    async with connected(server, user) as socket:
+        await socket.send(text)
+        assert (await hear(socket))[0] == "error"
+        await say(socket, "get", [])
+        assert (await hear(socket))[1]["id"] == root.id
+
+
+async def close_code(socket):
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        while True:
+            await hear(socket)
+    return closed.value.rcvd.code
+
+
+async def test_who_is_not_logged_in_is_told_so(server):
+    async with connected(server, None) as socket:
+        assert await close_code(socket) == 4401
+
+
+async def test_an_unknown_path_is_told_so(server, ada):
+    async with connected(server, ada[0], "/elsewhere/") as socket:
+        assert await close_code(socket) == 4404
+
+
+async def test_too_many_verbs_and_too_big_frames_end_the_connection(server, ada, moi):
+    moi["VERBS_BURST"] = 5
+    async with connected(server, ada[0]) as socket:
+        for _ in range(10):
+            await say(socket, "get", [])
+        assert await close_code(socket) == 4429
+    async with connected(server, ada[0]) as socket:
+        await socket.send('{"get": ["' + "x" * 70_000 + '"]}')
+        assert await close_code(socket) == 1009
+
+
+async def test_another_origin_is_refused(server, ada):
+    with pytest.raises(websockets.InvalidStatus, match="403"):
+        async with connected(server, ada[0], origin="http://evil.example"):
+            pass
+
+
+async def test_two_pages_hear_the_same_once(server, ada, store):
+    user, root = ada
+    async with connected(server, user) as one, connected(server, user) as two:
+        for socket in (one, two):
+            await say(socket, "get", [])
+            await hear(socket)
+        job = await sync_to_async(job_in)(store, root)
+        for socket in (one, two):
+            verb, info = await hear(socket)
+            assert (verb, info["id"]) == ("add", job.id)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(socket.recv(), 0.2)
+
+
+async def test_nothing_of_a_connection_stays_behind(server, ada, store):
+    def running():
+        names = [thread.name for thread in threading.enumerate()]
+        return len(_bridges) + sum(name.startswith("moi-bridge") for name in names)
+
+    async with connected(server, ada[0]) as socket:
+        await say(socket, "get", [])
+        await hear(socket)
+        assert running()
+    deadline = time.monotonic() + 5
+    while running():
+        assert time.monotonic() < deadline, "the bridge outlives its last consumer"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_killed_connection_to_redis_leaves_no_gap(server, ada, store):
+    user, root = ada
+    job = await sync_to_async(job_in)(store, root)
+    async with connected(server, user) as socket:
+        await say(socket, "watch", [root.id])
+        for _ in range(4):
+            await hear(socket)
+        await sync_to_async(store.redis.client_kill_filter)(_type="pubsub")
+        # While the bridge cannot hear it:
+        await sync_to_async(store.change)(job.id, lambda info: info.changed(status="unheard"))
+        heard = []
+        while ("live", True) not in heard or "unheard" not in str(heard):
+            heard.append(await hear(socket))
+        assert ("live", False) in heard
