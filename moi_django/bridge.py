@@ -116,9 +116,12 @@ class Bridge:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     async def _stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        running = set(self._tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            # Again and again: a cancellation that meets a connection being made can get lost in it.
+            _, running = await asyncio.wait(running, timeout=0.1)
         self._threads.shutdown(wait=False)
 
     # From Redis
