@@ -11,6 +11,8 @@ from django.conf import settings as django_settings
 
 from moi_django import cluster as moi_cluster
 from moi_django.embedded import EmbeddedRedis
+from moi_django.local_cluster import connection_file as connection_file_in
+from moi_django.local_cluster import local_cluster
 from moi_django.site import store as site_store
 
 # The facts of one run, shared with engines and servers through their environment.
@@ -42,16 +44,16 @@ def store(moi):
 @pytest.fixture(scope="session")
 def connection_file(tmp_path_factory, django_db_setup, django_db_blocker):
     """A cluster with two engines which have the site's Django and see the tests' database."""
-    from tests.clusters import local_cluster
-
     directory = tmp_path_factory.mktemp("cluster")
     env = {
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "MOI_TEST_DATABASE": str(django_settings.DATABASES["default"]["NAME"]),
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
-    with local_cluster(2, directory, env) as file:
-        yield file
+    cluster = local_cluster(2, directory, env)
+    cluster.start_and_connect_sync().close()
+    yield str(connection_file_in(directory))
+    cluster.stop_cluster_sync()
 
 
 @pytest.fixture

@@ -1,0 +1,212 @@
+"""`manage.py moi`: submit and look at jobs from a shell, and run the services they need.
+
+What costs time to import is imported by the verb that needs it.
+"""
+
+import json
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from moi_django.exceptions import GroupNotFound, InvalidJob, JobNotFound, MoiError
+
+NO_USER = "no-user"
+INTERRUPTED = 130
+
+
+class Command(BaseCommand):
+    """The command and its verbs."""
+
+    help = "Submit jobs to a cluster, look at them, and run the services they need."
+    # A job is submitted in the time that checks alone would take.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Describe the verbs."""
+        self._parser = parser
+        verbs = parser.add_subparsers(dest="verb", title="verbs", metavar="VERB")
+        for name, describe in _DESCRIPTIONS.items():
+            verb = verbs.add_parser(name, help=describe.__doc__, description=describe.__doc__)
+            describe(verb)
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """Run a verb; an error is one line on stderr and exit code 1."""
+        try:
+            return super().execute(*args, **options)
+        except MoiError as error:
+            if not self._called_from_command_line:
+                raise CommandError(str(error)) from error
+            self.stderr.write(str(error))
+            sys.exit(1)
+
+    def handle(self, *args: Any, verb: str | None, **options: Any) -> None:
+        """Run the verb that was given."""
+        if verb is None:
+            self.stdout.write(self._parser.format_help(), ending="")
+            return
+        getattr(self, f"_{verb}")(options)
+
+    def _submit(self, options: dict[str, Any]) -> None:
+        from moi_django import calls
+        from moi_django.jobs import submit
+
+        call = calls.system_call
+        if options["cmd_type"] == "python":
+            call = calls.python_call
+            try:
+                calls.check_python(options["cmd"])
+            except SyntaxError as error:
+                raise InvalidJob(f"--cmd is no Python code: {error}") from error
+        job = submit(
+            options["context"], options["user"], options["name"], None, call, options["cmd"]
+        )
+        if not options["json"]:
+            self.stdout.write(f"Submitted job id: {job.id}")
+            self.stdout.flush()
+        if options["block"]:
+            try:
+                job.wait()
+            except KeyboardInterrupt:
+                self.stderr.write(f"The job goes on: manage.py moi job --job-id={job.id}")
+                sys.exit(INTERRUPTED)
+        if options["json"]:
+            self._write_json(job.info.to_dict())
+        elif options["block"]:
+            self._write_details([job.info])
+
+    def _job(self, options: dict[str, Any]) -> None:
+        from moi_django.jobs import Job
+        from moi_django.owners import is_uuid
+
+        if not is_uuid(options["job_id"]):
+            raise JobNotFound("Does not look like a job id")
+        try:
+            info = Job.get(options["job_id"]).info
+        except JobNotFound as error:
+            raise JobNotFound("Job ID not found") from error
+        if options["json"]:
+            self._write_json(info.to_dict())
+        else:
+            self._write_details([info])
+
+    def _userjobs(self, options: dict[str, Any]) -> None:
+        from moi_django import owners, transcript
+        from moi_django.jobs import Group
+
+        key = options["key"]
+        unknown = GroupNotFound(f"Unknown key: {key}")
+        group = owners.find(key)
+        if group is None:
+            raise unknown
+        try:
+            infos = [job.info for job in Group.get(group).jobs()]
+        except GroupNotFound as error:
+            raise unknown from error
+        if options["json"]:
+            self._write_json([_brief(i) if options["summary"] else i.to_dict() for i in infos])
+        elif options["summary"]:
+            self.stdout.write("".join(map(transcript.summary, infos)), ending="")
+        else:
+            self._write_details(infos)
+
+    def _users(self, options: dict[str, Any]) -> None:
+        from moi_django import owners, transcript
+
+        names = owners.names()
+        if options["json"]:
+            self._write_json(names)
+        elif not names:
+            raise GroupNotFound("No user-id-map found")
+        else:
+            self.stdout.write(transcript.users(names), ending="")
+
+    def _up(self, options: dict[str, Any]) -> None:
+        try:
+            from moi_django import services
+        except ModuleNotFoundError as error:
+            raise _not_installed(error) from error
+
+        code = services.up(options["bind"], options["engines"], options["server"], self.stdout._out)
+        if code:
+            sys.exit(code)
+
+    def _write_details(self, infos: list[Any]) -> None:
+        from moi_django import transcript
+
+        self.stdout.write(transcript.details(infos), ending="")
+
+    def _write_json(self, value: Any) -> None:
+        self.stdout.write(json.dumps(value, indent=2))
+
+
+def _brief(info: Any) -> dict[str, Any]:
+    return {"date_created": info.date_created, "id": info.id, "status": info.status}
+
+
+def _not_installed(error: ModuleNotFoundError) -> MoiError:
+    return MoiError(f"{error.name} is missing: `pip install moi_django[embedded]`.")
+
+
+def _describe_submit(parser: Any) -> None:
+    """Send a shell command or Python code to a cluster."""
+    parser.add_argument("--cmd", required=True, help="what to run")
+    parser.add_argument(
+        "--cmd-type",
+        choices=["python", "system"],
+        default="python",
+        help="python: the body of a function, `return` gives the result (default); system: a shell",
+    )
+    parser.add_argument("--user", default=NO_USER, help="whose job it is (default: %(default)s)")
+    parser.add_argument("--name", default="no-user-cmd-submit", help="what people call the job")
+    parser.add_argument("--context", default="default", help="which cluster (default: %(default)s)")
+    parser.add_argument("--block", action="store_true", help="wait for the end and show the job")
+    parser.add_argument("--no-block", action="store_false", dest="block", help="do not (default)")
+    _describe_json(parser)
+
+
+def _describe_job(parser: Any) -> None:
+    """Show a job."""
+    parser.add_argument("--job-id", required=True, help="the id that submit printed")
+    _describe_json(parser)
+
+
+def _describe_userjobs(parser: Any) -> None:
+    """Show the jobs of a user, the oldest first."""
+    parser.add_argument("--key", required=True, help="a username, or the UUID of a user or group")
+    parser.add_argument("--summary", action="store_true", help="one line a job")
+    _describe_json(parser)
+
+
+def _describe_users(parser: Any) -> None:
+    """Show who has jobs, and the UUIDs of their root groups."""
+    _describe_json(parser)
+
+
+def _describe_up(parser: Any) -> None:
+    """Run what is missing of Redis, a cluster and the web server, until Ctrl-C."""
+    parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
+    parser.add_argument("--engines", type=_count, metavar="N", help="default: the number of CPUs")
+    parser.add_argument(
+        "--no-server", action="store_false", dest="server", help="without the web server"
+    )
+
+
+def _describe_json(parser: Any) -> None:
+    parser.add_argument("--json", action="store_true", help="write JSON")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_DESCRIPTIONS = {
+    "submit": _describe_submit,
+    "job": _describe_job,
+    "userjobs": _describe_userjobs,
+    "users": _describe_users,
+    "up": _describe_up,
+}

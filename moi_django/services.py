@@ -1,0 +1,327 @@
+"""Run what a site with moi needs on one machine: Redis, a cluster, the web server.
+
+What the settings name already is used and not started. Everything that is started ends with this
+process, however that ends: children ask the kernel for a signal at their parent's death, and what
+jobs have started is swept up on the way out.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import IO
+
+import redis.asyncio
+from django.conf import settings
+
+from moi_django import pdeath, state
+from moi_django.conf import DEFAULT_CONTEXT, conf
+from moi_django.embedded import EmbeddedRedis
+from moi_django.exceptions import ServiceError
+from moi_django.local_cluster import connection_file, local_cluster
+from moi_django.models import Info
+from moi_django.pool import OPTIONS, without_secret
+from moi_django.store import Store
+
+DEFAULT_BIND = "127.0.0.1:8000"
+# Seconds for the web server to answer, and for it to end when asked to.
+READY_WITHIN, STOPPED_WITHIN = 30.0, 5.0
+# prctl(2): strays of our children become our children, so they can be found.
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def up(
+    bind: str = DEFAULT_BIND,
+    engines: int | None = None,
+    server: bool = True,
+    out: IO[str] = sys.stdout,
+) -> int:
+    """Start what is missing, say what happens, stop all of it at SIGINT, SIGTERM or SIGHUP.
+
+    `bind` is HOST:PORT, port 0 for a free one; `engines` defaults to the number of CPUs. Returns
+    the exit code. Raises ServiceError when something cannot be started.
+    """
+    _refuse_on_an_engine()
+    address = _free_address(bind) if server else None
+    with state.hold(conf.state_dir):
+        _adopt_strays()
+        try:
+            return asyncio.run(_Up(address, engines or os.cpu_count() or 1, out).run())
+        finally:
+            _sweep()
+
+
+class _Up:
+    """One run of `moi up`."""
+
+    def __init__(self, address: tuple[str, int] | None, engines: int, out: IO[str]) -> None:
+        self._address, self._engines, self._out = address, engines, out
+        self._stop = asyncio.Event()
+        self._failed = ""
+        self._env: dict[str, str] = {}
+
+    async def run(self) -> int:
+        """Start, wait, stop; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop.set)
+        async with AsyncExitStack() as running:
+            starting = asyncio.create_task(self._start(running))
+            await self._unless_stopped(starting)
+            if starting.done() and not starting.cancelled():
+                services = starting.result()
+                state.write(conf.state_dir, services)
+                self._announce(services)
+                await self._follow(services.redis_url)
+            self._say("stopping")
+        if self._failed:
+            raise ServiceError(self._failed)
+        self._say("stopped")
+        return 0
+
+    async def _unless_stopped(self, task: asyncio.Task[state.Services]) -> None:
+        """Wait for a task, and give it up when the user does."""
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        stopped.cancel()
+
+    async def _start(self, running: AsyncExitStack) -> state.Services:
+        url = await running.enter_async_context(self._redis())
+        self._env = self._environment(url)
+        file = None
+        # The two slow ones at once.
+        if self._needs_cluster():
+            file = connection_file(conf.state_dir / "profile")
+            self._env["MOI_CONNECTION_FILE"] = str(file)
+        starting = [self._cluster()] if file else []
+        if self._address is not None:
+            starting.append(self._server(*self._address))
+        entered = await asyncio.gather(
+            *(running.enter_async_context(each) for each in starting), return_exceptions=True
+        )
+        for outcome in entered:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        site = "http://{}:{}/".format(*self._address) if self._address else None
+        return state.Services(redis_url=url, connection_file=str(file) if file else None, url=site)
+
+    def _needs_cluster(self) -> bool:
+        return not conf.CONTEXTS.get(DEFAULT_CONTEXT) and "MOI_CONNECTION_FILE" not in os.environ
+
+    def _environment(self, redis_url: str) -> dict[str, str]:
+        """Return what children need to know; secrets go this way and not on command lines."""
+        path = [os.path.abspath(sys.path[0] or "."), os.environ.get("PYTHONPATH", "")]  # noqa: PTH100
+        return {
+            "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", ""),
+            "PYTHONPATH": os.pathsep.join(filter(None, path)),
+            "MOI_REDIS_URL": redis_url,
+        }
+
+    @asynccontextmanager
+    async def _redis(self) -> AsyncIterator[str]:
+        if url := conf.configured_redis_url:
+            self._say(f"redis    the one at {without_secret(url)}")
+            yield url
+            return
+        # Started in this thread: it ends with the thread that starts it.
+        with EmbeddedRedis() as server:
+            self._say(f"redis    {server.version()}")
+            yield server.url
+
+    @asynccontextmanager
+    async def _cluster(self) -> AsyncIterator[None]:
+        directory = conf.state_dir / "profile"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        connection_file(directory).unlink(missing_ok=True)
+        cluster = local_cluster(self._engines, directory, self._env)
+        try:
+            client = await cluster.start_and_connect()
+            client.close()
+            self._say(f"cluster  {self._engines} engine{'s' * (self._engines != 1)}")
+            cluster.controller.on_stop(lambda data: self._fail("The cluster's controller ended."))
+            yield
+        finally:
+            await cluster.stop_cluster()
+
+    @asynccontextmanager
+    async def _server(self, host: str, port: int) -> AsyncIterator[None]:
+        process = await asyncio.create_subprocess_exec(
+            *pdeath.command([sys.executable, "-m", "uvicorn", *_server_arguments(host, port)]),
+            env={**os.environ, **self._env},
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            await self._answers(process, host, port)
+            self._say(f"server   {_application()} on {host}:{port}")
+            watching = asyncio.create_task(self._watch(process))
+            yield
+            watching.cancel()
+        finally:
+            await _end(process)
+
+    async def _answers(self, process: asyncio.subprocess.Process, host: str, port: int) -> None:
+        deadline = time.monotonic() + READY_WITHIN
+        while time.monotonic() < deadline and process.returncode is None:
+            try:
+                _, writer = await asyncio.open_connection(host, port)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
+        raise ServiceError(f"The web server did not start on {host}:{port}: see what it says above")
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        self._fail(f"The web server ended by itself with code {code}.")
+
+    def _fail(self, reason: str) -> None:
+        if not self._stop.is_set():
+            self._failed = reason
+            self._stop.set()
+
+    async def _follow(self, url: str) -> None:
+        """Say what happens to jobs until it is time to stop."""
+        following = asyncio.create_task(self._jobs(url))
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+    async def _jobs(self, url: str) -> None:
+        store = Store(url, conf.KEY_PREFIX, conf.EXPIRE)
+        told: dict[str, str] = {}
+        async with redis.asyncio.Redis.from_url(url, **OPTIONS) as client, client.pubsub() as heard:
+            await heard.psubscribe(store.channel("*"))
+            while True:
+                try:
+                    message = await heard.get_message(timeout=1.0)
+                except redis.ConnectionError:
+                    await asyncio.sleep(1)
+                    continue
+                if message is not None and message["type"] == "pmessage":
+                    ids = _ids(message["data"])
+                    for info in await asyncio.to_thread(store.get_many, ids):
+                        self._tell(info, told)
+
+    def _tell(self, info: Info | None, told: dict[str, str]) -> None:
+        """Print a job whose status is news."""
+        if info is None or info.is_group or told.get(info.id) == info.status:
+            return
+        told[info.id] = info.status
+        if info.finished:
+            del told[info.id]
+        self._say(f"job      {info.id}  {_line(info.name, 40)}: {_line(info.status, 60)}")
+
+    def _announce(self, services: state.Services) -> None:
+        if services.url:
+            self._say(f"ready    {services.url}   (Ctrl-C stops everything)")
+        else:
+            self._say("ready    (Ctrl-C stops everything)")
+
+    def _say(self, text: str) -> None:
+        print(time.strftime("%H:%M:%S"), text, file=self._out, flush=True)
+
+
+def _ids(data: bytes) -> list[str]:
+    try:
+        verbs = json.loads(data)
+        return [id for ids in verbs.values() for id in ids if isinstance(id, str)]
+    except (ValueError, AttributeError, TypeError):
+        return []  # somebody else's message; the bridge is who warns of it
+
+
+def _line(text: str, length: int) -> str:
+    """Return a text as one short line that cannot steer a terminal."""
+    clean = "".join(character if character.isprintable() else " " for character in text)
+    return clean if len(clean) <= length else clean[: length - 1] + "…"
+
+
+def _application() -> str:
+    """Return the application to serve: the one with static files where it is ours."""
+    named = getattr(settings, "ASGI_APPLICATION", None) or "moi_django.asgi.application"
+    return "moi_django.asgi.development" if named == "moi_django.asgi.application" else named
+
+
+def _server_arguments(host: str, port: int) -> list[str]:
+    module, _, name = _application().rpartition(".")
+    return [
+        f"{module}:{name}",
+        f"--host={host}",
+        f"--port={port}",
+        "--ws=websockets-sansio",
+        "--ws-per-message-deflate=false",
+        "--lifespan=off",
+        "--log-level=warning",
+        "--timeout-graceful-shutdown=3",
+    ]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOPPED_WITHIN)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _free_address(bind: str) -> tuple[str, int]:
+    """Return host and port, a free one for port 0; raise ServiceError when it cannot be had."""
+    host, _, port = bind.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise ServiceError(f"{bind!r} is no address to serve on: give HOST:PORT.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            raise ServiceError(
+                f"Cannot serve on {bind}: {error.strerror}. Choose another address with "
+                "--bind HOST:PORT (port 0 takes a free one)."
+            ) from error
+        return host, probe.getsockname()[1]
+
+
+def _refuse_on_an_engine() -> None:
+    """Stop a function shipped from a module that starts services: engines would breed clusters."""
+    engine = sys.modules.get("ipyparallel.engine.app")
+    if engine is not None and engine.IPEngine.initialized():
+        raise ServiceError("`moi up` does not run inside of a job: start it from a shell.")
+
+
+def _adopt_strays() -> None:
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _sweep() -> None:
+    """End whatever is left below this process, such as what jobs have started."""
+    import psutil
+
+    left = psutil.Process().children(recursive=True)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(left, timeout=3)
+    for process in stubborn:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(stubborn, timeout=3)

@@ -1,0 +1,54 @@
+"""Write jobs as text for a terminal, exactly as the command of moi 0.2 did."""
+
+from collections.abc import Iterable
+
+from moi_django.models import Info, State
+
+# What is shown of a job, sorted, the result after them.
+_KEYS = (
+    "context",
+    "date_created",
+    "date_end",
+    "date_start",
+    "id",
+    "name",
+    "parent",
+    "pubsub",
+    "status",
+    "type",
+    "url",
+)
+
+
+def detail(info: Info) -> str:
+    """Return everything about a job, ending with an empty line."""
+    lines = [f"********** {info.id} **********"]
+    lines += [f"{_label(key)}\t: {getattr(info, key)}" for key in _KEYS]
+    lines += [f"{_label('result')}\t: {_result(info)}", ""]
+    return "\n".join(lines) + "\n"
+
+
+def summary(info: Info) -> str:
+    """Return one line about a job."""
+    return f"date: {info.date_created}\tid: {info.id}\tstatus: {info.status}\n"
+
+
+def users(names: dict[str, str]) -> str:
+    """Return a line for each user: the name and the id of the root group."""
+    return "".join(f"{name} : {id}\n" for name, id in sorted(names.items()))
+
+
+def details(infos: Iterable[Info]) -> str:
+    """Return everything about several jobs."""
+    return "".join(detail(info) for info in infos)
+
+
+def _label(key: str) -> str:
+    return key + "\t" if len(key) < 8 else key
+
+
+def _result(info: Info) -> str:
+    """Return a traceback as it is, another result as Python writes it."""
+    if info.state not in (State.SUCCESS, None) and isinstance(info.result, str):
+        return info.result.rstrip()
+    return repr(info.result)
