@@ -32,6 +32,8 @@ DEFAULTS: dict[str, Any] = {
     "ON_COMMIT": True,
     # Alias of the channel layer that carries updates to the websockets of this process.
     "CHANNEL_LAYER": "default",
+    # Where the websocket is, when that is not "moi-ws/" below the site's root.
+    "WEBSOCKET_URL": None,
     # Name whose jobs visitors share who are not logged in. None: they have none.
     "ANONYMOUS_USER": None,
     # Dotted path of a function (user, action, info) -> True, False, or None for the usual rule.

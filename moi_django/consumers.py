@@ -5,8 +5,8 @@ a get, `{"sync": {"group": id, "complete": false}}` and the same with true stand
 `{"live": false}` says that Redis is lost, `{"error": {"verb", "id", "reason"}}`.
 
 Client to server: `{"remove": id}`, `{"get": [id]}` ([] for everything of mine), `{"watch": [group
-id]}` sets what is watched, at first the user's own tree, and asks for snapshots, `{"close": null}`.
-Where an id stands a list of ids may stand, and the other way round.
+id]}` sets what is watched, at first the user's own tree, and asks for snapshots, `{"live": null}`
+asks for a sign of life, `{"close": null}`. Where an id stands a list of ids may stand, and the other way round.
 """
 
 import asyncio
@@ -230,7 +230,16 @@ class JobsConsumer(AsyncWebsocketConsumer):
             else:
                 await self._complain("watch", id, UNKNOWN.format(verb="see"))
         self._later(lambda: self._set_watched(visible))
+        # What is left of other groups; of these ones a snapshot follows.
+        self._later(self._forget_changes)
         self._later_snapshots(visible)
+
+    async def _forget_changes(self) -> None:
+        self._mailbox.clear()
+
+    async def _live(self, ids: list[str]) -> None:
+        """Say whether Redis is there, by which a client knows that this server is."""
+        self._later(lambda: self._send_frame("live", json.dumps(self._said_live)))
 
     def _is_visible(self, id: str) -> bool:
         info = store().get(id)
@@ -244,6 +253,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         "get": _get,
         "remove": _remove,
         "watch": _watch,
+        "live": _live,
         "close": _close,
     }
 

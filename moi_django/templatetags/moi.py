@@ -1,0 +1,59 @@
+"""`{% load moi %}`: the status div and what it needs of the page's head."""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.core.exceptions import ImproperlyConfigured
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from moi_django.panel import panel
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def moi_jobs(
+    context: template.Context,
+    group: Any = None,
+    title: str | None = None,
+    limit: int = 100,
+    template_name: str = "moi_django/jobs.html",
+) -> SafeString:
+    """Show the user's jobs and keep them up to date.
+
+    `group` is a Group or the id of one whose jobs to show instead. `title` stands above them. At
+    most `limit` rows stand side by side, the newest. `template_name` replaces the template.
+    """
+    request = context.get("request")
+    user = getattr(request, "user", None) or context.get("user")
+    if user is None:
+        raise ImproperlyConfigured(
+            "{% moi_jobs %} needs to know the user: render the template with the request, and put "
+            "django.contrib.auth.middleware.AuthenticationMiddleware in MIDDLEWARE."
+        )
+    shown = panel(user, group, limit)
+    return render_to_string(
+        template_name, {"panel": shown, "title": title, "limit": limit}, request=request
+    )
+
+
+@register.inclusion_tag("moi_django/assets.html", takes_context=True)
+def moi_assets(context: template.Context) -> dict[str, Any]:
+    """Load the script and the style of the status div; once in the page's head."""
+    request = context.get("request")
+    # Django's own policy puts a nonce into the context, django-csp on the request.
+    return {"nonce": context.get("csp_nonce") or getattr(request, "csp_nonce", None)}
+
+
+@register.filter
+def moi_iso(date: str | None) -> str:
+    """Return a time of an info object as <time datetime> and scripts read it, in UTC.
+
+    Returns an empty text when it is none, which a foreign program may have written.
+    """
+    try:
+        return datetime.fromisoformat(date or "").isoformat() + "Z"
+    except ValueError:
+        return ""
