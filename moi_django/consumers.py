@@ -6,7 +6,8 @@ a get, `{"sync": {"group": id, "complete": false}}` and the same with true stand
 
 Client to server: `{"remove": id}`, `{"get": [id]}` ([] for everything of mine), `{"watch": [group
 id]}` sets what is watched, at first the user's own tree, and asks for snapshots, `{"live": null}`
-asks for a sign of life, `{"close": null}`. Where an id stands a list of ids may stand, and the other way round.
+asks for a sign of life, `{"close": null}`. Where an id stands a list of ids may stand, and the
+other way round.
 """
 
 import asyncio

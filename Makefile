@@ -1,0 +1,5 @@
+.PHONY: help demo test lint
+help:
+	@python3 run.py help
+demo test lint:
+	@python3 run.py $@

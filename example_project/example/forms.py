@@ -1,0 +1,17 @@
+"""What visitors may ask for."""
+
+from django import forms
+
+KINDS = [
+    ("hello", "Say hello, a job of five seconds"),
+    ("group", "A group of five such jobs"),
+    ("stars", "Count stars, a slow job that says how far it is"),
+    ("failing", "Divide by zero, a job that fails"),
+]
+
+
+class SubmitForm(forms.Form):
+    """A job or a group to submit."""
+
+    name = forms.CharField(max_length=100, initial="The hello job")
+    kind = forms.ChoiceField(choices=KINDS, widget=forms.RadioSelect, initial="hello")

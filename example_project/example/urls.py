@@ -1,0 +1,14 @@
+"""The pages of the example."""
+
+from django.contrib.auth import views as auth
+from django.urls import path
+
+from example import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("result/<uuid:id>", views.result, name="result"),
+    path("group/<uuid:id>", views.group, name="group"),
+    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+]

@@ -1,0 +1,64 @@
+"""The pages: submit something and watch it, look at a result, look at a group."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from example import work
+from example.forms import SubmitForm
+from moi_django import Group, Job, MoiError, ctx_default, submit
+from moi_django.access import allowed
+
+
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """Submit what the form asks for; the page shows by itself what becomes of it."""
+    form = SubmitForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            submit_kind(request.user, form.cleaned_data["kind"], form.cleaned_data["name"])
+        except MoiError as error:
+            messages.error(request, str(error))
+        return redirect("home")
+    return render(request, "example/home.html", {"form": form})
+
+
+def submit_kind(user: User, kind: str, name: str) -> None:
+    """Send one of the example's jobs to the cluster."""
+    if kind == "group":
+        group = Group.create(user, name, url="/group")
+        for number in range(1, 6):
+            submit(ctx_default, group, f"{name} {number}", "/result", work.say_hello, name)
+    elif kind == "stars":
+        submit(ctx_default, user, name, "/result", work.count_stars)
+    elif kind == "failing":
+        submit(ctx_default, user, name, "/result", work.divide, 1, 0)
+    else:
+        submit(ctx_default, user, name, "/result", work.say_hello, name)
+
+
+@login_required
+def result(request: HttpRequest, id: UUID) -> HttpResponse:
+    """Show what a job returned: moi links here, as the job's url is "/result"."""
+    return render(request, "example/result.html", {"job": mine(request.user, Job, id)})
+
+
+@login_required
+def group(request: HttpRequest, id: UUID) -> HttpResponse:
+    """Show the jobs of one group, live as well."""
+    return render(request, "example/group.html", {"group": mine(request.user, Group, id)})
+
+
+def mine(user: User, kind: type, id: UUID) -> Job | Group:
+    """Return a job or group that this user may see; what is another's is as good as not there."""
+    try:
+        found = kind.get(str(id))
+    except MoiError as error:
+        raise Http404(str(error)) from error
+    if not allowed(user, "view", found.info):
+        raise Http404
+    return found

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Run the example or the tests from a fresh clone: `python3 run.py demo`, `python3 run.py test`.
+
+Needs a Python of at least 3.11 and nothing else: everything is installed into `.venv`.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VENV = HERE / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+OLDEST = (3, 11)
+NEWER = ("python3.13", "python3.12", "python3.11")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NO_BROWSER = """\
+****************************************************************************************
+  NO BROWSER WAS FOUND, SO THE BROWSER TESTS ARE SKIPPED.
+  Install one (Debian: apt-get install chromium) or name one: MOI_BROWSER=/path/to/chrome
+****************************************************************************************"""
+
+
+def main(arguments):
+    """Do what the first argument says; the rest is handed on."""
+    commands = {"demo": demo, "test": test, "lint": lint}
+    if not arguments or arguments[0] not in commands:
+        help()
+        sys.exit(0 if arguments[:1] in ([], ["help"], ["-h"], ["--help"]) else 2)
+    need_python()
+    commands[arguments[0]](arguments[1:])
+
+
+def help():
+    """Say what there is."""
+    print("python3 run.py demo   run the example, and print its address  [--bind HOST:PORT]")
+    print("python3 run.py test   run the tests                           [arguments of pytest]")
+    print("python3 run.py lint   check form and types")
+    print("\nmake demo, make test and make lint are the same.")
+
+
+def demo(arguments):
+    """Run the example with services of its own."""
+    install("embedded")
+    manage = str(HERE / "example_project" / "manage.py")
+    run(PYTHON, manage, "migrate", "-v0")
+    run(PYTHON, manage, "demo_users")
+    become(PYTHON, manage, "moi", "up", *arguments)
+
+
+def test(arguments):
+    """Run the tests, those with a browser too if there is one."""
+    install("test")
+    browser = find_browser()
+    if browser:
+        os.environ["MOI_BROWSER"] = browser
+    elif os.environ.get("CI"):
+        sys.exit(NO_BROWSER.replace("SO THE BROWSER TESTS ARE SKIPPED", "WHICH CI DOES NOT ACCEPT"))
+    else:
+        print(NO_BROWSER, file=sys.stderr)
+        arguments = ["-m", "not browser", *arguments]
+    become(PYTHON, "-m", "pytest", *arguments)
+
+
+def lint(arguments):
+    """Check form and types."""
+    install("dev")
+    run(PYTHON, "-m", "ruff", "format", "--check", ".")
+    run(PYTHON, "-m", "ruff", "check", ".")
+    become(PYTHON, "-m", "mypy", *arguments)
+
+
+def need_python():
+    """Go on in a newer Python when this one is too old."""
+    if sys.version_info >= OLDEST:
+        return
+    for name in NEWER:
+        if shutil.which(name):
+            become(shutil.which(name), __file__, *sys.argv[1:])
+    sys.exit("Python 3.11 or newer is needed; this is %d.%d." % sys.version_info[:2])
+
+
+def install(extra):
+    """Install the project with one of its extras into .venv, unless that has been done."""
+    stamp = VENV / f"installed-{extra}"
+    wanted = fingerprint()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    if not runs(PYTHON):
+        make_venv()
+    print(f"Installing moi_django[{extra}] into {VENV.name} ...", file=sys.stderr, flush=True)
+    run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", f".[{extra}]")
+    stamp.write_text(wanted)
+
+
+def fingerprint():
+    """Return what changes when something else has to be installed."""
+    said = [(HERE / name).read_bytes() for name in ("setup.cfg", "pyproject.toml")]
+    return hashlib.sha256(b"".join([*said, sys.version.encode()])).hexdigest()
+
+
+def runs(python):
+    """Tell whether an interpreter is there and is the same version as this one."""
+    ask = [str(python), "-c", "import sys; print(sys.version)"]
+    try:
+        return subprocess.run(ask, capture_output=True, text=True).stdout.strip() == sys.version
+    except OSError:
+        return False
+
+
+def make_venv():
+    """Make .venv anew; leave no half-made one behind."""
+    shutil.rmtree(VENV, ignore_errors=True)
+    if subprocess.run([sys.executable, "-m", "venv", str(VENV)]).returncode:
+        shutil.rmtree(VENV, ignore_errors=True)
+        sys.exit("Python cannot make .venv. On Debian and Ubuntu: apt-get install python3-venv")
+
+
+def find_browser():
+    """Return the path of a Chromium, installed by apt if need be and possible; or None."""
+    if os.environ.get("MOI_BROWSER"):
+        return os.environ["MOI_BROWSER"]
+    if not any(map(shutil.which, BROWSERS)) and shutil.which("apt-get") and is_root():
+        print("Installing Chromium for the browser tests ...", file=sys.stderr, flush=True)
+        quiet = {
+            "stdout": subprocess.DEVNULL,
+            "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        }
+        subprocess.run(["apt-get", "update", "-qq"], **quiet)
+        packages = ["chromium", "fonts-liberation"]
+        subprocess.run(
+            ["apt-get", "install", "-qqy", "--no-install-recommends", *packages], **quiet
+        )
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def is_root():
+    """Tell whether packages of the system can be installed."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def run(*command):
+    """Run a command and end with its code when it fails."""
+    code = subprocess.run(list(map(str, command)), cwd=HERE).returncode
+    if code:
+        sys.exit(code)
+
+
+def become(*command):
+    """Be a command from here on: signals and exit code are its own."""
+    os.chdir(HERE)
+    sys.stdout.flush()
+    os.execv(str(command[0]), list(map(str, command)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
