@@ -80,7 +80,7 @@ def need_python():
     for name in NEWER:
         if shutil.which(name):
             become(shutil.which(name), __file__, *sys.argv[1:])
-    sys.exit("Python 3.11 or newer is needed; this is %d.%d." % sys.version_info[:2])
+    sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.")
 
 
 def install(extra):

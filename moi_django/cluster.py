@@ -6,8 +6,10 @@ controller was started anew.
 """
 
 import atexit
+import json
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +62,7 @@ class Context:
             raise ClusterUnavailable(
                 f"No cluster for context {self.name!r} (there is no {file.name}): {HINT}."
             )
+        _probe(self.name, file)
         import ipyparallel
         import zmq
 
@@ -162,6 +165,28 @@ def _stamp(file: Path) -> object:
     except FileNotFoundError:
         return None
     return (str(file), status.st_ino, status.st_mtime_ns)
+
+
+def _probe(name: str, file: Path) -> None:
+    """Raise ClusterUnavailable at once when nothing listens where the controller should.
+
+    ipyparallel's client would wait for its whole timeout.
+    """
+    try:
+        said = json.loads(file.read_text())
+        host = said["interface"].partition("://")[2]
+        if said.get("ssh") or not said["interface"].startswith("tcp://"):
+            return
+        if host in ("*", "0.0.0.0"):  # noqa: S104 - it is read, not bound
+            host = said["location"]
+        socket.create_connection((host, said["registration"]), conf.CLUSTER_TIMEOUT / 2).close()
+    except ConnectionRefusedError as error:
+        raise ClusterUnavailable(
+            f"The controller of context {name!r} is gone (nothing listens at {host}): {HINT}."
+        ) from error
+    except (OSError, ValueError, KeyError) as error:
+        # A name only the controller's own host knows, say: ipyparallel knows more ways.
+        logger.debug("Cannot probe the controller of context %r: %s", name, error)
 
 
 _contexts: dict[str, Context] = {}

@@ -215,10 +215,13 @@ _OWN = (str(Path(__file__).parent), str(Path(asyncio.__file__).parent))
 
 
 def format_error(error: BaseException) -> str:
-    """Return a traceback that starts at the first frame which is not ours."""
+    """Return a traceback that starts at the first frame which is not ours.
+
+    Of an error that is raised in ours, such as a command that failed, the last frame stays.
+    """
     report = traceback.TracebackException.from_exception(error)
     frames = list(report.stack)
-    while frames and _is_own(frames[0].filename):
+    while len(frames) > 1 and _is_own(frames[0].filename):
         frames.pop(0)
     report.stack = traceback.StackSummary.from_list(frames)
     return "".join(report.format()).rstrip("\n")

@@ -32,6 +32,8 @@ from moi_django.store import Store
 DEFAULT_BIND = "127.0.0.1:8000"
 # Seconds for the web server to answer, and for it to end when asked to.
 READY_WITHIN, STOPPED_WITHIN = 30.0, 5.0
+# Of so many jobs the status is known that was told last.
+REMEMBERED = 10_000
 # prctl(2): strays of our children become our children, so they can be found.
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -219,9 +221,10 @@ class _Up:
         """Print a job whose status is news."""
         if info is None or info.is_group or told.get(info.id) == info.status:
             return
+        told.pop(info.id, None)
         told[info.id] = info.status
-        if info.finished:
-            del told[info.id]
+        if len(told) > REMEMBERED:
+            del told[next(iter(told))]
         self._say(f"job      {info.id}  {_line(info.name, 40)}: {_line(info.status, 60)}")
 
     def _announce(self, services: state.Services) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import threading
 import time
-import uuid
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,7 +14,7 @@ from django.test import AsyncClient
 
 from moi_django import Group
 from moi_django.bridge import _bridges
-from moi_django.models import JOB, Info, State, now
+from tests.records import job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,25 +22,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @sync_to_async
 def make_user(name):
     return get_user_model().objects.create_user(name, password="x")
-
-
-def job_in(store, group, name="a job", **fields):
-    """Write a job as submit() does, without an engine that would run it."""
-    id = str(uuid.uuid4())
-    info = Info(
-        id=id,
-        name=name,
-        type=JOB,
-        pubsub=f"{id}:pubsub",
-        parent=group.id,
-        status="Queued",
-        state=State.QUEUED,
-        date_created=now(),
-        path=f"{group.info.path}:{id}",
-        **fields,
-    )
-    store.create(info)
-    return info
 
 
 @asynccontextmanager

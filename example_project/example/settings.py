@@ -63,5 +63,6 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 USE_TZ = True
+TIME_ZONE = "UTC"
 if state_dir := os.environ.get("EXAMPLE_STATE_DIR"):
     MOI = {"STATE_DIR": state_dir}

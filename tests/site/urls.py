@@ -1,3 +1,28 @@
 """Pages of the site that the tests run."""
 
-urlpatterns: list = []
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import path
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'"
+)
+
+
+def page(request, group=None):
+    shown = {"group": group, "limit": request.GET.get("limit")}
+    response = render(request, "tests/page.html", shown)
+    response["Content-Security-Policy"] = POLICY
+    return response
+
+
+def result(request, id):
+    return HttpResponse(f"The result of {id}", content_type="text/plain")
+
+
+urlpatterns = [
+    path("", page),
+    path("with/<group>", page),
+    path("result/<id>", result),
+    path("group/<group>", page),
+]

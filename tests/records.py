@@ -1,0 +1,40 @@
+"""Jobs as submit() writes them, without an engine that would run them."""
+
+import uuid
+from typing import Any
+
+from moi_django import Group
+from moi_django.models import JOB, Info, State, now
+from moi_django.store import Store
+
+
+def new_job(parent: Info, name: str = "a job", **fields: Any) -> Info:
+    """Return a job in a group, not written yet."""
+    id = str(uuid.uuid4())
+    given = {"status": "Queued", "state": State.QUEUED, "date_created": now(), **fields}
+    return Info(
+        id=id,
+        name=name,
+        type=JOB,
+        pubsub=f"{id}:pubsub",
+        parent=parent.id,
+        path=f"{parent.path}:{id}",
+        **given,
+    )
+
+
+def job_in(store: Store, group: Group, name: str = "a job", **fields: Any) -> Info:
+    """Write a job into a group."""
+    info = new_job(group.info, name, **fields)
+    store.create(info)
+    return info
+
+
+def finish(store: Store, job: Info, state: State = State.SUCCESS, result: Any = None) -> Info:
+    """Give a job its end."""
+    return store.change(
+        job.id,
+        lambda info: info.changed(
+            state=state, status=state.status, result=result, date_start=now(), date_end=now()
+        ),
+    )

@@ -1,0 +1,287 @@
+"""The page as people have it: a real Chromium, a real server, a real Redis."""
+
+import os
+import re
+import shutil
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth import get_user_model
+from django.test import Client
+from playwright.sync_api import expect, sync_playwright
+
+from moi_django import Group, ctx_default, submit
+from moi_django.jobs import Job
+from moi_django.models import State, now
+from tests.processes import free_port, site_process, wait_for
+from tests.records import finish, job_in
+from tests.site import work
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+EVIL = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
+OFFLINE = "Not live: the connection is lost."
+# Debian's Chromium looks names up on its own.
+NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    # Playwright runs a loop in this thread, which makes Django fear for its database.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    path = os.environ.get("MOI_BROWSER") or shutil.which("chromium")
+    assert path, "Name a Chromium in MOI_BROWSER, or run the tests with `make test`."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[NO_NAMES])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def port(moi, redis_server, transactional_db):
+    """The port of the site on a server of its own."""
+    port = free_port()
+    with site_process(port, MOI_REDIS_URL=redis_server.url, MOI_TEST_PREFIX=moi["KEY_PREFIX"]):
+        yield port
+
+
+@pytest.fixture
+def ada(moi, transactional_db):
+    return get_user_model().objects.create_user("ada")
+
+
+@pytest.fixture
+def visit(chromium, ada):
+    """Open a page as ada; whatever a page complains of fails the test.
+
+    To be asked for after `port`, so that pages close before their server ends.
+    """
+    contexts, complaints = [], []
+
+    def visit(port, path="/", live=True, quiet=False, **options):
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        client = Client()
+        client.force_login(ada)
+        context.add_cookies(
+            [
+                {
+                    "name": "sessionid",
+                    "value": client.cookies["sessionid"].value,
+                    "url": f"http://127.0.0.1:{port}",
+                }
+            ]
+        )
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        if not quiet:
+            page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"http://127.0.0.1:{port}{path}")
+        if live:
+            expect(page.locator("moi-jobs:not([live])")).to_have_count(0)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def row(page, name):
+    return page.locator(".moi-item", has=page.locator(f".moi-name:text-is('{name}')")).last
+
+
+@pytest.mark.cluster
+def test_a_job_is_watched_from_submit_to_result(port, visit, cluster, ada, tmp_path):
+    page = visit(port)
+    expect(page.get_by_text("No jobs yet.")).to_be_visible()
+    gate = tmp_path / "gate"
+    job = submit(ctx_default, ada, "The hello job", "/result", work.held_until, str(gate))
+    shown = row(page, "The hello job")
+    expect(shown.locator(".moi-status")).to_have_text("holding")
+    expect(shown).to_have_attribute("data-state", "running")
+    expect(page.get_by_text("No jobs yet.")).to_be_hidden()
+    expect(shown.get_by_role("link")).to_have_count(0)
+    gate.touch()
+    expect(page.get_by_role("status")).to_have_text("The hello job: Success")
+    shown.get_by_role("link", name="Success").click()
+    expect(page.locator("body")).to_have_text(f"The result of {job.id}")
+    page.go_back()
+    row(page, "The hello job").get_by_role("button", name="Remove The hello job").click()
+    expect(page.locator(".moi-item")).to_have_count(0)
+    expect(page.get_by_text("No jobs yet.")).to_be_visible()
+    with pytest.raises(Exception, match="There is no job"):
+        Job.get(job.id)
+
+
+def test_groups_are_nested_lists_with_a_link(port, visit, ada, store):
+    page = visit(port)
+    outer = Group.create(ada, "outer", url="/group")
+    inner = Group.create(outer, "inner")
+    jobs = [job_in(store, inner, f"job {number}") for number in range(3)]
+    expect(page.locator(".moi-item .moi-item .moi-item .moi-name")).to_have_text(
+        ["job 0", "job 1", "job 2"]
+    )
+    expect(page.get_by_role("link", name="Group details outer")).to_have_attribute(
+        "href", f"/group/{outer.id}"
+    )
+    live = page.locator("moi-jobs").inner_text()
+    page.reload()
+    expect(page.locator("moi-jobs[live]")).to_be_visible()
+    assert page.locator("moi-jobs").inner_text() == live
+    row(page, "outer").locator("> .moi-row").get_by_role("button").click()
+    expect(page.locator(".moi-item")).to_have_count(0)
+    assert store.get(jobs[0].id) is None
+
+
+def test_what_a_job_says_is_text(port, visit, ada, store):
+    painted = job_in(store, Group.of(ada), EVIL, url="javascript:document.title='owned'")
+    page = visit(port)
+    finish(store, painted, result=EVIL)
+    job_in(store, Group.of(ada), "live" + EVIL)
+    told = job_in(store, Group.of(ada), "told", url="data:text/html,x")
+    store.change(told.id, lambda info: info.changed(status=EVIL))
+    expect(page.locator(".moi-name").nth(1)).to_have_text("live" + EVIL)
+    expect(row(page, "told").locator(".moi-status")).to_have_text(EVIL)
+    finish(store, told)
+    expect(row(page, "told")).to_have_attribute("data-state", "success")
+    expect(page.locator(".moi-item[data-state=success]")).to_have_count(2)
+    expect(page.get_by_role("link")).to_have_count(0)
+    assert page.title() == "Jobs"
+
+
+def test_several_divs_each_show_their_group(port, visit, ada, store):
+    one, two = Group.create(ada, "one"), Group.create(ada, "two")
+    page = visit(port, f"/with/{one.id}")
+    job_in(store, one, "in one")
+    job_in(store, two, "in two")
+    mine, single = page.locator("moi-jobs").all()
+    expect(mine.locator(".moi-item")).to_have_count(4)
+    expect(single.locator(".moi-name")).to_have_text(["in one"])
+    expect(page.get_by_role("heading", name="One group")).to_be_visible()
+
+
+def test_times_are_those_of_the_viewer(port, visit, ada, store):
+    job_in(store, Group.of(ada), "painted", date_created="2026-01-02 15:04:05.000006")
+    page = visit(port, timezone_id="Asia/Tokyo", locale="en-GB")
+    job_in(store, Group.of(ada), "live", date_created="2026-01-02 15:04:05.000006")
+    for name in ("painted", "live"):
+        time = row(page, name).locator("time")
+        expect(time).to_have_text("3 Jan 2026, 00:04")
+        expect(time).to_have_attribute("datetime", "2026-01-02T15:04:05.000006Z")
+
+
+def test_only_endings_are_announced(port, visit, ada, store):
+    page = visit(port)
+    said = page.get_by_role("status")
+    job = job_in(store, Group.of(ada), "a job")
+    store.change(job.id, lambda info: info.changed(status="half way"))
+    expect(row(page, "a job").locator(".moi-status")).to_have_text("half way")
+    expect(said).to_be_empty()
+    finish(store, job, State.FAILED)
+    expect(said).to_have_text("a job: Failed")
+
+
+def test_the_limit_hides_the_oldest(port, visit, ada, store):
+    page = visit(port, "/?limit=2")
+    jobs = [job_in(store, Group.of(ada), f"job {number}") for number in range(4)]
+    expect(page.locator(".moi-name:visible")).to_have_text(["job 3", "job 2"])
+    expect(page.get_by_text("Older jobs are not shown: 2")).to_be_visible()
+    store.remove(jobs[3].id)
+    expect(page.locator(".moi-name:visible")).to_have_text(["job 2", "job 1"])
+
+
+def test_without_scripts_the_page_shows_how_things_are(port, visit, ada, store):
+    job_in(store, Group.of(ada), "a job")
+    page = visit(port, live=False, java_script_enabled=False)
+    expect(row(page, "a job").locator(".moi-status")).to_have_text("Queued")
+    expect(page.get_by_role("button")).to_have_count(0)
+
+
+def test_the_focus_stays_in_the_list_when_its_row_goes(port, visit, ada, store):
+    for name in ("first", "second"):
+        job_in(store, Group.of(ada), name)
+    page = visit(port)
+    row(page, "second").get_by_role("button").press("Enter")
+    expect(row(page, "first").get_by_role("button")).to_be_focused()
+    row(page, "first").get_by_role("button").press("Enter")
+    expect(page.locator("moi-jobs")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_no_barriers(port, visit, ada, store, scheme, width):
+    group = Group.create(ada, "a sweep", url="/group")
+    for state in (State.SUCCESS, State.FAILED, State.LOST, State.CANCELLED):
+        finish(store, job_in(store, group, f"a job {state}", url="/result"), state)
+    job_in(store, group, "waiting")
+    running = job_in(store, Group.of(ada), "running")
+    store.change(running.id, lambda info: info.changed(state=State.RUNNING, status="On my way"))
+    page = visit(port, color_scheme=scheme, viewport={"width": width, "height": 800})
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_page_says_when_it_is_not_live_and_catches_up(visit, moi, redis_server, ada, store):
+    port, root = free_port(), Group.of(ada)
+    env = {"MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
+    with site_process(port, **env):
+        changed, removed = job_in(store, root, "changed"), job_in(store, root, "removed")
+        page = visit(port, quiet=True)
+        expect(page.get_by_text(OFFLINE)).to_be_hidden()
+        button = row(page, "changed").get_by_role("button")
+        expect(button).to_be_enabled()
+    expect(page.get_by_text(OFFLINE)).to_be_visible()
+    expect(button).to_be_disabled()
+    finish(store, changed)
+    store.remove(removed.id)
+    job_in(store, root, "added")
+    with site_process(port, **env):
+        expect(page.get_by_text(OFFLINE)).to_be_hidden(timeout=30_000)
+        expect(page.locator(".moi-name")).to_have_text(["added", "changed"])
+        expect(page.locator(".moi-status")).to_have_text(["Queued", "Success"])
+        expect(button).to_be_enabled()
+
+
+def test_a_page_whose_session_has_ended_says_so(visit, moi, redis_server, ada, store):
+    port = free_port()
+    env = {"MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
+    with site_process(port, **env):
+        page = visit(port, quiet=True)
+        page.context.clear_cookies()
+    with site_process(port, **env):
+        refused = page.get_by_text("Not live. Reload the page; you may have to log in again.")
+        expect(refused).to_be_visible(timeout=30_000)
+        expect(page.get_by_text(OFFLINE)).to_be_hidden()
+
+
+def test_a_lost_redis_shows_until_it_is_back(port, visit, ada, store):
+    job = job_in(store, Group.of(ada), "a job")
+    page = visit(port)
+    page.evaluate(
+        """() => {
+            const line = document.querySelector("[data-moi=offline]");
+            window.shown = 0;
+            new MutationObserver(() => { window.shown += !line.hidden; })
+                .observe(line, { attributes: true });
+        }"""
+    )
+    store.redis.client_kill_filter(_type="pubsub")
+    store.change(job.id, lambda info: info.changed(status="unheard"))
+    expect(row(page, "a job").locator(".moi-status")).to_have_text("unheard")
+    expect(page.get_by_text(OFFLINE)).to_be_hidden()
+    assert page.evaluate("window.shown") >= 1
+
+
+def test_every_change_of_many_arrives(port, visit, ada, store):
+    page = visit(port)
+    group = Group.create(ada, "many")
+    jobs = [job_in(store, group, f"job {number}", date_created=now()) for number in range(200)]
+    for job in jobs:
+        finish(store, job)
+    expect(page.locator(".moi-item[data-state=success]")).to_have_count(200)
+    names = page.locator(".moi-item .moi-item .moi-name").all_inner_texts()
+    assert names == [job.name for job in jobs]
+    wait_for(lambda: re.search("job 199: Success", page.get_by_role("status").inner_text()))

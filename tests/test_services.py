@@ -1,0 +1,172 @@
+"""`manage.py moi up`: everything starts, is found by other commands, and ends."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.processes import environment, free_port, manage, wait_for
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The environment of commands in a project of its own, whose database is empty."""
+    env = {
+        "MOI_TEST_DIR": str(tmp_path),
+        "MOI_TEST_DATABASE": str(tmp_path / "db.sqlite3"),
+    }
+    assert manage("migrate", "-v0", **env).returncode == 0
+    return env
+
+
+@contextmanager
+def up(project, *arguments):
+    """Run `moi up` until the block ends; give the process and a function that reads on."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "django", "moi", "up", "--engines=1", *arguments],
+        env=environment(**project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    def line(pattern):
+        for text in process.stdout:
+            if found := re.search(pattern, text):
+                return found
+        raise AssertionError(f"it ended without saying {pattern!r}: {process.stderr.read()}")
+
+    try:
+        yield process, line
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def alive(processes):
+    """Return which of some processes run; a dead one may wait for its parent to notice."""
+
+    def runs(process):
+        try:
+            return process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return [process for process in processes if runs(process)]
+
+
+def state_of(project):
+    return Path(project["MOI_TEST_DIR"]) / ".moi"
+
+
+def test_one_command_runs_all_and_another_finds_it(project):
+    with up(project, "--bind=127.0.0.1:0") as (process, line):
+        url = line(r"ready +(http://127.0.0.1:\d+/) ")[1]
+        with urllib.request.urlopen(url) as page:
+            assert b"Log in to see your jobs." in page.read()
+        with urllib.request.urlopen(f"{url}static/moi_django/moi.js") as script:
+            assert b"customElements.define" in script.read()
+        code = "from django.contrib.auth.models import User; return User.objects.count()"
+        ran = manage("moi", "submit", "--cmd", code, "--block", **project)
+        assert "result\t\t: 0\n" in ran.stdout
+        assert line(r"job +\S+  no-user-cmd-submit: Success")
+        state = state_of(project)
+        assert stat.S_IMODE(state.stat().st_mode) == 0o700
+        assert stat.S_IMODE((state / "services.json").stat().st_mode) == 0o600
+        second = manage("moi", "up", "--bind=127.0.0.1:0", **project)
+        assert (second.returncode, second.stdout) == (1, "")
+        assert "already runs for this project" in second.stderr
+        started = psutil.Process(process.pid).children(recursive=True)
+        commands = " ".join(word for child in started for word in child.cmdline())
+        url = json.loads((state / "services.json").read_text())["redis_url"]
+        password = re.search(":([^@]+)@", url)
+        assert password[1] not in commands
+        process.terminate()
+        out, err = process.communicate()
+        assert (process.returncode, err) == (0, "")
+        assert out.splitlines()[-1].endswith("stopped")
+        assert alive(started) == []
+        assert not (state / "services.json").exists()
+    assert "moi has no Redis" in manage("moi", "users", **project).stderr
+
+
+def test_ctrl_c_also_ends_what_jobs_have_started(project, tmp_path):
+    pid_file = tmp_path / "pid"
+    with up(project, "--no-server") as (process, line):
+        line("ready")
+        command = f"setsid sleep 600 >/dev/null 2>&1 & echo $! > {pid_file}"
+        ran = manage("moi", "submit", "--cmd", command, "--cmd-type=system", "--block", **project)
+        assert "Success" in ran.stdout
+        stray = psutil.Process(int(pid_file.read_text()))
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0
+        assert alive([stray]) == []
+
+
+def test_killed_it_leaves_no_orphan(project):
+    with up(project, "--bind=127.0.0.1:0") as (process, line):
+        line("ready")
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert len(started) >= 4
+        process.kill()
+        process.wait()
+        wait_for(lambda: not alive(started), "the end of all children")
+    # And the next one is not disturbed by what the killed one has left.
+    with up(project, "--no-server") as (_, line):
+        line("ready")
+
+
+def test_it_can_be_stopped_while_it_starts(project):
+    with up(project, "--bind=127.0.0.1:0") as (process, line):
+        line("redis")
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert alive(started) == []
+
+
+def test_a_server_that_cannot_start_ends_it_with_the_reason(project):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ran = manage("moi", "up", f"--bind=127.0.0.1:{taken.getsockname()[1]}", **project)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "Address already in use" in ran.stderr
+    assert "--bind HOST:PORT" in ran.stderr
+    assert "is no address to serve on" in manage("moi", "up", "--bind=nonsense", **project).stderr
+
+
+def test_a_child_that_dies_ends_the_rest(project):
+    with up(project, f"--bind=127.0.0.1:{free_port()}") as (process, line):
+        line("ready")
+        started = psutil.Process(process.pid).children(recursive=True)
+        [server] = [child for child in started if "uvicorn" in child.cmdline()]
+        server.kill()
+        assert process.wait(20) == 1
+        assert "The web server ended by itself" in process.stderr.read()
+        assert alive(started) == []
+
+
+def test_a_redis_that_is_named_is_used_and_left_alone(project, redis_server, moi, store):
+    env = {**project, "MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
+    with up(env, "--no-server") as (process, line):
+        assert "the one at unix://" in line("redis .*")[0]
+        line("ready")
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert not [child for child in started if "valkey" in " ".join(child.cmdline())]
+        process.terminate()
+        assert process.wait(20) == 0
+    store.ping()
