@@ -23,6 +23,7 @@ def result(request, id):
 urlpatterns = [
     path("", page),
     path("with/<group>", page),
+    path("favicon.ico", lambda request: HttpResponse(status=204)),
     path("result/<id>", result),
     path("group/<group>", page),
 ]

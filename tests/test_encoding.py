@@ -1,0 +1,137 @@
+"""encoding: every result gets a form in JSON."""
+
+import base64
+import collections
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import json
+import pathlib
+import uuid
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moi_django.encoding import MAX_DEPTH, MAX_REPR, ResultTooLarge, encode
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: float
+
+
+class Shy:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+UTC = datetime.UTC
+ID = uuid.UUID(int=7)
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        (None, None),
+        (True, True),
+        ("text", "text"),
+        (2**70, 2**70),
+        (1.5, 1.5),
+        (float("nan"), "NaN"),
+        (float("-inf"), "-Infinity"),
+        ((1, [2]), [1, [2]]),
+        ({1: "a", None: "b", True: "c"}, {"true": "c", "null": "b"}),
+        ({2, 1}, [1, 2]),
+        (frozenset({"b", "a"}), ["a", "b"]),
+        (range(3), [0, 1, 2]),
+        ((n for n in "ab"), ["a", "b"]),
+        ({"a": 1}.items(), [["a", 1]]),
+        (collections.deque([1]), [1]),
+        (datetime.datetime(2026, 1, 2, 3, 4, 5, 6, UTC), "2026-01-02T03:04:05.000006+00:00"),
+        (datetime.date(2026, 1, 2), "2026-01-02"),
+        (datetime.time(3, 4), "03:04:00"),
+        (datetime.timedelta(days=1, hours=2, seconds=3.5), "P1DT02H00M03.500000S"),
+        (datetime.timedelta(seconds=-1), "-P0DT00H00M01S"),
+        (decimal.Decimal("1.10"), "1.10"),
+        (fractions.Fraction(1, 3), "1/3"),
+        (ID, str(ID)),
+        (pathlib.PurePosixPath("/a/b"), "/a/b"),
+        (Colour.RED, "red"),
+        (Number.ONE, 1),
+        (b"\x00\xff", {"encoding": "base64", "bytes": base64.b64encode(b"\x00\xff").decode()}),
+        (Point(1, 2.0), {"x": 1, "y": 2.0}),
+        (numpy.float32(1.5), 1.5),
+        (numpy.arange(4).reshape(2, 2), [[0, 1], [2, 3]]),
+        (numpy.array([numpy.nan]), ["NaN"]),
+        (1j, {"repr": "1j", "type": "builtins.complex"}),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_each_type_has_its_form(value, form):
+    encoded = encode(value)
+    assert encoded == form
+    assert type(encoded) is type(form)
+    json.dumps(encoded, allow_nan=False)
+
+
+def test_a_mapping_whose_keys_become_the_same_keeps_the_last():
+    assert encode({1: "a", "1": "b"}) == {"1": "b"}
+
+
+def test_what_has_no_form_is_described():
+    described = encode(Shy())
+    assert described["repr"] == "<Shy whose repr raised RuntimeError>"
+    assert described["type"].endswith("test_encoding.Shy")
+    assert (
+        len(encode(type("Wordy", (), {"__repr__": lambda self: "x" * 10**6})())["repr"]) == MAX_REPR
+    )
+
+
+def test_cycles_and_depth_end():
+    cycle: list = []
+    cycle.append(cycle)
+    assert encode(cycle) == [{"repr": "[[...]]", "type": "builtins.list"}]
+    deep: list = []
+    for _ in range(MAX_DEPTH * 2):
+        deep = [deep]
+    json.dumps(encode(deep))
+
+
+def test_an_integer_too_long_for_decimal_text_is_described():
+    assert encode(1 << 20_000)["repr"].startswith("0x1000")
+
+
+def test_too_large_a_result_says_what_to_do():
+    with pytest.raises(ResultTooLarge, match="RESULT_LIMIT"):
+        encode("x" * 100, limit=50)
+    with pytest.raises(ResultTooLarge, match="more than 50 items"):
+        encode(iter(int, 1), limit=50)
+    assert encode("x" * 48, limit=50) == "x" * 48
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+    | st.decimals() | st.datetimes() | st.timedeltas() | st.uuids() | st.complex_numbers(),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner)
+    | st.dictionaries(st.text() | st.integers() | st.booleans() | st.none(), inner),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(anything)
+def test_whatever_comes_json_carries_it(value):
+    encoded = encode(value)
+    assert json.loads(json.dumps(encoded, allow_nan=False)) == encoded

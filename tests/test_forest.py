@@ -1,0 +1,175 @@
+"""forest: what viewers hear of a tree that changes."""
+
+import random
+
+import pytest
+
+from moi_django.forest import Forest
+from moi_django.models import GROUP, JOB, Info
+
+
+def node(id, version=1, type=JOB, **fields):
+    return Info(id=id, name=id, type=type, pubsub=f"{id}:pubsub", version=version, **fields)
+
+
+class Tree:
+    """What Redis would hold, put into a forest as a bridge does."""
+
+    def __init__(self):
+        self.infos, self.members = {}, {}
+
+    def group(self, id, *members):
+        self.infos[id] = node(id, type=GROUP)
+        self.members[id] = set(members)
+
+    def load(self, forest, ids):
+        ids, read = list(ids), set()
+        while ids:
+            id = ids.pop()
+            if id not in read:
+                read.add(id)
+                forest.put(id, self.infos.get(id))
+                ids += forest.put_members(id, self.members.get(id, set()))
+        forest.grown(read)
+
+    def reached(self, root):
+        met, stack = set(), [root]
+        while stack:
+            id = stack.pop()
+            if id in self.infos and id not in met:
+                met.add(id)
+                stack += self.members.get(id, ())
+        return met
+
+
+@pytest.fixture
+def tree():
+    tree = Tree()
+    tree.group("root", "group", "a")
+    tree.group("group", "b")
+    tree.infos |= {id: node(id) for id in "ab"}
+    return tree
+
+
+@pytest.fixture
+def forest(tree):
+    forest = Forest()
+    forest.plant("root")
+    tree.load(forest, ["root"])
+    return forest
+
+
+def told(forest, root="root"):
+    return [(verb, id) for verb, id, _ in forest.take().get(root, [])]
+
+
+def test_what_is_there_at_first_is_not_told(forest):
+    assert told(forest) == []
+    assert forest.nodes.keys() == {"root", "group", "a", "b"}
+
+
+def test_a_change_is_told_once(forest, tree):
+    forest.put("b", node("b", 2))
+    forest.put("b", node("b", 2))
+    assert told(forest) == [("update", "b")]
+
+
+def test_changes_of_one_job_are_merged_to_the_latest(forest):
+    for version in (2, 3, 4):
+        forest.put("b", node("b", version))
+    [(verb, id, raw)] = forest.take()["root"]
+    assert (verb, id, Info.from_json(raw).version) == ("update", "b", 4)
+
+
+def test_a_new_job_is_told_as_new_even_when_it_has_changed_since(forest, tree):
+    tree.members["group"].add("c")
+    tree.infos["c"] = node("c")
+    tree.load(forest, ["group"])
+    forest.put("c", node("c", 2))
+    assert told(forest) == [("add", "c")]
+
+
+def test_a_group_that_goes_takes_all_below_along(forest, tree):
+    tree.members["root"].remove("group")
+    tree.load(forest, ["root"])
+    assert sorted(told(forest)) == [("remove", "b"), ("remove", "group")]
+    assert forest.nodes.keys() == {"root", "a"}
+
+
+def test_a_job_in_two_groups_is_removed_with_the_last(forest, tree):
+    tree.members["root"].add("b")
+    tree.load(forest, ["root"])
+    forest.take()
+    tree.members["group"].remove("b")
+    tree.load(forest, ["group"])
+    assert told(forest) == []
+    tree.members["root"].remove("b")
+    tree.load(forest, ["root"])
+    assert told(forest) == [("remove", "b")]
+
+
+def test_each_watched_group_hears_of_its_own(forest, tree):
+    forest.plant("group")
+    tree.load(forest, ["group"])
+    forest.take()
+    forest.put("a", node("a", 2))
+    assert told(forest, "group") == []
+    forest.put("b", node("b", 2))
+    assert told(forest, "group") == [("update", "b")]
+
+
+def test_nothing_is_kept_of_what_nobody_watches(forest):
+    forest.fell("root")
+    assert forest.nodes == {}
+
+
+def test_asked_for_it_is_told_again(forest, tree):
+    forest.ask("b")
+    forest.put("b", tree.infos["b"])
+    assert told(forest) == [("get", "b")]
+    assert forest.holds("root", "b")
+    assert not forest.holds("group", "a")
+
+
+def test_a_cycle_does_no_harm(forest, tree):
+    tree.members["group"].add("root")
+    tree.load(forest, ["group"])
+    tree.members["root"].remove("group")
+    tree.load(forest, ["root"])
+    assert {id for verb, id in told(forest) if verb == "remove"} >= {"group", "b"}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_who_follows_the_frames_ends_with_what_is_there(seed):
+    """Let a tree change at random; a viewer who only hears frames must hold what is reachable."""
+    chance = random.Random(seed)
+    tree, forest, seen = Tree(), Forest(), {}
+    groups, jobs = ["root", "g1", "g2", "g3"], [f"j{n}" for n in range(6)]
+    tree.group("root")
+    forest.plant("root")
+    tree.load(forest, ["root"])
+    for step in range(200):
+        id = chance.choice(groups[1:] + jobs)
+        holder = chance.choice(groups)
+        if holder not in tree.infos:
+            tree.group(holder)
+        if chance.random() < 0.5:
+            kind = GROUP if id in groups else JOB
+            tree.infos[id] = node(id, version=step + 2, type=kind)
+            tree.members.setdefault(holder, set()).add(id)
+        elif chance.random() < 0.5:
+            tree.members[holder].discard(id)
+        else:
+            tree.infos.pop(id, None)
+            tree.members.pop(id, None)
+            for members in tree.members.values():
+                members.discard(id)
+        tree.load(forest, [each for each in ("root", holder, id) if each in forest.nodes])
+        for verb, told_id, raw in forest.take().get("root", []):
+            if verb == "remove":
+                seen.pop(told_id, None)
+            else:
+                seen[told_id] = Info.from_json(raw).version
+        there = tree.reached("root") - {"root"}
+        seen.pop("root", None)
+        assert seen == {each: tree.infos[each].version for each in there}

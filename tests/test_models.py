@@ -1,0 +1,112 @@
+"""models: the info object and the urls that may become links."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moi_django.models import GROUP, JOB, Info, State, is_safe_url, now
+
+SEED_KEYS = {
+    *("id", "name", "type", "pubsub", "url", "parent", "status", "result"),
+    *("date_start", "date_end", "date_created", "context"),
+}
+
+
+def job(**fields):
+    return Info(id="j", name="a job", type=JOB, pubsub="j:pubsub", state=State.QUEUED, **fields)
+
+
+def test_an_info_object_has_the_keys_of_moi_0_2():
+    assert json.loads(job().to_json()).keys() >= SEED_KEYS
+
+
+def test_json_and_back_is_the_same():
+    info = job(path="g:j", result={"a": [], "n": 2**60}, status="half way")
+    assert Info.from_json(info.to_json()) == info
+    assert (info.owner, info.ancestors) == ("g", ["g"])
+
+
+def test_a_change_makes_a_new_one_with_the_next_version():
+    info = job()
+    assert info.changed(status="x").version == 2
+    assert info.version == 1
+
+
+def test_what_moi_0_2_wrote_is_read():
+    written = {
+        **dict(id="j", name="n", type="job", pubsub="j:pubsub", url=None, parent="g"),
+        **dict(status="Success", result="15", date_start="x", date_end="y"),
+    }
+    info = Info.from_json(json.dumps(written))
+    assert (info.state, info.path, info.version) == (State.SUCCESS, "g:j", 1)
+    running = Info.from_json(json.dumps({**written, "status": "half way", "date_end": None}))
+    assert (running.state, running.status) == (State.RUNNING, "half way")
+    group = Info.from_json('{"id": "g", "type": "group", "name": "g"}')
+    assert (group.is_group, group.state, group.finished) == (True, None, False)
+
+
+@pytest.mark.parametrize("raw", ["", "7", "[]", "{}", '{"id": 7}', '{"id": ""}', "[" * 100_000])
+def test_what_is_no_info_object_is_refused(raw):
+    with pytest.raises(ValueError, match=r"."):
+        Info.from_json(raw)
+
+
+@given(st.dictionaries(st.sampled_from([*SEED_KEYS, "state", "version", "path"]),
+                       st.none() | st.text() | st.integers() | st.lists(st.text())))  # fmt: skip
+def test_any_object_is_read_or_refused(fields):
+    try:
+        info = Info.from_json(json.dumps(fields))
+    except ValueError:
+        return
+    assert info.type in (JOB, GROUP)
+    assert isinstance(info.status, str)
+    assert (info.state is None) == info.is_group
+
+
+def test_only_queued_and_running_are_unfinished():
+    assert [state for state in State if not state.finished] == [State.QUEUED, State.RUNNING]
+    assert [state.status for state in State] == [
+        *("Queued", "Running", "Success", "Failed", "Cancelled", "Failed")
+    ]
+
+
+def test_now_is_utc_with_microseconds():
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}", now())
+
+
+@pytest.mark.parametrize(
+    "url", ["/result", "result", "../x", "https://example.org/r?a=1", "HTTP://x"]
+)
+def test_safe_urls(url):
+    assert is_safe_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "javascript:alert(1)",
+            "JavaScript:alert(1)",
+            "java\tscript:alert(1)",
+            "\x01javascript:x",
+        ),
+        *(
+            "data:text/html,x",
+            "vbscript:x",
+            "//evil.example",
+            "\\\\evil.example",
+            "/\\evil.example",
+        ),
+        *("https:", "https:evil", "http://[bad", "mailto:a@b", " /x"),
+    ],
+)
+def test_unsafe_urls(url):
+    assert not is_safe_url(url)
+    assert job(url=url).link is None
+
+
+def test_a_link_ends_with_the_id():
+    assert job(url="/result/").link == job(url="/result").link == "/result/j"

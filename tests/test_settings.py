@@ -1,0 +1,143 @@
+"""conf, checks, state and embedded: how a site is set up, and how a wrong set-up is found."""
+
+import os
+import stat
+import subprocess
+
+import pytest
+from django.core.checks import run_checks
+
+from moi_django import state
+from moi_django.conf import DEFAULTS, conf
+from moi_django.embedded import EmbeddedRedis, find_server
+from moi_django.exceptions import NotRunning, ServiceError, UnknownContext
+
+
+def complaints():
+    return {message.id: message for message in run_checks(tags=["moi"])}
+
+
+def test_the_tests_own_site_is_well(moi):
+    assert complaints() == {}
+
+
+def test_every_setting_has_a_default_that_passes_its_check(moi):
+    moi.update(DEFAULTS)
+    assert complaints() == {}
+    assert {name: getattr(conf, name) for name in DEFAULTS} == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("given", "id", "words"),
+    [
+        ({"KEY_PREFX": ""}, "moi.E002", "Did you mean 'KEY_PREFIX'?"),
+        ({"EXPIRE": "two weeks"}, "moi.E003", "1209600"),
+        ({"TICK": "fast"}, "moi.E003", "0.02"),
+        ({"REDIS_URL": "localhost:6379"}, "moi.E004", "redis://localhost"),
+        ({"AUTHORIZE": "nowhere.to_be_found"}, "moi.E005", "dotted path"),
+        ({"CHANNEL_LAYER": "other"}, "moi.E006", "CHANNEL_LAYERS = "),
+    ],
+)
+def test_a_wrong_setting_is_found_and_says_what_to_do(moi, given, id, words):
+    moi.update(given)
+    [message] = complaints().values()
+    assert (message.id, words in message.hint) == (id, True)
+
+
+def test_what_the_site_lacks_is_found(moi, settings):
+    settings.ASGI_APPLICATION = None
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer"}}
+    settings.INSTALLED_APPS = ["moi_django"]
+    found = complaints()
+    assert found.keys() == {"moi.W001", "moi.W002", "moi.W003"}
+    assert all(message.hint for message in found.values())
+    settings.MOI = ["not", "a", "dict"]
+    settings.ASGI_APPLICATION = "x.y"
+
+
+def test_moi_must_be_a_dict(settings):
+    settings.MOI = "redis://localhost"
+    from moi_django.checks import check_settings
+
+    assert [message.id for message in check_settings()] == ["moi.E001"]
+
+
+def test_redis_is_the_one_of_the_settings_then_of_the_environment_then_of_moi_up(moi, monkeypatch):
+    moi["REDIS_URL"] = "redis://settings"
+    monkeypatch.setenv("MOI_REDIS_URL", "redis://environment")
+    assert conf.redis_url == "redis://settings"
+    moi["REDIS_URL"] = None
+    assert conf.redis_url == "redis://environment"
+    monkeypatch.delenv("MOI_REDIS_URL")
+    with pytest.raises(NotRunning, match=r"manage\.py moi up"):
+        _ = conf.redis_url
+    with state.hold(conf.state_dir):
+        state.write(conf.state_dir, state.Services("redis://up", "/c.json"))
+        assert conf.redis_url == conf.engine_redis_url == "redis://up"
+        assert conf.context("default") == {"connection_file": "/c.json"}
+    with pytest.raises(NotRunning):
+        _ = conf.redis_url
+
+
+def test_contexts_are_those_of_the_settings(moi, monkeypatch):
+    moi["CONTEXTS"] = {"gpu": {"profile": "gpu"}, "default": {}}
+    assert conf.context("gpu") == {"profile": "gpu"}
+    assert conf.context("default") == {"profile": "default"}
+    monkeypatch.setenv("MOI_CONNECTION_FILE", "/x.json")
+    assert conf.context("default") == {"connection_file": "/x.json"}
+    with pytest.raises(UnknownContext, match="^Unknown context: tpu$"):
+        conf.context("tpu")
+    with pytest.raises(AttributeError, match="NONSENSE"):
+        _ = conf.NONSENSE
+
+
+def test_the_state_of_moi_up_is_private_and_gone_with_it(tmp_path):
+    directory = tmp_path / "state"
+    assert state.read(directory) is None
+    services = state.Services("redis://:secret@x")
+    with state.hold(directory):
+        assert state.read(directory) is None  # not ready yet
+        state.write(directory, services)
+        assert state.read(directory) == services
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        assert stat.S_IMODE((directory / "services.json").stat().st_mode) == 0o600
+        with pytest.raises(ServiceError, match="already runs"), state.hold(directory):
+            pass
+        assert state.read(directory) == services
+    assert state.read(directory) is None
+
+
+def test_what_a_killed_moi_up_has_left_is_not_believed(tmp_path):
+    with state.hold(tmp_path):
+        state.write(tmp_path, state.Services("redis://gone"))
+        left = (tmp_path / "services.json").read_text()
+    (tmp_path / "services.json").write_text(left)
+    assert state.read(tmp_path) is None
+
+
+def test_an_embedded_redis_is_private_and_leaves_nothing():
+    with EmbeddedRedis() as server:
+        directory = server._directory
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        assert server.version().split()[0] in ("Valkey", "Redis")
+        password = server.url.split(":")[2].split("@")[0]
+        with open(f"/proc/{server.process.pid}/cmdline") as command:
+            assert password not in command.read()
+        assert not [
+            file for file in directory.iterdir() if file.is_file() and password in file.read_text()
+        ]
+    assert not directory.exists()
+    assert server.process.poll() is not None
+
+
+def test_a_server_program_can_be_named(monkeypatch, tmp_path):
+    found = find_server()
+    assert os.access(found, os.X_OK)
+    monkeypatch.setenv("MOI_REDIS_SERVER", str(tmp_path / "mine"))
+    assert find_server() == tmp_path / "mine"
+    broken = tmp_path / "mine"
+    broken.write_text("#!/bin/sh\necho cannot >&2\nexit 3\n")
+    broken.chmod(0o700)
+    with pytest.raises(ServiceError, match="did not start"):
+        EmbeddedRedis().start()
+    assert subprocess.run([found, "--version"]).returncode == 0
