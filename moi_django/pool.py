@@ -1,11 +1,16 @@
-"""How to reach Redis: pools that wait for a free connection, and never wait for ever."""
+"""How to reach Redis: connections that are waited for, but not for ever, and errors of ours."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from moi_django.exceptions import StoreUnavailable
 
 OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 1.5,
@@ -31,3 +36,32 @@ def without_secret(url: str) -> str:
     """Return a Redis url without its password, fit for a message."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+class Connection:
+    """A client of one Redis, shared by all threads."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.redis = redis.Redis(connection_pool=blocking_pool(url))
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable unless Redis answers."""
+        with self.answers():
+            self.redis.ping()
+
+    def close(self) -> None:
+        """Give all connections back to the system."""
+        self.redis.close()
+        self.redis.connection_pool.disconnect()
+
+    @contextmanager
+    def answers(self) -> Iterator[None]:
+        """Raise StoreUnavailable when Redis does not do what it is asked in the block."""
+        try:
+            yield
+        except RedisError as error:
+            raise StoreUnavailable(
+                f"Redis at {without_secret(self.url)} failed: {error}. Is it running, and is "
+                'MOI["REDIS_URL"] (or MOI_REDIS_URL) right?'
+            ) from error

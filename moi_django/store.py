@@ -6,6 +6,7 @@ key                type     content
 <id>               string   the info object of a job or group, as JSON
 <group>:jobs       set      ids of the jobs and groups in a group
 <group>:totals     hash     state -> number of jobs in that state anywhere below a group
+<group>:seal       string   is there while a group is removed: nothing comes into it any more
 user-id-map        hash     user -> id of the user's root group, and that id -> user
 =================  =======  ===========================================================
 
@@ -28,27 +29,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import redis
-from redis.exceptions import RedisError
-
 from moi_django import scripts
-from moi_django.exceptions import GroupNotFound, JobNotFound, StoreUnavailable
+from moi_django.exceptions import GroupNotFound, JobNotFound
 from moi_django.models import Info
-from moi_django.pool import blocking_pool, without_secret
+from moi_django.pool import Connection
 
 EXPIRE = 86400 * 14
 USER_MAP = "user-id-map"
 CHUNK = 500
+# Seconds that a removal may take before its group can be filled again, should the remover die.
+SEAL = 60
 # Seconds after which a listener looks by itself, should a message have been lost.
 LISTEN = 5.0
 
 
-class Store:
+class Store(Connection):
     """Jobs, groups and users in one Redis, under one key prefix."""
 
     def __init__(self, url: str, prefix: str = "", expire: int = EXPIRE) -> None:
-        self.url, self.prefix, self.expire = url, prefix, expire
-        self.redis = redis.Redis(connection_pool=blocking_pool(url))
+        super().__init__(url)
+        self.prefix, self.expire = prefix, expire
         self._create = self.redis.register_script(scripts.CREATE)
         self._change = self.redis.register_script(scripts.CHANGE)
         self._remove = self.redis.register_script(scripts.REMOVE)
@@ -76,6 +76,9 @@ class Store:
     def _totals(self, group: str) -> str:
         return f"{self.prefix}{group}:totals"
 
+    def _seal(self, group: str) -> str:
+        return f"{self.prefix}{group}:seal"
+
     def _above(self, info: Info) -> list[str]:
         """Return three keys for each group above, the nearest first."""
         return [
@@ -97,7 +100,7 @@ class Store:
     def raw_many(self, ids: Sequence[str]) -> list[bytes | None]:
         """Return the JSON that is stored for each id, None where nothing is."""
         found: list[bytes | None] = []
-        with self._answers():
+        with self.answers():
             for start in range(0, len(ids), CHUNK):
                 keys = [self.key(id) for id in ids[start : start + CHUNK]]
                 found += self.redis.mget(keys)  # type: ignore[arg-type]
@@ -110,7 +113,7 @@ class Store:
     def members_many(self, groups: Sequence[str]) -> list[set[str]]:
         """Return the ids directly in each group, in one round trip for many groups."""
         found: list[set[str]] = []
-        with self._answers():
+        with self.answers():
             for start in range(0, len(groups), CHUNK):
                 pipeline = self.redis.pipeline(transaction=False)
                 for group in groups[start : start + CHUNK]:
@@ -120,7 +123,7 @@ class Store:
 
     def totals(self, group: str) -> dict[str, int]:
         """Return how many jobs below a group are in each state."""
-        with self._answers():
+        with self.answers():
             counts: Any = self.redis.hgetall(self._totals(group))
         return {state.decode(): int(count) for state, count in counts.items() if int(count) > 0}
 
@@ -156,7 +159,7 @@ class Store:
 
     def _prune(self, group: str, ids: list[str]) -> None:
         if ids:
-            with self._answers():
+            with self.answers():
                 self.redis.srem(self._members(group), *ids)
 
     # Writing
@@ -166,9 +169,9 @@ class Store:
 
         Raises GroupNotFound when that group is gone; ValueError when the id is taken.
         """
-        with self._answers():
+        with self.answers():
             done = self._create(
-                keys=[self.key(info.id), *self._above(info)],
+                keys=[self.key(info.id), self._seal(info.parent or info.id), *self._above(info)],
                 args=[
                     info.to_json(),
                     self.expire,
@@ -206,7 +209,7 @@ class Store:
 
     def _swap(self, raw: bytes, old: Info, new: Info) -> Any:
         """Write `new` if the key still holds `raw`; return 1, or what it holds instead."""
-        with self._answers():
+        with self.answers():
             return self._change(
                 keys=[self.key(old.id), *self._above(old)],
                 args=[
@@ -227,13 +230,24 @@ class Store:
         Returns the infos of what was removed, children first.
         """
         removed: list[Info] = []
-        # Again when a job came into the group meanwhile.
+        # Again for what came into the groups before they were sealed.
         while (info := self.get(id)) is not None:
+            self._close([info])
             homes, visits = self._inhabitants(info)
+            self._close(homes[1:])
             for group, visitor in visits:
                 self.detach(group, visitor)
             removed += filter(None, map(self._remove_empty, reversed(homes)))
         return removed
+
+    def _close(self, infos: Sequence[Info]) -> None:
+        """Let nothing come into the groups among these any more."""
+        with self.answers():
+            pipeline = self.redis.pipeline(transaction=False)
+            for info in infos:
+                if info.is_group:
+                    pipeline.set(self._seal(info.id), "", ex=SEAL)
+            pipeline.execute()
 
     def _inhabitants(self, root: Info) -> tuple[list[Info], list[tuple[str, str]]]:
         """Return what lives at and below a node, parents first, and (group, id) of visitors."""
@@ -263,12 +277,13 @@ class Store:
 
     def _delete(self, raw: bytes, info: Info) -> Any:
         """Delete a key if it still holds `raw`; return 1, 0 if not empty, or what it holds."""
-        with self._answers():
+        with self.answers():
             return self._remove(
                 keys=[
                     self.key(info.id),
                     self._members(info.id),
                     self._totals(info.id),
+                    self._seal(info.id),
                     *self._above(info),
                 ],
                 args=[
@@ -282,17 +297,23 @@ class Store:
             )
 
     def attach(self, group: str, id: str) -> bool:
-        """Let a job or group visit a group besides its home; tell whether that is new."""
-        return bool(self._move(self._attach, "add", group, id))
+        """Let a job or group visit a group besides its home; tell whether that is new.
+
+        Raises GroupNotFound when there is no such group.
+        """
+        done = self._move(self._attach, "add", group, id)
+        if done == -1:
+            raise GroupNotFound(f"There is no group {group}: it was removed or has expired.")
+        return bool(done)
 
     def detach(self, group: str, id: str) -> bool:
         """Take a job or group out of a group without removing it; tell whether it was in."""
         return bool(self._move(self._detach, "remove", group, id))
 
     def _move(self, script: Callable[..., Any], verb: str, group: str, id: str) -> Any:
-        with self._answers():
+        with self.answers():
             return script(
-                keys=[self._members(group)],
+                keys=[self._members(group), self.key(group), self._seal(group)],
                 args=[id, self.channel(group), _message(verb, id), self.expire],
             )
 
@@ -300,7 +321,7 @@ class Store:
 
     def enrol(self, user: str, root: Callable[[str], Info]) -> str:
         """Return the id of a user's root group, made with `root(id)` when there is none."""
-        with self._answers():
+        with self.answers():
             group = self._enrol(
                 keys=[self.key(USER_MAP)], args=[user, str(uuid.uuid4()), self.expire]
             ).decode()
@@ -310,13 +331,13 @@ class Store:
 
     def user_map(self) -> dict[str, str]:
         """Return the map of users and their root groups, which has each pair both ways."""
-        with self._answers():
+        with self.answers():
             pairs: Any = self.redis.hgetall(self.key(USER_MAP))
         return {key.decode(): value.decode() for key, value in pairs.items()}
 
     def user_lookup(self, key: str) -> str | None:
         """Return the group id of a user, or the user of a group id, or None."""
-        with self._answers():
+        with self.answers():
             value: Any = self.redis.hget(self.key(USER_MAP), key)
         return value.decode() if value else None
 
@@ -328,7 +349,7 @@ class Store:
 
         It may return early and without a change: read what you want to know after each call.
         """
-        with self._answers(), self.redis.pubsub() as pubsub:
+        with self.answers(), self.redis.pubsub() as pubsub:
             pubsub.subscribe(self.channel(id))
             pubsub.get_message(timeout=LISTEN)  # its confirmation: from here on nothing is missed
 
@@ -336,29 +357,6 @@ class Store:
                 pubsub.get_message(timeout=LISTEN if seconds is None else min(seconds, LISTEN))
 
             yield heard
-
-    # The connection
-
-    def ping(self) -> None:
-        """Raise StoreUnavailable unless Redis answers."""
-        with self._answers():
-            self.redis.ping()
-
-    def close(self) -> None:
-        """Give all connections back to the system."""
-        self.redis.close()
-        self.redis.connection_pool.disconnect()
-
-    @contextmanager
-    def _answers(self) -> Iterator[None]:
-        """Say in our words that Redis does not do what it is asked."""
-        try:
-            yield
-        except RedisError as error:
-            raise StoreUnavailable(
-                f"Redis at {without_secret(self.url)} failed: {error}. Is it running, and is "
-                'MOI["REDIS_URL"] (or MOI_REDIS_URL) right?'
-            ) from error
 
 
 def _read(raw: bytes | None) -> Info | None:

@@ -53,7 +53,7 @@ ID = uuid.UUID(int=7)
         (float("nan"), "NaN"),
         (float("-inf"), "-Infinity"),
         ((1, [2]), [1, [2]]),
-        ({1: "a", None: "b", True: "c"}, {"true": "c", "null": "b"}),
+        ({1: "a", None: "b", False: "c"}, {"1": "a", "null": "b", "false": "c"}),
         ({2, 1}, [1, 2]),
         (frozenset({"b", "a"}), ["a", "b"]),
         (range(3), [0, 1, 2]),

@@ -23,13 +23,13 @@ class Tree:
         self.members[id] = set(members)
 
     def load(self, forest, ids):
-        ids, read = list(ids), set()
-        while ids:
-            id = ids.pop()
-            if id not in read:
-                read.add(id)
+        ids, read = set(ids), set()
+        while ids := {id for id in ids if id in forest.nodes}:
+            read |= ids
+            for id in ids:
                 forest.put(id, self.infos.get(id))
-                ids += forest.put_members(id, self.members.get(id, set()))
+            groups = [id for id in ids if id in self.infos and self.infos[id].is_group]
+            ids = set().union(*(forest.put_members(id, self.members[id]) for id in groups))
         forest.grown(read)
 
     def reached(self, root):
@@ -164,7 +164,7 @@ def test_who_follows_the_frames_ends_with_what_is_there(seed):
             tree.members.pop(id, None)
             for members in tree.members.values():
                 members.discard(id)
-        tree.load(forest, [each for each in ("root", holder, id) if each in forest.nodes])
+        tree.load(forest, ["root", holder, id])
         for verb, told_id, raw in forest.take().get("root", []):
             if verb == "remove":
                 seen.pop(told_id, None)

@@ -37,8 +37,16 @@ def test_a_change_makes_a_new_one_with_the_next_version():
 
 def test_what_moi_0_2_wrote_is_read():
     written = {
-        **dict(id="j", name="n", type="job", pubsub="j:pubsub", url=None, parent="g"),
-        **dict(status="Success", result="15", date_start="x", date_end="y"),
+        "id": "j",
+        "name": "n",
+        "type": "job",
+        "pubsub": "j:pubsub",
+        "url": None,
+        "parent": "g",
+        "status": "Success",
+        "result": "15",
+        "date_start": "x",
+        "date_end": "y",
     }
     info = Info.from_json(json.dumps(written))
     assert (info.state, info.path, info.version) == (State.SUCCESS, "g:j", 1)

@@ -222,23 +222,27 @@ def test_what_a_large_tree_holds_can_be_removed(store, root):
 
 
 def test_a_job_that_comes_while_its_group_is_removed_goes_too(store, root):
-    stop = threading.Event()
 
     def submit():
-        while not stop.is_set():
-            try:
+        with pytest.raises(GroupNotFound):
+            while True:
                 store.create(new_job(root))
-            except GroupNotFound:
-                return
 
     with ThreadPoolExecutor(2) as pool:
         busy = pool.submit(submit)
         while len(store.members("root")) < 50:
             pass
         store.remove("root")
-        stop.set()
-        busy.result()
+        busy.result()  # it is refused
     assert everything(store) == set()
+
+
+def test_nothing_visits_a_group_that_is_gone(store, root):
+    store.create(job := new_job(root))
+    with pytest.raises(GroupNotFound):
+        store.attach("nobody", job.id)
+    assert store.detach("nobody", job.id) is False
+    assert everything(store) == {"root", "root:jobs", "root:totals", job.id}
 
 
 def test_prefixes_keep_two_sites_apart(redis_server, store, root):
