@@ -156,7 +156,9 @@ def test_who_follows_the_frames_ends_with_what_is_there(seed):
         if chance.random() < 0.5:
             kind = GROUP if id in groups else JOB
             tree.infos[id] = node(id, version=step + 2, type=kind)
-            tree.members.setdefault(holder, set()).add(id)
+            if kind == GROUP:
+                tree.members.setdefault(id, set())
+            tree.members[holder].add(id)
         elif chance.random() < 0.5:
             tree.members[holder].discard(id)
         else:

@@ -1,0 +1,84 @@
+"""Take the pictures of the docs from the running example: `python docs/screenshots.py`.
+
+Needs what `make test` installs, and a Chromium on PATH or in MOI_BROWSER.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+HERE = Path(__file__).parent
+MANAGE = str(HERE.parent / "example_project" / "manage.py")
+SUBMITTED = [
+    ("group", "Parameter sweep"),
+    ("failing", "Nonsense input"),
+    ("hello", "The hello job"),
+    ("stars", "Stars of the northern sky"),
+]
+
+
+@contextmanager
+def demo() -> Iterator[str]:
+    """Run the example with data of its own; give its address."""
+    with tempfile.TemporaryDirectory() as directory:
+        env = {
+            **os.environ,
+            "EXAMPLE_STATE_DIR": f"{directory}/state",
+            "EXAMPLE_DATABASE": f"{directory}/db.sqlite3",
+        }
+        for arguments in (["migrate", "-v0"], ["demo_users"]):
+            subprocess.run([sys.executable, MANAGE, *arguments], env=env, check=True)
+        up = subprocess.Popen(
+            [sys.executable, MANAGE, "moi", "up", "--bind=127.0.0.1:0", "--engines=4"],
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert up.stdout is not None
+        try:
+            yield next(line.split()[2] for line in up.stdout if "ready" in line)
+        finally:
+            up.terminate()
+            up.communicate()
+
+
+def shoot(browser: Browser, url: str, scheme: str) -> None:
+    """Submit some jobs and take a picture while they run."""
+    page = browser.new_page(
+        color_scheme=scheme,  # type: ignore[arg-type]
+        viewport={"width": 960, "height": 600},
+        device_scale_factor=2,
+    )
+    page.goto(url)
+    name = "alice" if scheme == "light" else "bob"
+    page.fill("[name=username]", name)
+    page.fill("[name=password]", name)
+    page.click("main button")
+    for kind, title in SUBMITTED:
+        page.fill("[name=name]", title)
+        page.check(f"[value={kind}]")
+        page.click("main form button")
+    page.wait_for_selector("li[data-state=success] >> text=Parameter sweep")
+    page.wait_for_selector("text=I'm about to say hello")
+    page.locator("moi-jobs").screenshot(path=HERE / "images" / f"jobs-{scheme}.png")
+
+
+def main() -> None:
+    """Take a light and a dark picture."""
+    path = os.environ.get("MOI_BROWSER") or shutil.which("chromium")
+    with demo() as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path)
+        for scheme in ("light", "dark"):
+            shoot(browser, url, scheme)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

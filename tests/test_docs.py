@@ -1,0 +1,141 @@
+"""The docs say what the code does."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import load_command_class
+from django.template import engines
+
+import moi_django
+from moi_django import consumers
+from moi_django.conf import DEFAULTS
+from moi_django.models import Info
+
+ROOT = Path(__file__).parents[1]
+DOCS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+}
+
+
+def code(language):
+    """Return every block of a language, with the page that has it."""
+    pattern = rf"^( *)```{language}\n(.*?)^ *```$"
+    for name, text in DOCS.items():
+        for indent, block in re.findall(pattern, text, re.MULTILINE | re.DOTALL):
+            yield name, "\n".join(line.removeprefix(indent) for line in block.split("\n"))
+
+
+def table(text):
+    """Return the cells of each row of the tables of a page."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_every_setting_is_documented_with_its_default():
+    documented = {
+        row[0].strip("`"): row[1].strip("`")
+        for row in table(DOCS["docs/reference/settings.md"])
+        if row[0].startswith("`")
+    }
+    assert documented == {name: repr(value) for name, value in DEFAULTS.items()}
+
+
+def test_every_verb_and_close_code_is_documented():
+    text = DOCS["docs/reference/websocket.md"]
+    _, server, client, codes = re.split("^## ", text, flags=re.MULTILINE)
+    assert set(re.findall(r'^\| `\{"(\w+)"', client, re.MULTILINE)) == set(
+        consumers.JobsConsumer._verbs
+    )
+    script = (ROOT / "moi_django/static/moi_django/moi.js").read_text()
+    heard = re.search(r"#verbs = \{(.*?)\n  \};", script, re.DOTALL)[1]
+    assert set(re.findall(r'^\| `\{"(\w+)"', server, re.MULTILINE)) == set(
+        re.findall(r"^    (\w+):", heard, re.MULTILINE)
+    )
+    ours = {
+        value
+        for name, value in vars(consumers).items()
+        if name.isupper() and isinstance(value, int) and value >= 1000
+    }
+    assert {int(number) for number in re.findall(r"^\| (\d{4}) \|", codes, re.MULTILINE)} == (
+        ours | {1000}
+    )
+
+
+def test_every_field_of_the_info_object_is_documented():
+    text = DOCS["docs/reference/redis.md"].split("## The info object")[1].split("## ")[0]
+    documented = re.findall(r"`(\w+)`", " ".join(row[0] for row in table(text)))
+    info = Info(id="x", name="x", type="job", pubsub="x")
+    assert sorted(documented) == sorted(info.to_dict())
+
+
+def test_every_option_of_the_command_is_documented_and_no_other():
+    parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
+    [verbs] = [action for action in parser._actions if action.dest == "verb"]
+    sections = dict(
+        re.findall(
+            r"^## (\w+)\n(.*?)(?=^## |\Z)",
+            DOCS["docs/reference/command.md"],
+            re.MULTILINE | re.DOTALL,
+        )
+    )
+    assert sections.keys() == verbs.choices.keys()
+    for verb, section in sections.items():
+        options = {
+            option
+            for action in verbs.choices[verb]._actions
+            for option in action.option_strings
+            if action.dest != "help"
+        }
+        assert set(re.findall(r"(?<![\w-])(--[\w-]+)", section)) == options
+
+
+def test_every_public_name_is_documented():
+    text = DOCS["docs/reference/python.md"]
+    assert [name for name in moi_django.__all__ if not re.search(rf"\b{name}\b", text)] == []
+
+
+@pytest.mark.parametrize(("page", "block"), [pytest.param(*each) for each in code("python")])
+def test_python_in_the_docs_compiles_and_imports_what_there_is(page, block):
+    for node in ast.walk(ast.parse(block)):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "moi_django":
+            module = __import__(node.module, fromlist=["x"])
+            for name in node.names:
+                assert hasattr(module, name.name)
+
+
+@pytest.mark.parametrize(("page", "block"), [pytest.param(*each) for each in code("html")])
+def test_templates_in_the_docs_compile(page, block):
+    if "{%" not in block:
+        return
+    load = "" if "{% load moi %}" in block else "{% load moi %}"
+    engines["django"].from_string(load + block)
+
+
+def test_the_lines_to_add_to_a_site_are_those_of_the_example():
+    example = (ROOT / "example_project/example/settings.py").read_text()
+    blocks = [block for page, block in code("python") if "INSTALLED_APPS = [" in block]
+    assert len(blocks) == 2
+    for block in blocks:
+        for line in block.strip().splitlines():
+            assert line.strip().startswith("#") or line in example
+
+
+@pytest.mark.parametrize("page", DOCS)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)|(?:src|srcset)=\"([^\"]+)\"", DOCS[page]):
+        path = "".join(target).split("#")[0]
+        if not path.startswith("http"):
+            assert (ROOT / page).parent.joinpath(path).exists(), path
+
+
+def test_every_variable_and_hole_of_the_page_is_documented():
+    text = DOCS["docs/reference/page.md"]
+    css = (ROOT / "moi_django/static/moi_django/moi.css").read_text()
+    assert set(re.findall(r"--moi-[a-z]+", text)) == set(re.findall(r"--moi-[a-z]+", css))
+    templates = (ROOT / "moi_django/templates/moi_django").glob("*.html")
+    holes = set(re.findall(r'data-moi="([\w-]+)"', "".join(path.read_text() for path in templates)))
+    fields = set(Info(id="x", name="x", type="job", pubsub="x").to_dict())
+    assert holes - fields - set(re.findall(r"`([\w-]+)`", text)) == set()
