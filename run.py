@@ -125,15 +125,13 @@ def find_browser():
         return os.environ["MOI_BROWSER"]
     if not any(map(shutil.which, BROWSERS)) and shutil.which("apt-get") and is_root():
         print("Installing Chromium for the browser tests ...", file=sys.stderr, flush=True)
-        quiet = {
-            "stdout": subprocess.DEVNULL,
-            "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        }
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)
         packages = ["chromium", "fonts-liberation"]
-        subprocess.run(
-            ["apt-get", "install", "-qqy", "--no-install-recommends", *packages], **quiet
-        )
+        for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            subprocess.run(
+                ["apt-get", "-qq", *command],
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            )
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 MANAGE = str(Path(__file__).parents[1] / "example_project" / "manage.py")
 COMMANDS = {
     "manage.py check": ["check"],
-    "manage.py moi users": ["moi", "users"],
     "manage.py moi submit --block": ["moi", "submit", "--cmd", "return 1", "--block"],
+    "manage.py moi users": ["moi", "users"],
 }
 
 
@@ -36,9 +36,8 @@ def main(runs: int) -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert up.stdout is not None
         try:
-            next(line for line in up.stdout if "ready" in line)
+            next(line for line in up.stdout or () if "ready" in line)
             report(measure(env, runs))
         finally:
             up.terminate()

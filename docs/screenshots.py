@@ -41,9 +41,8 @@ def demo() -> Iterator[str]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert up.stdout is not None
         try:
-            yield next(line.split()[2] for line in up.stdout if "ready" in line)
+            yield next(line.split()[2] for line in up.stdout or () if "ready" in line)
         finally:
             up.terminate()
             up.communicate()
@@ -67,7 +66,7 @@ def shoot(browser: Browser, url: str, scheme: str) -> None:
         page.click("main form button")
     page.wait_for_selector("li[data-state=success] >> text=Parameter sweep")
     page.wait_for_selector("text=I'm about to say hello")
-    page.locator("moi-jobs").screenshot(path=HERE / "images" / f"jobs-{scheme}.png")
+    page.locator("section.card").screenshot(path=HERE / "images" / f"jobs-{scheme}.png")
 
 
 def main() -> None:

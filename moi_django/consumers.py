@@ -18,6 +18,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from channels.consumer import get_handler_name
@@ -70,7 +71,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
     _bridge: Bridge | None = None
 
     @property
-    def channel_layer_alias(self) -> str:  # type: ignore[override]
+    def channel_layer_alias(self) -> str:
         """The layer that the settings name."""
         return conf.CHANNEL_LAYER
 
@@ -192,7 +193,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
     async def _get(self, ids: list[str]) -> None:
         """Answer with the info of each id, for a group also of all below it."""
         for id in ids or [self.root]:
-            self._later(lambda id=id: self._answer(id))
+            self._later(partial(self._answer, id))
 
     async def _answer(self, id: str) -> None:
         infos = await self._in_thread(self._visible_tree, id)
@@ -293,7 +294,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     def _later_snapshots(self, groups: list[str]) -> None:
         for group in groups:
-            self._later(lambda group=group: self._snapshot(group))
+            self._later(partial(self._snapshot, group))
 
     async def _write(self) -> None:
         """Send answers and changes one after the other: the order is what makes pages right."""

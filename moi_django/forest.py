@@ -108,7 +108,8 @@ class Forest:
 
     def _vanish(self, id: str, node: Node) -> None:
         for holder in list(node.holders):
-            self.nodes[holder].members.discard(id)
+            if holder in self.nodes:
+                self.nodes[holder].members.discard(id)
             self._let_go(holder, id)
         if id in self._roots:
             self.put_members(id, set())
@@ -117,22 +118,23 @@ class Forest:
 
     def _let_go(self, holder: str, id: str) -> None:
         """Take a node out of a group, and all below it out of what no longer reaches it."""
-        stack = [(holder, id, self._roots_above(holder))]
-        while stack:
-            holder, id, through = stack.pop()
-            node = self.nodes.get(id)
-            if node is None or holder not in node.holders:
-                continue
-            before = self._roots_above(id) | through
-            node.holders.discard(holder)
-            lost = before - self._roots_above(id)
-            self._tell_removal(id, node, lost)
-            if not node.holders and id not in self._roots:
-                del self.nodes[id]
-                stack += [(id, member, before) for member in node.members]
-            elif lost:
-                for below in self._below(node.members):
-                    self._tell_removal(below, self.nodes[below], lost)
+        node = self.nodes.get(id)
+        if node is None or holder not in node.holders:
+            return
+        below = self._below([id])
+        before = {each: self._roots_above(each) for each in below}
+        node.holders.discard(holder)
+        gone = set()
+        for each in below:
+            left = self._roots_above(each)
+            self._tell_removal(each, self.nodes[each], before[each] - left)
+            if not left:
+                gone.add(each)
+        for each in below:
+            if each in gone:
+                del self.nodes[each]
+            else:
+                self.nodes[each].holders -= gone
 
     def _tell_removal(self, id: str, node: Node, roots: set[str]) -> None:
         if node.info is not None:

@@ -13,9 +13,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import IO
 
 import redis.asyncio
 from django.conf import settings
@@ -42,19 +41,20 @@ def up(
     bind: str = DEFAULT_BIND,
     engines: int | None = None,
     server: bool = True,
-    out: IO[str] = sys.stdout,
+    say: Callable[[str], object] = print,
 ) -> int:
     """Start what is missing, say what happens, stop all of it at SIGINT, SIGTERM or SIGHUP.
 
-    `bind` is HOST:PORT, port 0 for a free one; `engines` defaults to the number of CPUs. Returns
-    the exit code. Raises ServiceError when something cannot be started.
+    `bind` is HOST:PORT, port 0 for a free one; `engines` defaults to the number of CPUs; `say` takes
+    a line for each event. Returns the exit code. Raises ServiceError when something cannot be
+    started.
     """
     _refuse_on_an_engine()
     address = _free_address(bind) if server else None
     with state.hold(conf.state_dir):
         _adopt_strays()
         try:
-            return asyncio.run(_Up(address, engines or os.cpu_count() or 1, out).run())
+            return asyncio.run(_Up(address, engines or os.cpu_count() or 1, say).run())
         finally:
             _sweep()
 
@@ -62,8 +62,10 @@ def up(
 class _Up:
     """One run of `moi up`."""
 
-    def __init__(self, address: tuple[str, int] | None, engines: int, out: IO[str]) -> None:
-        self._address, self._engines, self._out = address, engines, out
+    def __init__(
+        self, address: tuple[str, int] | None, engines: int, say: Callable[[str], object]
+    ) -> None:
+        self._address, self._engines, self._say_line = address, engines, say
         self._stop = asyncio.Event()
         self._failed = ""
         self._env: dict[str, str] = {}
@@ -234,7 +236,7 @@ class _Up:
             self._say("ready    (Ctrl-C stops everything)")
 
     def _say(self, text: str) -> None:
-        print(time.strftime("%H:%M:%S"), text, file=self._out, flush=True)
+        self._say_line(f"{time.strftime('%H:%M:%S')} {text}")
 
 
 def _ids(data: bytes) -> list[str]:

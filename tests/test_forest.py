@@ -139,39 +139,45 @@ def test_a_cycle_does_no_harm(forest, tree):
     assert {id for verb, id in told(forest) if verb == "remove"} >= {"group", "b"}
 
 
-@pytest.mark.parametrize("seed", range(30))
+GROUPS, JOBS = ["root", "g1", "g2", "g3"], [f"j{n}" for n in range(6)]
+
+
+def change(tree, chance, version):
+    """Add, take out or remove something at random; return what has to be read again."""
+    id, holder = chance.choice(GROUPS[1:] + JOBS), chance.choice(GROUPS)
+    if holder not in tree.infos:
+        tree.group(holder)
+    if chance.random() < 0.5:
+        tree.infos[id] = node(id, version, type=GROUP if id in GROUPS else JOB)
+        if id in GROUPS:
+            tree.members.setdefault(id, set())
+        tree.members[holder].add(id)
+    elif chance.random() < 0.5:
+        tree.members[holder].discard(id)
+    else:
+        tree.infos.pop(id, None)
+        tree.members.pop(id, None)
+        for members in tree.members.values():
+            members.discard(id)
+    return ["root", holder, id]
+
+
+@pytest.mark.parametrize("seed", range(100))
 def test_who_follows_the_frames_ends_with_what_is_there(seed):
-    """Let a tree change at random; a viewer who only hears frames must hold what is reachable."""
+    """Let a tree change, cycles and all; who only hears frames must hold what can be reached."""
     chance = random.Random(seed)
     tree, forest, seen = Tree(), Forest(), {}
-    groups, jobs = ["root", "g1", "g2", "g3"], [f"j{n}" for n in range(6)]
     tree.group("root")
     forest.plant("root")
     tree.load(forest, ["root"])
     for step in range(200):
-        id = chance.choice(groups[1:] + jobs)
-        holder = chance.choice(groups)
-        if holder not in tree.infos:
-            tree.group(holder)
-        if chance.random() < 0.5:
-            kind = GROUP if id in groups else JOB
-            tree.infos[id] = node(id, version=step + 2, type=kind)
-            if kind == GROUP:
-                tree.members.setdefault(id, set())
-            tree.members[holder].add(id)
-        elif chance.random() < 0.5:
-            tree.members[holder].discard(id)
-        else:
-            tree.infos.pop(id, None)
-            tree.members.pop(id, None)
-            for members in tree.members.values():
-                members.discard(id)
-        tree.load(forest, ["root", holder, id])
-        for verb, told_id, raw in forest.take().get("root", []):
+        tree.load(forest, change(tree, chance, version=step + 2))
+        for verb, id, raw in forest.take().get("root", []):
             if verb == "remove":
-                seen.pop(told_id, None)
+                seen.pop(id, None)
             else:
-                seen[told_id] = Info.from_json(raw).version
-        there = tree.reached("root") - {"root"}
+                seen[id] = Info.from_json(raw).version
         seen.pop("root", None)
-        assert seen == {each: tree.infos[each].version for each in there}
+        there = tree.reached("root")
+        assert seen == {id: tree.infos[id].version for id in there - {"root"}}
+        assert forest.nodes.keys() == there

@@ -5,6 +5,7 @@ What costs time to import is imported by the verb that needs it.
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -21,6 +22,7 @@ class Command(BaseCommand):
     help = "Submit jobs to a cluster, look at them, and run the services they need."
     # A job is submitted in the time that checks alone would take.
     requires_system_checks: list[str] = []
+    _called_from_command_line: bool
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Describe the verbs."""
@@ -51,7 +53,7 @@ class Command(BaseCommand):
         from moi_django import calls
         from moi_django.jobs import submit
 
-        call = calls.system_call
+        call: Callable[..., Any] = calls.system_call
         if options["cmd_type"] == "python":
             call = calls.python_call
             try:
@@ -127,9 +129,13 @@ class Command(BaseCommand):
         except ModuleNotFoundError as error:
             raise _not_installed(error) from error
 
-        code = services.up(options["bind"], options["engines"], options["server"], self.stdout._out)
+        code = services.up(options["bind"], options["engines"], options["server"], self._say)
         if code:
             sys.exit(code)
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
 
     def _write_details(self, infos: list[Any]) -> None:
         from moi_django import transcript
