@@ -8,7 +8,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
-from moi_django.conf import DEFAULTS, conf
+from moi_django.conf import DEFAULT_CONTEXT, DEFAULTS, conf
+
+CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id"}
 
 
 @register("moi")
@@ -56,6 +58,56 @@ def check_redis_url(**kwargs: Any) -> list[CheckMessage]:
                 )
             )
     return found
+
+
+@register("moi")
+def check_contexts(**kwargs: Any) -> list[CheckMessage]:
+    """Check that each context says how to find a cluster, in words that we know."""
+    contexts = conf.CONTEXTS
+    if not isinstance(contexts, dict):
+        return []  # check_settings says so
+    found: list[CheckMessage] = []
+    for name, given in contexts.items():
+        unknown = set(given) - CONTEXT_KEYS if isinstance(given, dict) else {repr(given)}
+        if unknown or (not given and name != DEFAULT_CONTEXT):
+            found.append(
+                Error(
+                    f'MOI["CONTEXTS"][{name!r}] does not say where its cluster is.',
+                    hint=f"Give some of {', '.join(sorted(CONTEXT_KEYS))}, not {given!r}.",
+                    id="moi.E007",
+                )
+            )
+    if DEFAULT_CONTEXT not in contexts:
+        found.append(
+            Warning(
+                f'MOI["CONTEXTS"] has no {DEFAULT_CONTEXT!r}.',
+                hint="submit_nouser, ctx_default and `manage.py moi submit` use it.",
+                id="moi.W005",
+            )
+        )
+    return found
+
+
+@register("moi")
+def check_templates(**kwargs: Any) -> list[CheckMessage]:
+    """Check that {% moi_jobs %} can know the user of a page."""
+    django = "django.template.backends.django.DjangoTemplates"
+    engines = [each for each in settings.TEMPLATES if each.get("BACKEND") == django]
+    needed = {
+        "django.template.context_processors.request",
+        "django.contrib.auth.context_processors.auth",
+    }
+    for engine in engines:
+        if needed & set(engine.get("OPTIONS", {}).get("context_processors", ())):
+            return []
+    return [
+        Warning(
+            "No template engine tells templates who the user is, so {% moi_jobs %} cannot work.",
+            hint="Add 'django.template.context_processors.request' to the context_processors in "
+            "TEMPLATES.",
+            id="moi.W004",
+        )
+    ]
 
 
 @register("moi")

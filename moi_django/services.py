@@ -45,8 +45,8 @@ def up(
 ) -> int:
     """Start what is missing, say what happens, stop all of it at SIGINT, SIGTERM or SIGHUP.
 
-    `bind` is HOST:PORT, port 0 for a free one; `engines` defaults to the number of CPUs; `say` takes
-    a line for each event. Returns the exit code. Raises ServiceError when something cannot be
+    `bind` is HOST:PORT, port 0 for a free one; `engines` defaults to the number of CPUs; `say`
+    takes a line for each event. Returns the exit code. Raises ServiceError when something cannot be
     started.
     """
     _refuse_on_an_engine()
@@ -199,9 +199,12 @@ class _Up:
         following = asyncio.create_task(self._jobs(url))
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        # Again and again: a cancellation that meets a connection being made can get lost in it.
+        while not following.done():
+            following.cancel()
+            await asyncio.wait({following}, timeout=0.1)
+        if not following.cancelled():
+            following.result()
 
     async def _jobs(self, url: str) -> None:
         store = Store(url, conf.KEY_PREFIX, conf.EXPIRE)

@@ -36,6 +36,9 @@ def test_every_setting_has_a_default_that_passes_its_check(moi):
         ({"REDIS_URL": "localhost:6379"}, "moi.E004", "redis://localhost"),
         ({"AUTHORIZE": "nowhere.to_be_found"}, "moi.E005", "dotted path"),
         ({"CHANNEL_LAYER": "other"}, "moi.E006", "CHANNEL_LAYERS = "),
+        ({"CONTEXTS": {"default": {"profle": "x"}}}, "moi.E007", "profile_dir"),
+        ({"CONTEXTS": {"default": {}, "gpu": {}}}, "moi.E007", "connection_file"),
+        ({"CONTEXTS": {"gpu": {"profile": "gpu"}}}, "moi.W005", "ctx_default"),
     ],
 )
 def test_a_wrong_setting_is_found_and_says_what_to_do(moi, given, id, words):
@@ -48,11 +51,10 @@ def test_what_the_site_lacks_is_found(moi, settings):
     settings.ASGI_APPLICATION = None
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer"}}
     settings.INSTALLED_APPS = ["moi_django"]
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "OPTIONS": {}}]
     found = complaints()
-    assert found.keys() == {"moi.W001", "moi.W002", "moi.W003"}
+    assert found.keys() == {"moi.W001", "moi.W002", "moi.W003", "moi.W004"}
     assert all(message.hint for message in found.values())
-    settings.MOI = ["not", "a", "dict"]
-    settings.ASGI_APPLICATION = "x.y"
 
 
 def test_moi_must_be_a_dict(settings):
