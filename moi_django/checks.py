@@ -92,7 +92,8 @@ def check_contexts(**kwargs: Any) -> list[CheckMessage]:
 def check_templates(**kwargs: Any) -> list[CheckMessage]:
     """Check that {% moi_jobs %} can know the user of a page."""
     django = "django.template.backends.django.DjangoTemplates"
-    engines = [each for each in settings.TEMPLATES if each.get("BACKEND") == django]
+    configured: Any = settings.TEMPLATES
+    engines = [each for each in configured if each.get("BACKEND") == django]
     needed = {
         "django.template.context_processors.request",
         "django.contrib.auth.context_processors.auth",
