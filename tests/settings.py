@@ -28,6 +28,7 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
+        "DIRS": list(filter(None, [os.environ.get("MOI_TEST_TEMPLATES")])),
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",

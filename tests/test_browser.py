@@ -13,7 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from moi_django import Group, ctx_default, submit
 from moi_django.jobs import Job
 from moi_django.models import State, now
-from tests.processes import free_port, site_process, wait_for
+from tests.processes import ROOT, free_port, site_process, wait_for
 from tests.records import finish, job_in
 from tests.site import work
 
@@ -285,3 +285,26 @@ def test_every_change_of_many_arrives(port, visit, ada, store):
     names = page.locator(".moi-item .moi-item .moi-name").all_inner_texts()
     assert names == [job.name for job in jobs]
     wait_for(lambda: re.search("job 199: Success", page.get_by_role("status").inner_text()))
+
+
+def test_a_site_may_have_its_own_row(visit, moi, redis_server, ada, store, tmp_path):
+    """The row that the docs show, both as the server renders it and as the script makes it."""
+    docs = (ROOT / "docs/howto/customize.md").read_text()
+    folder = tmp_path / "moi_django"
+    folder.mkdir()
+    own = re.search(r"```html\n(\{% load moi %\}<li.*?)```", docs, re.DOTALL)[1]
+    (folder / "_job.html").write_text(own)
+    port = free_port()
+    env = {
+        "MOI_REDIS_URL": redis_server.url,
+        "MOI_TEST_PREFIX": moi["KEY_PREFIX"],
+        "MOI_TEST_TEMPLATES": str(tmp_path),
+    }
+    with site_process(port, **env):
+        finish(store, job_in(store, Group.of(ada), "painted", url="/result"))
+        page = visit(port)
+        finish(store, job_in(store, Group.of(ada), "live", url="/result"))
+        expect(page.locator("li b")).to_have_text(["live", "painted"])
+        expect(page.get_by_role("link", name="Success")).to_have_count(2)
+        expect(page.locator("li time")).to_have_text([re.compile(r"\d:\d\d:\d\d")] * 2)
+        page.close()
