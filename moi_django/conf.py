@@ -54,6 +54,8 @@ DEFAULTS: dict[str, Any] = {
     "WATCH_LIMIT": 50,
     # Seconds in which changes are merged before they go to the browsers.
     "TICK": 0.02,
+    # Seconds between two looks at whether a socket's user is still logged in.
+    "SESSION_CHECK": 30.0,
     # Seconds that a browser may take to accept a frame before it is disconnected.
     "SEND_TIMEOUT": 30.0,
 }

@@ -15,7 +15,6 @@ import hashlib
 import json
 import logging
 import secrets
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -24,14 +23,16 @@ from typing import Any
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 
 from moi_django import access, owners
 from moi_django.bridge import Bridge, bridge
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.forest import Frame
+from moi_django.frames import Allowance, Mistake, parse
 from moi_django.models import Info
+from moi_django.sessions import current_user
 from moi_django.site import store
 
 logger = logging.getLogger(__name__)
@@ -61,10 +62,6 @@ async def deliver(group: str, number: int, frames: list[Frame]) -> None:
     )
 
 
-class Mistake(Exception):
-    """Say to the client what is wrong with its frame."""
-
-
 class JobsConsumer(AsyncWebsocketConsumer):
     """One page: hears what its user may see, and acts on what its user may change."""
 
@@ -82,6 +79,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         self._answers: deque[Callable[[], Awaitable[None]]] = deque()
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+        self._guard: asyncio.Task[None] | None = None
         self._allowance = Allowance(conf.VERBS_PER_SECOND, conf.VERBS_BURST)
         self._mistakes = 0
         self._said_live = True
@@ -118,6 +116,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
             await self.close(NOT_LOGGED_IN)
             return
         self._writer = asyncio.create_task(self._write(), name="moi-writer")
+        self._guard = asyncio.create_task(self._check_session(), name="moi-guard")
         self._later(lambda: self._set_watched([self.root]))
 
     def _find_root(self) -> str | None:
@@ -127,9 +126,10 @@ class JobsConsumer(AsyncWebsocketConsumer):
         return owners.group_id(user)
 
     async def _end(self) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
+        tasks = [task for task in (self._writer, self._guard) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._bridge is not None:
             for group in self._watched:
                 self._bridge.unwatch(group)
@@ -137,6 +137,20 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if getattr(self, "channel_layer", None) is not None:
             for group in self._watched:
                 await self.channel_layer.group_discard(layer_group(group), self.channel_name)
+
+    async def _check_session(self) -> None:
+        """Close the connection when its user is logged out."""
+        while True:
+            await asyncio.sleep(conf.SESSION_CHECK)
+            try:
+                user = await self._in_thread(current_user, self.scope)
+            except DatabaseError as error:
+                logger.warning("Cannot look at the session of a page: %s", error)
+                continue
+            if user != self.scope["user"]:
+                await self.close(NOT_LOGGED_IN)
+                return
+            self.scope["user"] = user
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         assert self._bridge is not None  # noqa: S101 - connect() has set it
@@ -163,7 +177,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
             return
         verb: Any = None
         try:
-            verb, ids = self._parse(text_data)
+            verb, ids = parse(text_data, self._verbs)
             await self._verbs[verb](self, ids)
         except Mistake as mistake:
             await self._complain(verb, None, str(mistake))
@@ -173,22 +187,6 @@ class JobsConsumer(AsyncWebsocketConsumer):
         except MoiError as error:
             logger.warning("Cannot do %s for a page: %s", verb, error)
             await self._complain(verb, None, "Cannot be done now: the server has no Redis.")
-
-    def _parse(self, text: str | None) -> tuple[str, list[str]]:
-        """Return the verb and the ids of a frame."""
-        try:
-            frame = json.loads(text or "")
-        except (ValueError, RecursionError):
-            raise Mistake("A frame is a JSON object, such as {'get': []}.") from None
-        if not isinstance(frame, dict) or len(frame) != 1:
-            raise Mistake("A frame is an object with one verb.")
-        [(verb, ids)] = frame.items()
-        if verb not in self._verbs:
-            raise Mistake(f"The verbs are {', '.join(self._verbs)}.")
-        ids = [ids] if isinstance(ids, str) else ids or []
-        if not isinstance(ids, list) or not all(isinstance(id, str) and id for id in ids):
-            raise Mistake("A verb comes with an id or a list of ids.")
-        return verb, list(dict.fromkeys(ids))
 
     async def _get(self, ids: list[str]) -> None:
         """Answer with the info of each id, for a group also of all below it."""
@@ -370,21 +368,3 @@ class NotFoundConsumer(AsyncWebsocketConsumer):
         """Accept, because before that a browser is not told why, and close."""
         await self.accept()
         await self.close(NOT_FOUND)
-
-
-class Allowance:
-    """So many verbs a second over a while, and so many at once."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate, self._burst, self._left = rate, burst, float(burst)
-        self._at = time.monotonic()
-
-    def take(self) -> bool:
-        """Use one; tell whether there was one left."""
-        now = time.monotonic()
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True

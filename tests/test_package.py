@@ -39,6 +39,8 @@ LAYERS = [
     "layers",
     "forest",
     "bridge",
+    "sessions",
+    "frames",
     "consumers",
     "routing",
     "asgi",

@@ -10,6 +10,7 @@ import pytest
 import websockets
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.test import AsyncClient
 
 from moi_django import Group
@@ -240,3 +241,54 @@ async def test_a_killed_connection_to_redis_leaves_no_gap(server, ada, store):
         while ("live", True) not in heard or "unheard" not in str(heard):
             heard.append(await hear(socket))
         assert ("live", False) in heard
+
+
+@pytest.mark.parametrize("ending", ["logout", "password", "inactive"])
+async def test_a_socket_ends_with_its_session(server, ada, moi, ending):
+    moi["SESSION_CHECK"] = 0.05
+    user, _ = ada
+    client = AsyncClient()
+    await client.aforce_login(user)
+    headers = {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
+    async with websockets.connect(
+        f"ws://{server}/moi-ws/", origin=f"http://{server}", additional_headers=headers
+    ) as socket:
+        await say(socket, "live", None)
+        assert await hear(socket) == ("live", True)
+        if ending == "logout":
+            await client.alogout()
+        elif ending == "password":
+            await sync_to_async(user.set_password)("new")
+            await user.asave()
+        else:
+            user.is_active = False
+            await user.asave()
+        assert await close_code(socket) == 4401
+
+
+async def test_a_permission_that_is_taken_away_counts_soon(server, ada, moi, store):
+    moi["SESSION_CHECK"] = 0.05
+    moi["VERBS_BURST"] = 1_000_000
+    user, _ = ada
+    theirs = await sync_to_async(Group.of)("somebody else")
+    permission = await Permission.objects.aget(codename="view_jobs")
+    await user.user_permissions.aadd(permission)
+    async with connected(server, user) as socket:
+        await say(socket, "get", [theirs.id])
+        assert (await hear(socket))[0] == "get"
+        await user.user_permissions.aremove(permission)
+        answers = []
+        while "error" not in answers:
+            await say(socket, "get", [theirs.id])
+            answers.append((await hear(socket))[0])
+
+
+async def test_a_page_may_watch_so_many_groups(server, ada, moi, store):
+    moi["WATCH_LIMIT"] = 2
+    user, root = ada
+    async with connected(server, user) as socket:
+        await say(socket, "watch", [root.id, "a", "b"])
+        assert await hear(socket) == (
+            "error",
+            {"verb": "watch", "reason": "At most 2 groups can be watched by one page."},
+        )

@@ -1,0 +1,47 @@
+"""Read what a client sends: any text, at any speed."""
+
+import json
+import time
+from collections.abc import Collection
+
+
+class Mistake(Exception):
+    """Say to the client what is wrong with its frame."""
+
+
+def parse(text: str | None, verbs: Collection[str]) -> tuple[str, list[str]]:
+    """Return the verb and the ids of a frame.
+
+    Raises Mistake when it is not an object with one of the verbs and an id, ids, or nothing.
+    """
+    try:
+        frame = json.loads(text or "")
+    except (ValueError, RecursionError):
+        raise Mistake("A frame is a JSON object, such as {'get': []}.") from None
+    if not isinstance(frame, dict) or len(frame) != 1:
+        raise Mistake("A frame is an object with one verb.")
+    [(verb, ids)] = frame.items()
+    if verb not in verbs:
+        raise Mistake(f"The verbs are {', '.join(verbs)}.")
+    ids = [ids] if isinstance(ids, str) else ids or []
+    if not isinstance(ids, list) or not all(isinstance(id, str) and id for id in ids):
+        raise Mistake("A verb comes with an id or a list of ids.")
+    return verb, list(dict.fromkeys(ids))
+
+
+class Allowance:
+    """So many verbs a second over a while, and so many at once."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate, self._burst, self._left = rate, burst, float(burst)
+        self._at = time.monotonic()
+
+    def take(self) -> bool:
+        """Use one; tell whether there was one left."""
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,51 @@
+"""frames: whatever a client sends is read or refused with a reason."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moi_django.frames import Allowance, Mistake, parse
+
+VERBS = ("get", "remove")
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(VERBS) | st.text(), inner),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('{"get": []}', ("get", [])),
+        ('{"get": null}', ("get", [])),
+        ('{"remove": "a"}', ("remove", ["a"])),
+        ('{"remove": ["a", "b", "a"]}', ("remove", ["a", "b"])),
+    ],
+)
+def test_a_verb_comes_with_an_id_or_ids(text, read):
+    assert parse(text, VERBS) == read
+
+
+@given(st.text() | json_values.map(json.dumps))
+def test_any_text_is_read_or_refused_with_a_reason(text):
+    try:
+        verb, ids = parse(text, VERBS)
+    except Mistake as mistake:
+        assert str(mistake).endswith(".")
+    else:
+        assert verb in VERBS
+        assert all(isinstance(id, str) and id for id in ids)
+
+
+@pytest.mark.parametrize("text", [None, "[" * 100_000, '{"get": ' + "[" * 100_000])
+def test_text_that_costs_more_than_it_says_is_refused(text):
+    with pytest.raises(Mistake):
+        parse(text, VERBS)
+
+
+def test_so_many_at_once_and_no_more():
+    allowance = Allowance(rate=0, burst=3)
+    assert [allowance.take() for _ in range(5)] == [True, True, True, False, False]
