@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -183,3 +184,16 @@ def test_the_wheel_has_all_that_a_site_needs(tmp_path):
     assert f"Version: {moi_django.__version__}" in text
     assert "Requires-Python: >=3.11" in text
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_two_commands_say_what_they_do():
+    def do(*arguments):
+        return subprocess.run(
+            [sys.executable, str(ROOT / "run.py"), *arguments], capture_output=True, text=True
+        )
+
+    for arguments in ([], ["help"]):
+        ran = do(*arguments)
+        assert ran.returncode == 0
+        assert {"demo", "test", "lint"} <= set(re.findall(r"run\.py (\w+)", ran.stdout))
+    assert do("nonsense").returncode == 2

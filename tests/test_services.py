@@ -17,7 +17,7 @@ import pytest
 
 from tests.processes import environment, free_port, manage, wait_for
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
 @pytest.fixture

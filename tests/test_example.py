@@ -1,0 +1,135 @@
+"""The example as `make demo` runs it, in the hands of its two users."""
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.processes import ROOT
+from tests.test_browser import chromium, row  # noqa: F401
+
+pytestmark = [pytest.mark.browser, pytest.mark.cluster]
+
+MANAGE = str(ROOT / "example_project" / "manage.py")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """The address of the example, run with data of its own."""
+    directory = tmp_path_factory.mktemp("example")
+    env = {
+        **{key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"},
+        "EXAMPLE_STATE_DIR": str(directory / "state"),
+        "EXAMPLE_DATABASE": str(directory / "db.sqlite3"),
+    }
+    for arguments in (["migrate", "-v0"], ["demo_users"], ["demo_users"], ["check"]):
+        subprocess.run([sys.executable, MANAGE, *arguments], env=env, check=True)
+    up = subprocess.Popen(
+        [sys.executable, MANAGE, "moi", "up", "--bind=127.0.0.1:0", "--engines=3"],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    yield next(re.search(r"http://\S+", line)[0] for line in up.stdout if "ready" in line)
+    up.terminate()
+    out, _ = up.communicate()
+    assert up.returncode == 0
+    assert out.splitlines()[-1].endswith("stopped")
+
+
+@pytest.fixture
+def log_in(chromium, url):  # noqa: F811
+    contexts, complaints = [], []
+
+    def log_in(name):
+        context = chromium.new_context()
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        page.fill("[name=username]", name)
+        page.fill("[name=password]", name)
+        page.click("main button")
+        expect(page.locator("moi-jobs[live]")).to_be_visible()
+        return page
+
+    yield log_in
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@contextmanager
+def seen(locator):
+    """Note every text that a part of the page has had."""
+    locator.evaluate(
+        """element => {
+            window.seen = [element.innerText];
+            new MutationObserver(() => window.seen.push(element.innerText))
+                .observe(element, { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    texts: list[str] = []
+    yield texts
+    texts += locator.evaluate("() => window.seen")
+
+
+def submit(page, kind, name):
+    page.fill("[name=name]", name)
+    page.check(f"[value={kind}]")
+    page.click("main form button")
+    expect(page.locator("moi-jobs[live]")).to_be_visible()
+
+
+def test_one_watches_another_does_not_see_and_all_ends_well(log_in, url):
+    alice, bob = log_in("alice"), log_in("bob")
+    watching = alice.context.new_page()
+    watching.goto(url)
+    expect(watching.locator("moi-jobs[live]")).to_be_visible()
+    with seen(watching.locator("moi-jobs")) as texts:
+        submit(alice, "hello", "The hello job")
+        submit(alice, "failing", "No such quotient")
+        submit(alice, "group", "A sweep")
+        submit(alice, "stars", "Stars")
+        # Both pages of alice show the same, nobody having reloaded the second.
+        for page in (alice, watching):
+            expect(row(page, "The hello job").get_by_role("link")).to_have_text(
+                "Success", timeout=30_000
+            )
+            expect(row(page, "No such quotient").get_by_role("link")).to_have_text("Failed")
+        expect(row(watching, "Stars").locator(".moi-status")).to_have_text(
+            re.compile("field [2-9] of 12"), timeout=30_000
+        )
+    hello = "\n".join(texts)
+    order = [hello.index(word) for word in ("Queued", "I'm about to say hello", "Success")]
+    assert order == sorted(order)
+    expect(bob.get_by_text("No jobs yet.")).to_be_visible()
+
+    row(alice, "The hello job").get_by_role("link").click()
+    expect(alice.locator("pre")).to_have_text("hello from The hello job!")
+    result = alice.url
+    assert bob.context.request.get(result).status == 404
+    alice.go_back()
+    row(alice, "No such quotient").get_by_role("link").click()
+    expect(alice.locator("pre")).to_contain_text("ZeroDivisionError: division by zero")
+    alice.go_back()
+    alice.get_by_role("link", name="Group details").click()
+    expect(alice.locator("moi-jobs[live] .moi-item")).to_have_count(5)
+    assert bob.context.request.get(alice.url).status == 404
+    expect(alice.locator(".moi-item[data-state=success]")).to_have_count(5, timeout=60_000)
+    alice.goto(url)
+    row(alice, "A sweep").locator("> .moi-row").get_by_role("button").click()
+    expect(row(watching, "A sweep 1")).to_have_count(0)
+
+
+def test_a_name_is_needed(log_in):
+    page = log_in("bob")
+    page.eval_on_selector("[name=name]", "field => { field.required = false; field.value = ''; }")
+    page.click("main form button")
+    expect(page.get_by_text("This field is required.")).to_be_visible()
+    expect(page.get_by_text("No jobs yet.")).to_be_visible()
