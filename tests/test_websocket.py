@@ -38,9 +38,9 @@ async def connected(server, user, path="/moi-ws/", origin=None):
         yield socket
 
 
-async def hear(socket):
+async def hear(socket, within=5):
     """Return the verb and the payload of the next frame."""
-    frame = json.loads(await asyncio.wait_for(socket.recv(), 5))
+    frame = json.loads(await asyncio.wait_for(socket.recv(), within))
     [(verb, payload)] = frame.items()
     return verb, payload
 
