@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.forest import Forest, Frame
+from moi_django.models import is_id
 from moi_django.pool import OPTIONS
 from moi_django.site import store
 
@@ -182,12 +183,14 @@ class Bridge:
                 logger.warning("Skipped a message on the channel of %s: %.200r", id, message)
         self._wake.set()
 
-    def _take_verbs(self, channel: str, verbs: dict[str, list[str]]) -> None:
+    def _take_verbs(self, channel: str, verbs: dict[str, Any]) -> None:
+        # What the store has done itself is not to be done again: it may have been undone by now.
+        is_done = verbs.pop("done", False)
         for verb, ids in verbs.items():
-            if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
+            if not isinstance(ids, list) or not all(map(is_id, ids)):
                 raise TypeError("ids come as a list of strings")
             self._dirty.update([channel, *ids])
-            if verb in ("add", "remove", "get"):
+            if verb in ("add", "remove", "get") and not is_done:
                 self._requests.update((verb, channel, id) for id in ids if id != channel)
 
     # To the viewers
@@ -206,6 +209,12 @@ class Bridge:
             except (MoiError, RedisError, OSError) as error:
                 logger.warning("Cannot tell what has changed, trying again: %s", error)
                 await asyncio.sleep(0.5)
+                self._wake.set()
+            except Exception:
+                # A mistake of ours must not silence the pages of this process.
+                logger.exception("Cannot tell what has changed, reading all of it again")
+                await asyncio.sleep(5)
+                self._dirty.update(self._forest.nodes)
                 self._wake.set()
             await asyncio.sleep(conf.TICK)
 
@@ -256,19 +265,21 @@ class Bridge:
                 for group, present in zip(groups, members, strict=True):
                     dirty |= self._forest.put_members(group, present)
         except BaseException:
-            self._dirty |= dirty
+            self._dirty |= dirty | read
             raise
         for root in self._forest.grown(read):
             self._watches[root].loaded.set()
 
     async def _send(self) -> None:
-        for group, frames in self._forest.take().items():
-            await self._tell(group, frames)
-
-    async def _tell(self, group: str, frames: list[Frame]) -> None:
-        watch = self._watches.get(group)
-        if watch is not None:
+        numbered = [
+            (group, watch, frames)
+            for group, frames in self._forest.take().items()
+            if (watch := self._watches.get(group)) is not None
+        ]
+        # All before the first is sent: should that fail, the viewers of the others notice too.
+        for _, watch, _ in numbered:
             watch.sent += 1
+        for group, watch, frames in numbered:
             await self._deliver(group, watch.sent, frames)
 
     async def _beat(self) -> None:

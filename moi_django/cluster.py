@@ -89,7 +89,12 @@ class Context:
         with self._lock:
             self.connect()
             client = self._client
-            future = client.send_apply_request(
+            future = self._apply(client, spec, payload)
+        future.add_done_callback(lambda future: self._done(client, future, on_lost))
+
+    def _apply(self, client: Any, spec: Spec, payload: bytes) -> Any:
+        try:
+            return client.send_apply_request(
                 self._socket,
                 # By name: a function would travel as code, which only equal Pythons can exchange.
                 self._function,
@@ -103,7 +108,10 @@ class Context:
                     "label": spec.id,
                 },
             )
-        future.add_done_callback(lambda future: self._done(client, future, on_lost))
+        except Exception as error:
+            raise ClusterUnavailable(
+                f"The controller of context {self.name!r} does not take jobs ({error}): {HINT}."
+            ) from error
 
     def _done(self, client: Any, future: Any, on_lost: OnLost) -> None:
         """Forget a task, which the client would keep for ever, and tell when it was lost."""

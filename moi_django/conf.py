@@ -71,7 +71,8 @@ class Conf:
 
     @property
     def _given(self) -> dict[str, Any]:
-        return getattr(settings, "MOI", {})
+        given = getattr(settings, "MOI", {})
+        return given if isinstance(given, dict) else {}  # which the checks complain of
 
     @property
     def state_dir(self) -> Path:

@@ -171,13 +171,17 @@ class JobsConsumer(AsyncWebsocketConsumer):
             return  # refused, its close is on the way
         if not self._allowance.take():
             await self.close(TOO_MANY)
-            return
-        if len(text_data or bytes_data or "") > conf.FRAME_LIMIT:
+        elif len(text_data or bytes_data or "") > conf.FRAME_LIMIT:
             await self.close(TOO_BIG)
-            return
-        verb: Any = None
+        else:
+            await self._obey(text_data)
+
+    async def _obey(self, text: str | None) -> None:
+        """Do what a frame says, or tell what is wrong."""
+        verb = None
         try:
-            verb, ids = parse(text_data, self._verbs)
+            verb, ids = parse(text, self._verbs)
+            await self._charge(ids)
             await self._verbs[verb](self, ids)
         except Mistake as mistake:
             await self._complain(verb, None, str(mistake))
@@ -187,6 +191,17 @@ class JobsConsumer(AsyncWebsocketConsumer):
         except MoiError as error:
             logger.warning("Cannot do %s for a page: %s", verb, error)
             await self._complain(verb, None, "Cannot be done now: the server has no Redis.")
+        except Exception:
+            logger.exception("Cannot do %s for a page", verb)
+            await self._complain(verb, None, "Cannot be done now: the server made a mistake.")
+
+    async def _charge(self, ids: list[str]) -> None:
+        """Count each id as a verb: each costs the server as much."""
+        if len(ids) > conf.VERBS_BURST:
+            raise Mistake(f"At most {conf.VERBS_BURST} ids in a frame.")
+        if not self._allowance.take(max(0, len(ids) - 1)):
+            await self.close(TOO_MANY)
+            ids.clear()
 
     async def _get(self, ids: list[str]) -> None:
         """Answer with the info of each id, for a group also of all below it."""
@@ -310,6 +325,9 @@ class JobsConsumer(AsyncWebsocketConsumer):
             await self.close(TRY_AGAIN)
         except OSError as error:
             logger.debug("A page is gone: %s", error)
+        except Exception:
+            logger.exception("Cannot serve a page any longer")
+            await self.close(TRY_AGAIN)
 
     async def _write_next(self) -> None:
         if self._answers:

@@ -80,6 +80,11 @@ class EmbeddedRedis:
         """End the server as a crash would."""
         self._end(signal.SIGKILL)
 
+    def wait(self) -> None:
+        """Return when the server has ended, by whatever."""
+        if self.process is not None:
+            self.process.wait()
+
     def version(self) -> str:
         """Return what is running, such as `Valkey 9.1.2`."""
         with redis.Redis.from_url(self.url) as client:

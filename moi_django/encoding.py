@@ -24,7 +24,6 @@ does not fail because its result cannot be shown in full.
 import base64
 import dataclasses
 import datetime
-import itertools
 import json
 import math
 import pathlib
@@ -35,6 +34,8 @@ from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from typing import Any
+
+from moi_django.models import clean
 
 MAX_DEPTH = 64
 MAX_REPR = 10_000
@@ -65,9 +66,17 @@ class _Encoder:
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
         self._above: set[int] = set()
+        self._met = 0
 
     def encode(self, value: Any) -> Any:
         """Return the form that a value has in JSON."""
+        self._met += 1
+        # Each takes a byte at least, also one that is met on many ways.
+        if self._limit is not None and self._met > self._limit + 1:
+            raise ResultTooLarge(
+                f"the result has more than {self._limit:,} items: store it elsewhere and return "
+                "where it is"
+            )
         if value is None or (isinstance(value, (bool, str, int)) and not isinstance(value, Enum)):
             return _plain(value)
         if isinstance(value, float):
@@ -103,16 +112,8 @@ class _Encoder:
         return described(value)
 
     def _list(self, values: Iterable[Any]) -> list[Any]:
-        """Encode each value; a generator that would pass the limit is not run to its end."""
-        if self._limit is None:
-            return [self.encode(value) for value in values]
-        encoded = [self.encode(value) for value in itertools.islice(values, self._limit + 1)]
-        if len(encoded) > self._limit:
-            raise ResultTooLarge(
-                f"the result has more than {self._limit:,} items: store it elsewhere and return "
-                "where it is"
-            )
-        return encoded
+        """Encode each value; a generator that passes the limit is not run to its end."""
+        return [self.encode(value) for value in values]
 
 
 _SEQUENCES: tuple[Any, ...] = (
@@ -134,7 +135,7 @@ def described(value: object) -> dict[str, str]:
         text = repr(value)
     except Exception as error:
         text = f"<{kind.__qualname__} whose repr raised {type(error).__name__}>"
-    return {"repr": text[:MAX_REPR], "type": f"{kind.__module__}.{kind.__qualname__}"}
+    return {"repr": clean(text[:MAX_REPR]), "type": f"{kind.__module__}.{kind.__qualname__}"}
 
 
 def _plain(value: Any) -> Any:
@@ -142,7 +143,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return str.__str__(value)
+        return clean(str.__str__(value))
     # Python refuses to write an integer of more than 4300 digits as decimal text.
     return int(value) if value.bit_length() < 14_000 else described(_Hex(int(value)))
 
@@ -179,7 +180,7 @@ def _base64(value: bytes | bytearray | memoryview) -> dict[str, str]:
 _LEAVES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     ((datetime.datetime, datetime.date, datetime.time), lambda value: value.isoformat()),
     (datetime.timedelta, _duration),
-    ((Decimal, Fraction, uuid.UUID, pathlib.PurePath), str),
+    ((Decimal, Fraction, uuid.UUID, pathlib.PurePath), lambda value: clean(str(value))),
     ((bytes, bytearray, memoryview), _base64),
 )
 
@@ -190,7 +191,7 @@ def _key(key: object) -> str:
         key = key.value
     if key is None or isinstance(key, bool):
         return json.dumps(key)
-    return str(key)
+    return clean(str(key))
 
 
 def _sorted(values: Iterable[Any]) -> list[Any]:

@@ -5,6 +5,7 @@ Whatever the function does, the job gets an end: only the death of this process 
 
 import asyncio
 import inspect
+import logging
 import os
 import sys
 import traceback
@@ -21,8 +22,10 @@ from redis.retry import Retry
 
 from moi_django.encoding import ResultTooLarge, encode
 from moi_django.exceptions import JobNotFound, StoreUnavailable
-from moi_django.models import Info, State, now
+from moi_django.models import Info, State, clean, now
 from moi_django.store import Store
+
+logger = logging.getLogger(__name__)
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # A result that took hours must outlive a restart of Redis: about five minutes of trying.
@@ -103,7 +106,7 @@ def failure(error: BaseException, limit: int) -> dict[str, Any]:
     return {
         "state": State.FAILED,
         "status": State.FAILED.status,
-        "result": text[-max(limit // 12, 200) :],
+        "result": clean(text)[-max(limit // 12, 200) :],
     }
 
 
@@ -134,9 +137,13 @@ def _provided(store: Store, spec: Spec, info: Info) -> dict[str, Any]:
         def update(info: Info) -> Info:
             nonlocal before
             before = info.status
-            return info.changed(status=str(status)[: spec.status_limit])
+            return info.changed(status=clean(str(status))[: spec.status_limit])
 
-        store.change(spec.id, update)
+        try:
+            store.change(spec.id, update)
+        except StoreUnavailable as error:
+            # The work is worth more than what it says of itself.
+            logger.warning("Cannot show %r: %s", status, error)
         return before
 
     return {

@@ -4,6 +4,8 @@ import json
 import time
 from collections.abc import Collection
 
+from moi_django.models import is_id
+
 
 class Mistake(Exception):
     """Say to the client what is wrong with its frame."""
@@ -24,24 +26,24 @@ def parse(text: str | None, verbs: Collection[str]) -> tuple[str, list[str]]:
     if verb not in verbs:
         raise Mistake(f"The verbs are {', '.join(verbs)}.")
     ids = [ids] if isinstance(ids, str) else ids or []
-    if not isinstance(ids, list) or not all(isinstance(id, str) and id for id in ids):
+    if not isinstance(ids, list) or not all(map(is_id, ids)):
         raise Mistake("A verb comes with an id or a list of ids.")
     return verb, list(dict.fromkeys(ids))
 
 
 class Allowance:
-    """So many verbs a second over a while, and so many at once."""
+    """So many ids a second over a while, and so many at once; a verb without any counts as one."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst, self._left = rate, burst, float(burst)
         self._at = time.monotonic()
 
-    def take(self) -> bool:
-        """Use one; tell whether there was one left."""
+    def take(self, count: int = 1) -> bool:
+        """Use so many; tell whether there were as many left."""
         now = time.monotonic()
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now
-        if self._left < 1:
+        if self._left < count:
             return False
-        self._left -= 1
+        self._left -= count
         return True

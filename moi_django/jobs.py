@@ -3,7 +3,9 @@
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Self
 
 import cloudpickle
@@ -20,7 +22,7 @@ from moi_django.exceptions import (
     JobNotFound,
     MoiError,
 )
-from moi_django.models import GROUP, JOB, Info, State, is_safe_url, now
+from moi_django.models import GROUP, JOB, Info, State, clean, is_safe_url, now
 from moi_django.site import store
 
 logger = logging.getLogger(__name__)
@@ -47,7 +49,8 @@ def submit(
     `moi_context` and `moi_parent_id`.
 
     Inside a database transaction the job is created and sent when the transaction commits, and
-    never when it is rolled back, unless MOI["ON_COMMIT"] is False.
+    never when it is rolled back, unless MOI["ON_COMMIT"] is False. Should Redis be lost before the
+    commit, an error is logged and there is no job; should the cluster be, the job ends as lost.
 
     A function that cannot be pickled gives a job that has failed and says why. Raises InvalidJob,
     UnknownContext, GroupNotFound, ClusterUnavailable, StoreUnavailable or NotRunning, and then
@@ -62,7 +65,8 @@ def submit(
     job = Job(info)
     if conf.ON_COMMIT and (using := _open_transaction()):
         job._awaits_commit = True
-        transaction.on_commit(lambda: _start(job, payload, committed=True), using=using)
+        # robust: what the commit does besides is not held up by a Redis that is away.
+        transaction.on_commit(partial(_start, job, payload, committed=True), using, robust=True)
     else:
         _start(job, payload)
     return job
@@ -117,7 +121,7 @@ def _parent(id: str) -> Info:
 def _checked_name(name: object) -> str:
     if not isinstance(name, str) or not name.strip():
         raise InvalidJob(f"{name!r} is no name for a job or a group: give some text.")
-    return name[: conf.NAME_LIMIT]
+    return clean(name)[: conf.NAME_LIMIT]
 
 
 def _checked_url(url: object) -> str | None:
@@ -341,7 +345,7 @@ class Group(_Handle):
         for id, info in zip(ids, store().get_many(ids), strict=True):
             if info is None:
                 raise JobNotFound(f"There is no job or group {id}.")
-            if id in self.info.path.split(":"):
+            if info.is_group and self.id in {below.id for below in store().tree(id)}:
                 raise InvalidJob(f"The group {self.id} lies in {id} and cannot hold it.")
         for id in ids:
             store().attach(self.id, id)
@@ -363,7 +367,7 @@ class Group(_Handle):
 
     def totals(self) -> dict[str, int]:
         """Return how many jobs below this group are in each state."""
-        return store().totals(self.id)
+        return dict(Counter(str(job.state) for job in self.jobs()))
 
     def delete(self) -> None:
         """Remove this group and everything that has its home below it."""

@@ -117,13 +117,10 @@ class Info:
     def from_json(cls, raw: str | bytes) -> Self:
         """Read an info object, also one that another program of moi's schema has written.
 
-        Raises ValueError when it is not JSON or lacks an id.
+        Raises ValueError when it is not JSON, lacks an id, or has a field of another kind.
         """
-        try:
-            data = json.loads(raw)
-        except RecursionError as error:
-            raise ValueError("an info object is nested too deep") from error
-        if not isinstance(data, dict) or not isinstance(data.get("id"), str) or not data["id"]:
+        data = _parse(raw)
+        if not isinstance(data, dict) or not is_id(data.get("id")):
             raise ValueError("not an info object: it has no id")
         return cls(**_complete(data))
 
@@ -134,9 +131,40 @@ _STATES = {state.value: state for state in State}
 _STATE_OF_STATUS = {state.status: state for state in State if state is not State.LOST}
 
 
+_TEXTS = ("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created", "context")
+
+
+def _parse(raw: str | bytes) -> Any:
+    """Read JSON whose strings can be written as UTF-8 and whose numbers as JSON."""
+    text = raw.decode() if isinstance(raw, bytes) else raw
+    try:
+        data = json.loads(text, parse_constant=_refuse)
+        # Only an escape can stand for half of a character.
+        return _cleaned(data) if "\\ud" in text.lower() else data
+    except RecursionError as error:
+        raise ValueError("an info object is nested too deep") from error
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): _cleaned(item) for key, item in value.items()}
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an Info, filled in where a foreign program left them out."""
     known = {name: data[name] for name in _FIELDS if name in data}
+    for name in _TEXTS:
+        if not isinstance(known.get(name, ""), (str, type(None))):
+            raise ValueError(f"not an info object: its {name} is {known[name]!r}")
     known["type"] = GROUP if known.get("type") == GROUP else JOB
     known.setdefault("pubsub", f"{data['id']}:pubsub")
     known["name"] = str(known.get("name") or "")
@@ -174,6 +202,16 @@ def _state_of_dates(known: Mapping[str, Any]) -> State:
 def now() -> str:
     """Return the present time as an info object has it."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def clean(text: str) -> str:
+    """Return a text that UTF-8 can carry: half characters, as in odd file names, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_id(value: object) -> bool:
+    """Tell whether a value of a stranger can be the id of something."""
+    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
 
 
 def is_safe_url(url: str) -> bool:

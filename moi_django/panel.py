@@ -67,7 +67,7 @@ def panel(user: Any, group: Any = None, limit: int = 100) -> Panel:
     if group is None and user.is_anonymous and not conf.ANONYMOUS_USER:
         return Panel(problem="login")
     try:
-        id = owners.group_id(user if group is None else group)
+        id = owners.group_id(user) if group is None else str(getattr(group, "id", group))
         return _filled(user, store().tree(id), limit)
     except GroupNotFound:
         return Panel(problem="unknown")

@@ -7,18 +7,19 @@ above 2**53. Which keys these are is the store's business.
 
 # "Above" are three keys (info object, members, totals) for each group above, the nearest first.
 
-# KEYS: of the new one, seal of its group, then above. ARGV: its JSON, seconds to live, its id,
-# channel and message to publish, its state or "". Returns 1, or 0 when its group is gone or about
-# to go, or -1 when the id is taken.
+# KEYS: of the new one, map of users, seal of its group, then above. ARGV: its JSON, seconds to
+# live, its id, channel and message to publish, its state or "". Returns 1, or 0 when its group is
+# gone or about to go, or -1 when the id is taken.
 CREATE = """
-local group, live = KEYS[3], ARGV[2]
+local group, live = KEYS[4], ARGV[2]
 if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
-if group and (redis.call('EXISTS', group) == 0 or redis.call('EXISTS', KEYS[2]) == 1) then
+if group and (redis.call('EXISTS', group) == 0 or redis.call('EXISTS', KEYS[3]) == 1) then
   return 0
 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', live)
-if group then redis.call('SADD', KEYS[4], ARGV[3]) end
-for i = 3, #KEYS, 3 do
+redis.call('EXPIRE', KEYS[2], live)
+if group then redis.call('SADD', KEYS[5], ARGV[3]) end
+for i = 4, #KEYS, 3 do
   if ARGV[6] ~= '' then redis.call('HINCRBY', KEYS[i + 2], ARGV[6], 1) end
   redis.call('EXPIRE', KEYS[i], live)
   redis.call('EXPIRE', KEYS[i + 1], live)
@@ -28,15 +29,16 @@ if group then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
 return 1
 """
 
-# KEYS: of the changed one, then above. ARGV: the JSON the writer has read, the new JSON, seconds to
-# live, channel and message to publish, old state, new state. Returns 1, or what the key holds when
-# that is not what the writer has read: its JSON, or nil.
+# KEYS: of the changed one, map of users, then above. ARGV: the JSON the writer has read, the new
+# JSON, seconds to live, channel and message to publish, old state, new state. Returns 1, or what
+# the key holds when that is not what the writer has read: its JSON, or nil.
 CHANGE = """
 local present = redis.call('GET', KEYS[1])
 if present ~= ARGV[1] then return present end
 local live = ARGV[3]
 redis.call('SET', KEYS[1], ARGV[2], 'EX', live)
-for i = 2, #KEYS, 3 do
+redis.call('EXPIRE', KEYS[2], live)
+for i = 3, #KEYS, 3 do
   if ARGV[6] ~= ARGV[7] then
     redis.call('HINCRBY', KEYS[i + 2], ARGV[6], -1)
     redis.call('HINCRBY', KEYS[i + 2], ARGV[7], 1)

@@ -18,13 +18,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import redis.asyncio
 from django.conf import settings
+from redis.exceptions import RedisError
 
 from moi_django import pdeath, state
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.embedded import EmbeddedRedis
-from moi_django.exceptions import ServiceError
+from moi_django.exceptions import MoiError, ServiceError
 from moi_django.local_cluster import connection_file, local_cluster
-from moi_django.models import Info
+from moi_django.models import Info, is_id
 from moi_django.pool import OPTIONS, without_secret
 from moi_django.store import Store
 
@@ -139,7 +140,13 @@ class _Up:
         # Started in this thread: it ends with the thread that starts it.
         with EmbeddedRedis() as server:
             self._say(f"redis    {server.version()}")
+            watching = asyncio.create_task(self._watch_redis(server))
             yield server.url
+            watching.cancel()
+
+    async def _watch_redis(self, server: EmbeddedRedis) -> None:
+        await asyncio.to_thread(server.wait)
+        self._fail("Redis ended by itself.")
 
     @asynccontextmanager
     async def _cluster(self) -> AsyncIterator[None]:
@@ -207,19 +214,24 @@ class _Up:
             following.result()
 
     async def _jobs(self, url: str) -> None:
+        """Tell of jobs, whatever becomes of the connection."""
         store = Store(url, conf.KEY_PREFIX, conf.EXPIRE)
         told: dict[str, str] = {}
-        async with redis.asyncio.Redis.from_url(url, **OPTIONS) as client, client.pubsub() as heard:
+        while True:
+            try:
+                await self._hear(store, told)
+            except (RedisError, MoiError, OSError) as error:
+                self._say(f"redis    does not answer: {error}")
+                await asyncio.sleep(1)
+
+    async def _hear(self, store: Store, told: dict[str, str]) -> None:
+        client = redis.asyncio.Redis.from_url(store.url, **OPTIONS)
+        async with client, client.pubsub() as heard:
             await heard.psubscribe(store.channel("*"))
             while True:
-                try:
-                    message = await heard.get_message(timeout=1.0)
-                except redis.ConnectionError:
-                    await asyncio.sleep(1)
-                    continue
+                message = await heard.get_message(timeout=1.0)
                 if message is not None and message["type"] == "pmessage":
-                    ids = _ids(message["data"])
-                    for info in await asyncio.to_thread(store.get_many, ids):
+                    for info in await asyncio.to_thread(store.get_many, _ids(message["data"])):
                         self._tell(info, told)
 
     def _tell(self, info: Info | None, told: dict[str, str]) -> None:
@@ -245,8 +257,9 @@ class _Up:
 def _ids(data: bytes) -> list[str]:
     try:
         verbs = json.loads(data)
-        return [id for ids in verbs.values() for id in ids if isinstance(id, str)]
-    except (ValueError, AttributeError, TypeError):
+        lists = [ids for ids in verbs.values() if isinstance(ids, list)]
+        return [id for ids in lists for id in ids if is_id(id)]
+    except (ValueError, AttributeError, RecursionError):
         return []  # somebody else's message; the bridge is who warns of it
 
 

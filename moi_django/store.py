@@ -5,7 +5,7 @@ key                type     content
 =================  =======  ===========================================================
 <id>               string   the info object of a job or group, as JSON
 <group>:jobs       set      ids of the jobs and groups in a group
-<group>:totals     hash     state -> number of jobs in that state anywhere below a group
+<group>:totals     hash     state -> number of jobs in that state below a group, expired ones too
 <group>:seal       string   is there while a group is removed: nothing comes into it any more
 user-id-map        hash     user -> id of the user's root group, and that id -> user
 =================  =======  ===========================================================
@@ -13,8 +13,8 @@ user-id-map        hash     user -> id of the user's root group, and that id -> 
 =================  =======================================================================
 channel            message, JSON
 =================  =======================================================================
-<id>:pubsub        {"update": [id]} after a change, {"remove": [id]} after its removal
-<group>:pubsub     {"add": [id]}, {"remove": [id]} after one came into or left the group
+<id>:pubsub        {"update": [id]} after a change, {"remove": [id], "done": true} after its end
+<group>:pubsub     {"add": [id], "done": true}, {"remove": ...} after one came into or left it
 =================  =======================================================================
 
 MOI["KEY_PREFIX"] goes before every key and every channel. Every key expires, and every write below
@@ -122,7 +122,7 @@ class Store(Connection):
         return found
 
     def totals(self, group: str) -> dict[str, int]:
-        """Return how many jobs below a group are in each state."""
+        """Return how many jobs below a group are in each state, those that expired included."""
         with self.answers():
             counts: Any = self.redis.hgetall(self._totals(group))
         return {state.decode(): int(count) for state, count in counts.items() if int(count) > 0}
@@ -171,7 +171,12 @@ class Store(Connection):
         """
         with self.answers():
             done = self._create(
-                keys=[self.key(info.id), self._seal(info.parent or info.id), *self._above(info)],
+                keys=[
+                    self.key(info.id),
+                    self.key(USER_MAP),
+                    self._seal(info.parent or info.id),
+                    *self._above(info),
+                ],
                 args=[
                     info.to_json(),
                     self.expire,
@@ -211,7 +216,7 @@ class Store(Connection):
         """Write `new` if the key still holds `raw`; return 1, or what it holds instead."""
         with self.answers():
             return self._change(
-                keys=[self.key(old.id), *self._above(old)],
+                keys=[self.key(old.id), self.key(USER_MAP), *self._above(old)],
                 args=[
                     raw,
                     new.to_json(),
@@ -370,7 +375,8 @@ def _read(raw: bytes | None) -> Info | None:
 
 
 def _message(verb: str, id: str) -> str:
-    return json.dumps({verb: [id]})
+    """Return a message that tells what has been done; without `done` it would ask for it."""
+    return json.dumps({verb: [id], "done": True} if verb != "update" else {verb: [id]})
 
 
 def _depth_first(root: Info, children: dict[str, list[Info]]) -> Iterator[Info]:

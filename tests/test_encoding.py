@@ -135,3 +135,18 @@ anything = st.recursive(
 def test_whatever_comes_json_carries_it(value):
     encoded = encode(value)
     assert json.loads(json.dumps(encoded, allow_nan=False)) == encoded
+
+
+def test_a_value_that_is_met_on_many_ways_counts_each_time():
+    shared: list = []
+    for _ in range(40):
+        shared = [shared, shared]
+    with pytest.raises(ResultTooLarge, match="more than 1,000 items"):
+        encode(shared, limit=1000)
+
+
+def test_half_a_character_is_escaped():
+    odd = "file \udcff"
+    assert encode({odd: [odd, pathlib.PurePosixPath(odd)]}) == {
+        "file \\udcff": ["file \\udcff", "file \\udcff"]
+    }

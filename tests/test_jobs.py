@@ -233,3 +233,11 @@ def test_no_cluster_is_said_before_anything_is_written(moi, store, tmp_path):
     with pytest.raises(ClusterUnavailable, match="moi up"):
         submit_nouser(len, "x")
     assert store.redis.keys(f"{store.prefix}*") == []
+
+
+def test_groups_that_would_hold_each_other_are_refused(store):
+    one, two = Group.create("ada", "one"), Group.create("ada", "two")
+    one.add(two)
+    for group, member in ((two, one), (one, one), (one, Group.of("ada"))):
+        with pytest.raises(InvalidJob, match="cannot hold it"):
+            group.add(member)

@@ -56,7 +56,14 @@ def test_what_moi_0_2_wrote_is_read():
     assert (group.is_group, group.state, group.finished) == (True, None, False)
 
 
-@pytest.mark.parametrize("raw", ["", "7", "[]", "{}", '{"id": 7}', '{"id": ""}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("", "7", "[]", "{}", '{"id": 7}', '{"id": ""}', "[" * 100_000, b"\xff"),
+        *('{"id": "a\\nb"}', '{"id": "a", "result": NaN}', '{"id": "a", "path": 5}'),
+        *('{"id": "a", "parent": ["b"]}', '{"id": "a", "url": {}}', '{"id": "\\ud800", "x": '),
+    ],
+)
 def test_what_is_no_info_object_is_refused(raw):
     with pytest.raises(ValueError, match=r"."):
         Info.from_json(raw)
@@ -118,3 +125,9 @@ def test_unsafe_urls(url):
 
 def test_a_link_ends_with_the_id():
     assert job(url="/result/").link == job(url="/result").link == "/result/j"
+
+
+def test_half_a_character_is_escaped():
+    info = Info.from_json('{"id": "j", "name": "\\udcff", "result": ["\\uD83D\\uDE00", "\\ud83d"]}')
+    assert (info.name, info.result) == ("\\udcff", ["\U0001f600", "\\ud83d"])
+    info.to_json().encode()

@@ -67,6 +67,17 @@ def test_a_result_computed_while_redis_is_away_is_not_lost(own_redis, cluster, t
     assert job.value(SOON) == "released"
 
 
+def test_a_status_that_cannot_be_shown_does_not_fail_the_job(own_redis, cluster, tmp_path):
+    gate, told = tmp_path / "gate", tmp_path / "told"
+    job = submit_nouser(work.tell_at, str(gate), str(told))
+    wait_for(lambda: job.refresh().status == "holding")
+    own_redis.kill()
+    gate.touch()
+    wait_for(told.exists)
+    own_redis.start()
+    assert job.value(SOON) == "told"
+
+
 def test_killed_connections_are_made_anew(own_redis, cluster):
     store = site_store()
     for number in range(5):

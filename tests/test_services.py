@@ -160,6 +160,30 @@ def test_a_child_that_dies_ends_the_rest(project):
         assert alive(started) == []
 
 
+def test_the_end_of_its_redis_ends_the_rest(project):
+    with up(project, "--no-server") as (process, line):
+        line("ready")
+        started = psutil.Process(process.pid).children(recursive=True)
+        [server] = [child for child in started if "valkey-server" in child.name()]
+        server.kill()
+        assert process.wait(20) == 1
+        assert "Redis ended by itself" in process.stderr.read()
+        assert alive(started) == []
+
+
+def test_odd_messages_do_not_end_it(project, redis_server, moi, store):
+    env = {**project, "MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
+    with up(env, "--no-server") as (process, line):
+        line("ready")
+        for odd in ('{"add": ["\\ud800"]}', "7", "{", '{"add": 7}', "[" * 10_000):
+            store.redis.publish(store.channel("x"), odd)
+        ran = manage("moi", "submit", "--cmd", "return 1", "--block", **env)
+        assert "Success" in ran.stdout
+        assert line("Success")
+        process.terminate()
+        assert process.wait(20) == 0
+
+
 def test_a_redis_that_is_named_is_used_and_left_alone(project, redis_server, moi, store):
     env = {**project, "MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
     with up(env, "--no-server") as (process, line):

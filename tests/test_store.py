@@ -74,24 +74,26 @@ def test_every_write_is_told(store, root, heard):
     store.attach("root", job.id)
     store.detach("root", job.id)
     store.remove("group")
+    done = {"done": True}
     assert heard() == [
-        ("root", {"add": ["group"]}),
-        ("group", {"add": [job.id]}),
+        ("root", {"add": ["group"], **done}),
+        ("group", {"add": [job.id], **done}),
         (job.id, {"update": [job.id]}),
-        ("root", {"add": [job.id]}),
-        ("root", {"remove": [job.id]}),
-        (job.id, {"remove": [job.id]}),
-        ("group", {"remove": [job.id]}),
-        ("group", {"remove": ["group"]}),
-        ("root", {"remove": ["group"]}),
+        ("root", {"add": [job.id], **done}),
+        ("root", {"remove": [job.id], **done}),
+        (job.id, {"remove": [job.id], **done}),
+        ("group", {"remove": [job.id], **done}),
+        ("group", {"remove": ["group"], **done}),
+        ("root", {"remove": ["group"], **done}),
     ]
 
 
 def test_every_key_expires_and_a_group_outlives_its_jobs(redis_server, moi):
     store = Store(redis_server.url, moi["KEY_PREFIX"], expire=100)
-    store.create(root := new_group("root"))
+    root = store.get(store.enrol("user:1", new_group))
     store.create(group := new_group("group", root))
     store.create(job := new_job(group))
+    assert "user-id-map" in everything(store)
     for key in everything(store):
         store.redis.expire(store.prefix + key, 50)
     store.change(job.id, lambda info: info.changed(status="x"))

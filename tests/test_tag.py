@@ -110,6 +110,11 @@ def test_another_users_group_is_as_good_as_unknown(ada, bob, store):
     assert "There is no such group, or you may not see it." in shown[0]
 
 
+def test_a_name_is_no_group_and_makes_none(ada, store):
+    assert "There is no such group" in render(ada, "{% moi_jobs group='nobody' %}")
+    assert store.user_lookup("nobody") is None
+
+
 def test_who_may_only_view_gets_no_buttons(ada, bob, store):
     group = Group.create(ada, "a sweep")
     bob.user_permissions.add(Permission.objects.get(codename="view_jobs"))

@@ -153,7 +153,12 @@ async def test_what_belongs_to_another_is_as_good_as_unknown(server, ada, store)
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "7", "null", '{"get": 7}', '{"get": [7]}', '{"eval": []}', "[" * 50_000],
+    [
+        *("", "{", "[]", "7", "null", '{"get": 7}', '{"get": [7]}', '{"eval": []}', "[" * 50_000),
+        *('{"get": ["\\ud800"]}', '{"remove": ["\\ud800"]}', '{"watch": ["a\\u0000"]}'),
+        json.dumps({"get": [str(number) for number in range(101)]}),
+    ],
+    ids=lambda text: text[:20],
 )
 async def test_a_frame_that_is_none_of_ours_is_answered_with_an_error(server, ada, text):
     user, root = ada
@@ -292,3 +297,53 @@ async def test_a_page_may_watch_so_many_groups(server, ada, moi, store):
             "error",
             {"verb": "watch", "reason": "At most 2 groups can be watched by one page."},
         )
+
+
+async def test_what_was_undone_at_once_stays_undone(server, ada, store):
+    """The notice of an addition must not be taken for a request to add."""
+    user, root = ada
+    other = await sync_to_async(Group.of)("somebody else")
+    job = await sync_to_async(job_in)(store, other)
+
+    def there_and_back():
+        for _ in range(20):
+            root.add(job.id)
+            root.remove(job.id)
+
+    async with connected(server, user) as socket:
+        await say(socket, "watch", [root.id])
+        await sync_to_async(there_and_back)()
+        last = await sync_to_async(job_in)(store, root, "last")
+        while (await hear(socket))[1].get("id") != last.id:
+            pass
+        # By now every notice has been heard.
+        assert await sync_to_async(store.members)(root.id) == {last.id}
+
+
+async def test_poison_in_one_tree_leaves_the_others_live(server, ada, store):
+    user, root = ada
+    bob = await make_user("bob")
+    his = await sync_to_async(Group.of)(bob)
+    odd = await sync_to_async(job_in)(store, root, "odd")
+    async with connected(server, user) as socket, connected(server, bob) as other:
+        for each, group in ((socket, root), (other, his)):
+            await say(each, "watch", [group.id])
+            while (await hear(each)) != ("sync", {"group": group.id, "complete": True}):
+                pass
+        publish = sync_to_async(store.redis.publish)
+        for poison in ('"result": NaN', '"path": 5', '"parent": [1]', '"name": "\\ud800"'):
+            raw = f'{{"id": "{odd.id}", {poison}}}'
+            await sync_to_async(store.redis.set)(store.key(odd.id), raw)
+            await publish(store.channel(odd.id), json.dumps({"update": [odd.id]}))
+        await publish(store.channel(root.id), '{"add": ["\\ud800"]}')
+        await publish(store.channel(root.id), '{"get": [["x"]], "done": 7}')
+        job = await sync_to_async(job_in)(store, his)
+        assert (await hear(other))[1]["id"] == job.id
+
+
+async def test_many_ids_cost_as_many_verbs(server, ada, moi):
+    async with connected(server, ada[0]) as socket:
+        ids = [f"{number}" for number in range(60)]
+        for _ in range(3):
+            await say(socket, "get", ids)
+        assert await close_code(socket) == 4429

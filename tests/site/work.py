@@ -24,6 +24,16 @@ def held_until(path, **kwargs):
     return "released"
 
 
+def tell_at(gate, told, status_update):
+    """Say something once a file is there, and note in another one that it was said."""
+    from pathlib import Path
+
+    held_until(gate, status_update=status_update)
+    status_update("nobody hears this")
+    Path(told).touch()
+    return "told"
+
+
 async def twice(number):
     return number * 2
 
