@@ -2,18 +2,23 @@
 
 import os
 import secrets
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 import uvicorn
 from django.conf import settings as django_settings
+from playwright.sync_api import sync_playwright
 
 from moi_django import cluster as moi_cluster
 from moi_django.embedded import EmbeddedRedis
 from moi_django.local_cluster import connection_file as connection_file_in
 from moi_django.local_cluster import local_cluster
 from moi_django.site import store as site_store
+
+# Debian's Chromium looks names up on its own.
+NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
 # The facts of one run, shared with engines and servers through their environment.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
@@ -87,6 +92,18 @@ def server(moi, transactional_db):
         running.should_exit = True
         thread.join()
         listening.close()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    # Playwright runs a loop in this thread, which makes Django fear for its database.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    path = os.environ.get("MOI_BROWSER") or shutil.which("chromium")
+    assert path, "Name a Chromium in MOI_BROWSER, or run the tests with `make test`."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[NO_NAMES])
+        yield browser
+        browser.close()
 
 
 def pytest_collection_modifyitems(items):

@@ -1,14 +1,12 @@
 """The page as people have it: a real Chromium, a real server, a real Redis."""
 
-import os
 import re
-import shutil
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth import get_user_model
 from django.test import Client
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from moi_django import Group, ctx_default, submit
 from moi_django.jobs import Job
@@ -21,20 +19,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 EVIL = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
 OFFLINE = "Not live: the connection is lost."
-# Debian's Chromium looks names up on its own.
-NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    # Playwright runs a loop in this thread, which makes Django fear for its database.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    path = os.environ.get("MOI_BROWSER") or shutil.which("chromium")
-    assert path, "Name a Chromium in MOI_BROWSER, or run the tests with `make test`."
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[NO_NAMES])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.processes import ROOT
-from tests.test_browser import chromium, row  # noqa: F401
+from tests.test_browser import row
 
 pytestmark = [pytest.mark.browser, pytest.mark.cluster]
 
@@ -42,7 +42,7 @@ def url(tmp_path_factory):
 
 
 @pytest.fixture
-def log_in(chromium, url):  # noqa: F811
+def log_in(chromium, url):
     contexts, complaints = [], []
 
     def log_in(name):
