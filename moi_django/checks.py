@@ -1,7 +1,10 @@
 """Find a wrong install before it is run: `manage.py check` says what to do about it."""
 
 import difflib
+import json
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
@@ -182,3 +185,68 @@ def check_login(**kwargs: Any) -> list[CheckMessage]:
             id="moi.W003",
         )
     ]
+
+
+@register("moi", deploy=True)
+def check_redis_is_safe(**kwargs: Any) -> list[CheckMessage]:
+    """Check that Redis, which decides what pages show, is not open to the network."""
+    found: list[CheckMessage] = []
+    for url in {conf.configured_redis_url, conf.ENGINE_REDIS_URL} - {None}:
+        parts = urlsplit(str(url))
+        if parts.scheme == "redis" and not _is_local(parts.hostname or ""):
+            found.append(
+                Warning(
+                    f"Redis at {parts.hostname} is reached without encryption.",
+                    hint="Give a rediss:// url.",
+                    id="moi.W010",
+                )
+            )
+        if parts.scheme != "unix" and not parts.password:
+            found.append(
+                Warning(
+                    f"Redis at {parts.hostname} asks for no password.",
+                    hint="Set requirepass or an ACL, and give the password in the url.",
+                    id="moi.W011",
+                )
+            )
+    return found
+
+
+@register("moi", deploy=True)
+def check_clusters_are_safe(**kwargs: Any) -> list[CheckMessage]:
+    """Check that nobody else can send code to the clusters."""
+    # Costs an import of Redis, which the other checks do without.
+    from moi_django.cluster import connection_file
+
+    found: list[CheckMessage] = []
+    for name in conf.CONTEXTS:
+        file = connection_file(name)
+        try:
+            said, mode = json.loads(file.read_text()), file.stat().st_mode
+        except (OSError, ValueError):
+            continue  # it does not run now, so there is nothing to look at
+        if mode & 0o077:
+            found.append(
+                Warning(
+                    f"Others may read {file}, and so run code on the cluster of {name!r}.",
+                    hint=f"chmod 600 {file}",
+                    id="moi.W012",
+                )
+            )
+        host = str(said.get("interface", "")).partition("://")[2]
+        if not said.get("curve_serverkey") and not said.get("ssh") and not _is_local(host):
+            found.append(
+                Warning(
+                    f"The controller of {name!r} listens on {host} without encryption.",
+                    hint="Start it with `ipcontroller --enable-curve`, or on 127.0.0.1.",
+                    id="moi.W013",
+                )
+            )
+    return found
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -46,7 +46,7 @@ class Context:
         Raises ClusterUnavailable when there is no controller or it has no engine.
         """
         with self._lock:
-            file = _connection_file(self.name)
+            file = connection_file(self.name)
             stamp = _stamp(file)
             if self._client is None or self._client._closed or stamp != self._stamp:
                 self._drop()
@@ -147,7 +147,7 @@ def _report(on_lost: OnLost, reason: str) -> None:
         logger.exception("A job was lost and its end could not be written.")
 
 
-def _connection_file(name: str) -> Path:
+def connection_file(name: str) -> Path:
     """Return where the controller of a context leaves its address."""
     given = conf.context(name)
     if file := given.get("connection_file"):

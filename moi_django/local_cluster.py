@@ -30,6 +30,8 @@ def local_cluster(engines: int, directory: Path, env: dict[str, str]) -> Any:
     for launcher in (config.LocalEngineLauncher, config.LocalEngineSetLauncher):
         launcher.engine_cmd = engine
         launcher.environment = env
+        # A busy engine does not hear SIGTERM, and its job ends with it in any case.
+        launcher.stop_seconds_until_kill = 1
     return ipyparallel.Cluster(
         n=engines,
         profile_dir=str(directory),

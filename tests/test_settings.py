@@ -1,5 +1,6 @@
 """conf, checks, state and embedded: how a site is set up, and how a wrong set-up is found."""
 
+import json
 import os
 import stat
 import subprocess
@@ -55,6 +56,54 @@ def test_what_the_site_lacks_is_found(moi, settings):
     found = complaints()
     assert found.keys() == {"moi.W001", "moi.W002", "moi.W003", "moi.W004"}
     assert all(message.hint for message in found.values())
+
+
+def deploy_complaints():
+    messages = run_checks(tags=["moi"], include_deployment_checks=True)
+    assert all(message.hint for message in messages)
+    return {message.id for message in messages}
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("redis://:secret@127.0.0.1:6379/0", set()),
+        ("redis://localhost:6379/0", {"moi.W011"}),
+        ("redis://:secret@redis.example.org/0", {"moi.W010"}),
+        ("redis://redis.example.org/0", {"moi.W010", "moi.W011"}),
+        ("rediss://:secret@redis.example.org/0", set()),
+        ("unix:///run/redis.sock", set()),
+    ],
+)
+def test_an_open_redis_is_found_before_it_is_deployed(moi, url, found):
+    moi["REDIS_URL"] = url
+    assert deploy_complaints() == found
+    assert complaints() == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "mode", "found"),
+    [
+        ({"interface": "tcp://127.0.0.1", "curve_serverkey": None}, 0o600, set()),
+        ({"interface": "tcp://127.0.0.1"}, 0o644, {"moi.W012"}),
+        ({"interface": "tcp://*"}, 0o600, {"moi.W013"}),
+        ({"interface": "tcp://10.0.0.1"}, 0o640, {"moi.W012", "moi.W013"}),
+        ({"interface": "tcp://10.0.0.1", "curve_serverkey": "k"}, 0o600, set()),
+        (None, 0o600, set()),
+    ],
+)
+def test_an_open_cluster_is_found_before_it_is_deployed(moi, tmp_path, said, mode, found):
+    file = tmp_path / "client.json"
+    if said is not None:
+        file.write_text(json.dumps(said))
+        file.chmod(mode)
+    moi["CONTEXTS"] = {"default": {"connection_file": str(file)}}
+    assert deploy_complaints() == found
+
+
+@pytest.mark.cluster
+def test_a_real_cluster_of_ours_is_found_safe(cluster):
+    assert deploy_complaints() == set()
 
 
 def test_moi_must_be_a_dict(settings):
