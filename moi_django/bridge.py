@@ -26,7 +26,7 @@ from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.forest import Forest, Frame
 from moi_django.models import is_id
-from moi_django.pool import OPTIONS
+from moi_django.pool import OPTIONS, cancel
 from moi_django.site import store
 
 logger = logging.getLogger(__name__)
@@ -117,12 +117,7 @@ class Bridge:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     async def _stop(self) -> None:
-        running = set(self._tasks)
-        while running:
-            for task in running:
-                task.cancel()
-            # Again and again: a cancellation that meets a connection being made can get lost in it.
-            _, running = await asyncio.wait(running, timeout=0.1)
+        await cancel(*self._tasks)
         self._threads.shutdown(wait=False)
 
     # From Redis

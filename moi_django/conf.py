@@ -10,6 +10,10 @@ from moi_django import state
 from moi_django.exceptions import NotRunning, UnknownContext
 
 DEFAULT_CONTEXT = "default"
+# Owner of jobs that belong to nobody; never a user of the site.
+NO_USER = "no-user"
+# Of the websocket, below the site's root.
+WEBSOCKET_PATH = "moi-ws/"
 
 # Every key of settings.MOI with what holds when it is left out.
 DEFAULTS: dict[str, Any] = {

@@ -181,8 +181,10 @@ class JobsConsumer(AsyncWebsocketConsumer):
         verb = None
         try:
             verb, ids = parse(text, self._verbs)
-            await self._charge(ids)
-            await self._verbs[verb](self, ids)
+            if self._pays(ids):
+                await self._verbs[verb](self, ids)
+            else:
+                await self.close(TOO_MANY)
         except Mistake as mistake:
             await self._complain(verb, None, str(mistake))
             self._mistakes += 1
@@ -195,13 +197,11 @@ class JobsConsumer(AsyncWebsocketConsumer):
             logger.exception("Cannot do %s for a page", verb)
             await self._complain(verb, None, "Cannot be done now: the server made a mistake.")
 
-    async def _charge(self, ids: list[str]) -> None:
-        """Count each id as a verb: each costs the server as much."""
+    def _pays(self, ids: list[str]) -> bool:
+        """Count each id as a verb, which it costs; tell whether there were as many left."""
         if len(ids) > conf.VERBS_BURST:
             raise Mistake(f"At most {conf.VERBS_BURST} ids in a frame.")
-        if not self._allowance.take(max(0, len(ids) - 1)):
-            await self.close(TOO_MANY)
-            ids.clear()
+        return self._allowance.take(max(0, len(ids) - 1))
 
     async def _get(self, ids: list[str]) -> None:
         """Answer with the info of each id, for a group also of all below it."""
@@ -217,10 +217,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     def _visible_tree(self, id: str) -> list[Info]:
         """Return a job, or a group and all below it; nothing when the user may not see it."""
-        info = store().get(id)
-        if info is None or not access.allowed(self.scope["user"], "view", info):
-            return []
-        return store().tree(id)
+        return store().tree(id) if self._may("view", id) else []
 
     async def _remove(self, ids: list[str]) -> None:
         """Remove each job, and each group with all below it."""
@@ -229,10 +226,11 @@ class JobsConsumer(AsyncWebsocketConsumer):
                 await self._complain("remove", id, UNKNOWN.format(verb="remove"))
 
     def _remove_one(self, id: str) -> bool:
+        return self._may("change", id) and bool(store().remove(id))
+
+    def _may(self, action: access.Action, id: str) -> bool:
         info = store().get(id)
-        if info is None or not access.allowed(self.scope["user"], "change", info):
-            return False
-        return bool(store().remove(id))
+        return info is not None and access.allowed(self.scope["user"], action, info)
 
     async def _watch(self, ids: list[str]) -> None:
         """Watch these groups and no others, and send a snapshot of each."""
@@ -240,7 +238,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
             raise Mistake(f"At most {conf.WATCH_LIMIT} groups can be watched by one page.")
         visible = []
         for id in ids:
-            if await self._in_thread(self._is_visible, id):
+            if await self._in_thread(self._may, "view", id):
                 visible.append(id)
             else:
                 await self._complain("watch", id, UNKNOWN.format(verb="see"))
@@ -255,10 +253,6 @@ class JobsConsumer(AsyncWebsocketConsumer):
     async def _live(self, ids: list[str]) -> None:
         """Say whether Redis is there, by which a client knows that this server is."""
         self._later(lambda: self._send_frame("live", json.dumps(self._said_live)))
-
-    def _is_visible(self, id: str) -> bool:
-        info = store().get(id)
-        return info is not None and access.allowed(self.scope["user"], "view", info)
 
     async def _close(self, ids: list[str]) -> None:
         """Say goodbye."""

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
 from moi_django import cluster, owners
-from moi_django.conf import DEFAULT_CONTEXT, conf
+from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.engine import Spec, failure
 from moi_django.exceptions import (
     GroupNotFound,
@@ -74,7 +74,7 @@ def submit(
 
 def submit_nouser(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Job":
     """Send `func(*args, **kwargs)` to the default cluster for nobody in particular."""
-    return submit(ctx_default, owners.NO_USER, "unnamed", None, func, *args, **kwargs)
+    return submit(ctx_default, NO_USER, "unnamed", None, func, *args, **kwargs)
 
 
 async def asubmit(

@@ -12,13 +12,11 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError
 
-from moi_django.conf import conf
+from moi_django.conf import NO_USER, conf
 from moi_django.exceptions import GroupNotFound, InvalidJob
 from moi_django.models import GROUP, Info, now
 from moi_django.site import store
 
-# Owner of jobs that belong to nobody; never a user of the site.
-NO_USER = "no-user"
 USER = "user:"
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from django.urls import get_script_prefix
 
 from moi_django import access, owners
-from moi_django.conf import conf
-from moi_django.exceptions import GroupNotFound, MoiError
+from moi_django.conf import WEBSOCKET_PATH, conf
+from moi_django.exceptions import MoiError
 from moi_django.models import GROUP, JOB, Info
 from moi_django.site import store
 
@@ -38,7 +38,6 @@ class Panel:
 
     # Id of the group whose tree is shown; empty when there is none to show.
     group: str = ""
-    name: str = ""
     # The newest first.
     rows: list[Row] = field(default_factory=list)
     # How many older rows there are besides.
@@ -50,7 +49,7 @@ class Panel:
     @property
     def socket(self) -> str:
         """Address of the websocket."""
-        return conf.WEBSOCKET_URL or f"{get_script_prefix()}moi-ws/"
+        return conf.WEBSOCKET_URL or f"{get_script_prefix()}{WEBSOCKET_PATH}"
 
     @property
     def blanks(self) -> dict[str, Row]:
@@ -69,8 +68,6 @@ def panel(user: Any, group: Any = None, limit: int = 100) -> Panel:
     try:
         id = owners.group_id(user) if group is None else str(getattr(group, "id", group))
         return _filled(user, store().tree(id), limit)
-    except GroupNotFound:
-        return Panel(problem="unknown")
     except MoiError as error:
         logger.warning("Cannot show the jobs of a page: %s", error)
         return Panel(problem="unavailable")
@@ -82,7 +79,6 @@ def _filled(user: Any, infos: list[Info], limit: int) -> Panel:
     root, rows = infos[0], _rows(infos)
     return Panel(
         group=root.id,
-        name=root.name,
         rows=rows[::-1][:limit],
         older=max(0, len(rows) - limit),
         may_change=access.allowed(user, "change", root),

@@ -1,5 +1,6 @@
 """How to reach Redis: connections that are waited for, but not for ever, and errors of ours."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,18 @@ def blocking_pool(url: str, size: int = 16) -> redis.BlockingConnectionPool:
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
         **OPTIONS,
     )
+
+
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks that use Redis, and return when they have ended.
+
+    A cancellation that meets a connection being made can get lost in it, so it is repeated.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=0.1)
 
 
 def without_secret(url: str) -> str:

@@ -2,8 +2,7 @@
 
 from django.urls import path
 
+from moi_django.conf import WEBSOCKET_PATH
 from moi_django.consumers import JobsConsumer
 
-PATH = "moi-ws/"
-
-websocket_urlpatterns = [path(PATH, JobsConsumer.as_asgi())]
+websocket_urlpatterns = [path(WEBSOCKET_PATH, JobsConsumer.as_asgi())]

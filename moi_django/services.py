@@ -26,10 +26,9 @@ from moi_django.embedded import EmbeddedRedis
 from moi_django.exceptions import MoiError, ServiceError
 from moi_django.local_cluster import connection_file, local_cluster
 from moi_django.models import Info, is_id
-from moi_django.pool import OPTIONS, without_secret
+from moi_django.pool import OPTIONS, cancel, without_secret
 from moi_django.store import Store
 
-DEFAULT_BIND = "127.0.0.1:8000"
 # Seconds for the web server to answer, and for it to end when asked to.
 READY_WITHIN, STOPPED_WITHIN = 30.0, 5.0
 # Of so many jobs the status is known that was told last.
@@ -39,7 +38,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def up(
-    bind: str = DEFAULT_BIND,
+    bind: str,
     engines: int | None = None,
     server: bool = True,
     say: Callable[[str], object] = print,
@@ -206,10 +205,7 @@ class _Up:
         following = asyncio.create_task(self._jobs(url))
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        # Again and again: a cancellation that meets a connection being made can get lost in it.
-        while not following.done():
-            following.cancel()
-            await asyncio.wait({following}, timeout=0.1)
+        await cancel(following)
         if not following.cancelled():
             following.result()
 

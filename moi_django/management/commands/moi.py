@@ -10,9 +10,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from moi_django.conf import DEFAULT_CONTEXT, NO_USER
 from moi_django.exceptions import GroupNotFound, InvalidJob, JobNotFound, MoiError
 
-NO_USER = "no-user"
 INTERRUPTED = 130
 
 
@@ -165,7 +165,9 @@ def _describe_submit(parser: Any) -> None:
     )
     parser.add_argument("--user", default=NO_USER, help="whose job it is (default: %(default)s)")
     parser.add_argument("--name", default="no-user-cmd-submit", help="what people call the job")
-    parser.add_argument("--context", default="default", help="which cluster (default: %(default)s)")
+    parser.add_argument(
+        "--context", default=DEFAULT_CONTEXT, help="which cluster (default: %(default)s)"
+    )
     parser.add_argument("--block", action="store_true", help="wait for the end and show the job")
     parser.add_argument("--no-block", action="store_false", dest="block", help="do not (default)")
     _describe_json(parser)

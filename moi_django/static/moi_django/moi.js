@@ -208,7 +208,7 @@ class MoiJobs extends HTMLElement {
     for (const below of element.querySelectorAll("[data-id]")) this.#rows.delete(below.dataset.id);
     this.#rows.delete(id);
     element.remove();
-    this.#tidy();
+    if (!this.#seen) this.#tidy();
   }
 
   /** Move the focus to the next row before the one that has it goes. */
@@ -338,8 +338,8 @@ class MoiJobs extends HTMLElement {
   /** What a whole snapshot has not shown is no longer there. */
   #endSnapshot() {
     const gone = [...this.#rows.keys()].filter((id) => !this.#seen.has(id));
-    this.#seen = null;
     gone.forEach((id) => this.#remove(id));
+    this.#seen = null;
     this.#tidy();
     this.#attempts = 0;
     this.#setLive(true);
