@@ -42,6 +42,22 @@ def moi(settings, redis_server, tmp_path):
 
 
 @pytest.fixture
+def own_redis(moi, tmp_path):
+    """A Redis of the test's own, which keeps what it holds on disk."""
+    data = tmp_path / "redis"
+    data.mkdir()
+    with EmbeddedRedis(data) as server:
+        moi["REDIS_URL"] = server.url
+        yield server
+
+
+@pytest.fixture
+def site_env(moi, redis_server):
+    """What a program of its own needs to share the jobs of a test."""
+    return {"MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
+
+
+@pytest.fixture
 def store(moi):
     return site_store()
 

@@ -3,14 +3,12 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-import pytest
 import redis
 from asgiref.sync import sync_to_async
 
 from moi_django import Group
 from moi_django import bridge as module
 from moi_django.bridge import Bridge
-from moi_django.embedded import EmbeddedRedis
 from moi_django.models import Info
 from moi_django.site import store as site_store
 from tests.records import job_in
@@ -65,15 +63,6 @@ async def test_viewers_notice_what_a_failed_delivery_has_lost(store, monkeypatch
             )
         )
         assert viewer.failures == 0
-
-
-@pytest.fixture
-def own_redis(moi, tmp_path):
-    data = tmp_path / "redis"
-    data.mkdir()
-    with EmbeddedRedis(data) as server:
-        moi["REDIS_URL"] = server.url
-        yield server
 
 
 async def test_a_watch_that_began_without_redis_is_complete_once_it_is_back(own_redis):

@@ -22,10 +22,10 @@ OFFLINE = "Not live: the connection is lost."
 
 
 @pytest.fixture
-def port(moi, redis_server, transactional_db):
+def port(site_env, transactional_db):
     """The port of the site on a server of its own."""
     port = free_port()
-    with site_process(port, MOI_REDIS_URL=redis_server.url, MOI_TEST_PREFIX=moi["KEY_PREFIX"]):
+    with site_process(port, **site_env):
         yield port
 
 
@@ -208,10 +208,9 @@ def test_no_barriers(port, visit, ada, store, scheme, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_page_says_when_it_is_not_live_and_catches_up(visit, moi, redis_server, ada, store):
+def test_a_page_says_when_it_is_not_live_and_catches_up(visit, site_env, ada, store):
     port, root = free_port(), Group.of(ada)
-    env = {"MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
-    with site_process(port, **env):
+    with site_process(port, **site_env):
         changed, removed = job_in(store, root, "changed"), job_in(store, root, "removed")
         page = visit(port, quiet=True)
         expect(page.get_by_text(OFFLINE)).to_be_hidden()
@@ -222,20 +221,19 @@ def test_a_page_says_when_it_is_not_live_and_catches_up(visit, moi, redis_server
     finish(store, changed)
     store.remove(removed.id)
     job_in(store, root, "added")
-    with site_process(port, **env):
+    with site_process(port, **site_env):
         expect(page.get_by_text(OFFLINE)).to_be_hidden(timeout=30_000)
         expect(page.locator(".moi-name")).to_have_text(["added", "changed"])
         expect(page.locator(".moi-status")).to_have_text(["Queued", "Success"])
         expect(button).to_be_enabled()
 
 
-def test_a_page_whose_session_has_ended_says_so(visit, moi, redis_server, ada, store):
+def test_a_page_whose_session_has_ended_says_so(visit, site_env, ada, store):
     port = free_port()
-    env = {"MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
-    with site_process(port, **env):
+    with site_process(port, **site_env):
         page = visit(port, quiet=True)
         page.context.clear_cookies()
-    with site_process(port, **env):
+    with site_process(port, **site_env):
         refused = page.get_by_text("Not live. Reload the page; you may have to log in again.")
         expect(refused).to_be_visible(timeout=30_000)
         expect(page.get_by_text(OFFLINE)).to_be_hidden()
@@ -271,7 +269,7 @@ def test_every_change_of_many_arrives(port, visit, ada, store):
     wait_for(lambda: re.search("job 199: Success", page.get_by_role("status").inner_text()))
 
 
-def test_a_site_may_have_its_own_row(visit, moi, redis_server, ada, store, tmp_path):
+def test_a_site_may_have_its_own_row(visit, site_env, ada, store, tmp_path):
     """The row that the docs show, both as the server renders it and as the script makes it."""
     docs = (ROOT / "docs/howto/customize.md").read_text()
     folder = tmp_path / "moi_django"
@@ -279,12 +277,7 @@ def test_a_site_may_have_its_own_row(visit, moi, redis_server, ada, store, tmp_p
     own = re.search(r"```html\n(\{% load moi %\}<li.*?)```", docs, re.DOTALL)[1]
     (folder / "_job.html").write_text(own)
     port = free_port()
-    env = {
-        "MOI_REDIS_URL": redis_server.url,
-        "MOI_TEST_PREFIX": moi["KEY_PREFIX"],
-        "MOI_TEST_TEMPLATES": str(tmp_path),
-    }
-    with site_process(port, **env):
+    with site_process(port, **site_env, MOI_TEST_TEMPLATES=str(tmp_path)):
         finish(store, job_in(store, Group.of(ada), "painted", url="/result"))
         page = visit(port)
         finish(store, job_in(store, Group.of(ada), "live", url="/result"))

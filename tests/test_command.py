@@ -61,12 +61,8 @@ def masked(text):
 
 
 @pytest.fixture
-def env(moi, redis_server, connection_file):
-    return {
-        "MOI_REDIS_URL": redis_server.url,
-        "MOI_TEST_PREFIX": moi["KEY_PREFIX"],
-        "MOI_CONNECTION_FILE": connection_file,
-    }
+def env(site_env, connection_file):
+    return {**site_env, "MOI_CONNECTION_FILE": connection_file}
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from django.contrib.auth import get_user_model
 
 from moi_django import Group, ctx_default, submit, submit_nouser
 from moi_django import cluster as moi_cluster
-from moi_django.embedded import EmbeddedRedis
 from moi_django.exceptions import ClusterUnavailable, StoreUnavailable
 from moi_django.local_cluster import connection_file as connection_file_in
 from moi_django.local_cluster import local_cluster
@@ -18,16 +17,6 @@ from tests.test_websocket import connected, hear, say
 
 pytestmark = [pytest.mark.cluster, pytest.mark.django_db(transaction=True)]
 SOON = 30
-
-
-@pytest.fixture
-def own_redis(moi, tmp_path):
-    """A Redis of the test's own, which keeps what it holds on disk."""
-    data = tmp_path / "redis"
-    data.mkdir()
-    with EmbeddedRedis(data) as server:
-        moi["REDIS_URL"] = server.url
-        yield server
 
 
 def keys(store):

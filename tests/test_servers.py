@@ -20,10 +20,9 @@ JOBS, CHANGES = 40, 5
 
 
 @pytest.fixture
-def ports(moi, redis_server, transactional_db):
-    env = {"MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
+def ports(site_env, transactional_db):
     one, two = free_port(), free_port()
-    with site_process(one, **env), site_process(two, **env):
+    with site_process(one, **site_env), site_process(two, **site_env):
         yield one, two
 
 
@@ -88,13 +87,12 @@ async def test_every_viewer_hears_each_change_once_and_in_order(ports, store):
             assert set(await watching(socket, root.id)) == ids | {root.id}
 
 
-async def test_one_server_that_ends_leaves_the_other_alone(moi, redis_server, store):
+async def test_one_server_that_ends_leaves_the_other_alone(site_env, store):
     user = await sync_to_async(get_user_model().objects.create_user)("ada")
     root = await sync_to_async(Group.of)(user)
-    env = {"MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
     one, two = free_port(), free_port()
-    with site_process(one, **env):
-        with site_process(two, **env):
+    with site_process(one, **site_env):
+        with site_process(two, **site_env):
             async with connected(f"127.0.0.1:{two}", user) as socket:
                 await watching(socket, root.id)
         async with connected(f"127.0.0.1:{one}", user) as socket:

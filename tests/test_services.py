@@ -56,6 +56,11 @@ def up(project, *arguments):
         process.communicate()
 
 
+def started_by(process):
+    """Return every process below one."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
 def alive(processes):
     """Return which of some processes run; a dead one may wait for its parent to notice."""
 
@@ -89,7 +94,7 @@ def test_one_command_runs_all_and_another_finds_it(project):
         second = manage("moi", "up", "--bind=127.0.0.1:0", **project)
         assert (second.returncode, second.stdout) == (1, "")
         assert "already runs for this project" in second.stderr
-        started = psutil.Process(process.pid).children(recursive=True)
+        started = started_by(process)
         commands = " ".join(word for child in started for word in child.cmdline())
         url = json.loads((state / "services.json").read_text())["redis_url"]
         password = re.search(":([^@]+)@", url)
@@ -119,7 +124,7 @@ def test_ctrl_c_also_ends_what_jobs_have_started(project, tmp_path):
 def test_killed_it_leaves_no_orphan(project):
     with up(project, "--bind=127.0.0.1:0") as (process, line):
         line("ready")
-        started = psutil.Process(process.pid).children(recursive=True)
+        started = started_by(process)
         assert len(started) >= 4
         process.kill()
         process.wait()
@@ -132,7 +137,7 @@ def test_killed_it_leaves_no_orphan(project):
 def test_it_can_be_stopped_while_it_starts(project):
     with up(project, "--bind=127.0.0.1:0") as (process, line):
         line("redis")
-        started = psutil.Process(process.pid).children(recursive=True)
+        started = started_by(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert alive(started) == []
@@ -152,7 +157,7 @@ def test_a_server_that_cannot_start_ends_it_with_the_reason(project):
 def test_a_child_that_dies_ends_the_rest(project):
     with up(project, f"--bind=127.0.0.1:{free_port()}") as (process, line):
         line("ready")
-        started = psutil.Process(process.pid).children(recursive=True)
+        started = started_by(process)
         [server] = [child for child in started if "uvicorn" in child.cmdline()]
         server.kill()
         assert process.wait(20) == 1
@@ -163,7 +168,7 @@ def test_a_child_that_dies_ends_the_rest(project):
 def test_the_end_of_its_redis_ends_the_rest(project):
     with up(project, "--no-server") as (process, line):
         line("ready")
-        started = psutil.Process(process.pid).children(recursive=True)
+        started = started_by(process)
         [server] = [child for child in started if "valkey-server" in child.name()]
         server.kill()
         assert process.wait(20) == 1
@@ -171,8 +176,8 @@ def test_the_end_of_its_redis_ends_the_rest(project):
         assert alive(started) == []
 
 
-def test_odd_messages_do_not_end_it(project, redis_server, moi, store):
-    env = {**project, "MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
+def test_odd_messages_do_not_end_it(project, site_env, store):
+    env = {**project, **site_env}
     with up(env, "--no-server") as (process, line):
         line("ready")
         for odd in ('{"add": ["\\ud800"]}', "7", "{", '{"add": 7}', "[" * 10_000):
@@ -184,12 +189,12 @@ def test_odd_messages_do_not_end_it(project, redis_server, moi, store):
         assert process.wait(20) == 0
 
 
-def test_a_redis_that_is_named_is_used_and_left_alone(project, redis_server, moi, store):
-    env = {**project, "MOI_REDIS_URL": redis_server.url, "MOI_TEST_PREFIX": moi["KEY_PREFIX"]}
+def test_a_redis_that_is_named_is_used_and_left_alone(project, site_env, store):
+    env = {**project, **site_env}
     with up(env, "--no-server") as (process, line):
         assert "the one at unix://" in line("redis .*")[0]
         line("ready")
-        started = psutil.Process(process.pid).children(recursive=True)
+        started = started_by(process)
         assert not [child for child in started if "valkey" in " ".join(child.cmdline())]
         process.terminate()
         assert process.wait(20) == 0
