@@ -110,7 +110,6 @@ async def test_what_others_do_is_not_told(server, visitor, owned, store):
             await asyncio.wait_for(socket.recv(), 0.3)
 
 
-async def test_who_is_not_logged_in_gets_no_socket(server, owned):
+async def test_who_is_not_logged_in_gets_no_socket(server):
     async with connected(server, None) as socket:
-        await say(socket, "get", [owned[1].id])
         assert await close_code(socket) == 4401
