@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from moi_django.calls import system_call
     from moi_django.exceptions import MoiError
     from moi_django.jobs import Group, Job, asubmit, ctx_default, submit, submit_nouser
+    from moi_django.options import Options
 
 __version__ = "0.3.0"
 
@@ -18,6 +19,7 @@ _HOMES = {
     "Group": "jobs",
     "Job": "jobs",
     "MoiError": "exceptions",
+    "Options": "options",
     "asubmit": "jobs",
     "ctx_default": "jobs",
     "submit": "jobs",
@@ -29,6 +31,7 @@ __all__ = [
     "Group",
     "Job",
     "MoiError",
+    "Options",
     "asubmit",
     "ctx_default",
     "submit",

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from moi_django.conf import conf
-from moi_django.engine import Spec
+from moi_django.engine import Home, Spec
 from moi_django.exceptions import ClusterUnavailable
 
 logger = logging.getLogger(__name__)
 
-# Called with the reason when a job could not be run at all.
-OnLost = Callable[[str], None]
+# Called with the reason when a task has come to nothing, and whether its engine died.
+OnLost = Callable[[str, bool], None]
 
 HINT = "start one with `python manage.py moi up`, or name yours in MOI['CONTEXTS']"
 
@@ -77,35 +77,71 @@ class Context:
         client._io_loop.add_callback(lambda: unsubscribe(zmq.UNSUBSCRIBE, b""))
         self._client, self._stamp = client, stamp
         self._socket = client.load_balanced_view()._socket
-        self._function = ipyparallel.Reference(
-            "__import__('moi_django.engine', fromlist=['run_job']).run_job"
-        )
 
     def send(self, spec: Spec, payload: bytes, on_lost: OnLost) -> None:
-        """Hand a job to the scheduler; `on_lost` hears when it could not be run.
+        """Hand a job to the scheduler; `on_lost` hears when it has come to nothing.
 
         Raises ClusterUnavailable as `connect` does.
         """
+        self._task("run_job", [spec, payload], spec.id, [], on_lost)
+
+    def pulse(self, home: Home, sent: float, engine: str | None = None) -> None:
+        """Let an engine say that it has no job, and how far the scheduler has come.
+
+        `engine` is the id of a certain one, which is asked besides the queue of all. Raises
+        ClusterUnavailable as `connect` does.
+        """
+        context = None if engine else self.name
+        targets = [engine] if engine else []
+        self._task("pulse", [home, context, sent], "pulse", targets, lambda reason, died: None)
+
+    def engines(self) -> set[str] | None:
+        """Return the ids of the engines that the controller has, or None when it does not answer.
+
+        A client that waits for the controller's notices would not notice the controller's end.
+        """
+        try:
+            with self._lock:
+                self.connect()
+                client = self._client
+                asked = client._send(client._query_stream, "connection_request")
+        except ClusterUnavailable:
+            return None
+        if not asked.wait(conf.CLUSTER_TIMEOUT):
+            client._futures.pop(asked.msg_id, None)
+            return None
+        return set(asked.result()["content"]["engines"].values())
+
+    def _task(
+        self, name: str, args: list[Any], label: str, targets: list[str], on_lost: OnLost
+    ) -> None:
         with self._lock:
             self.connect()
             client = self._client
-            future = self._apply(client, spec, payload)
+            future = self._apply(client, name, args, label, targets)
         future.add_done_callback(lambda future: self._done(client, future, on_lost))
 
-    def _apply(self, client: Any, spec: Spec, payload: bytes) -> Any:
+    def _apply(
+        self, client: Any, name: str, args: list[Any], label: str, targets: list[str]
+    ) -> Any:
+        import ipyparallel
+
+        # By name: a function would travel as code, which only equal Pythons can exchange.
+        function = ipyparallel.Reference(
+            f"__import__('moi_django.engine', fromlist=['{name}']).{name}"
+        )
         try:
             return client.send_apply_request(
                 self._socket,
-                # By name: a function would travel as code, which only equal Pythons can exchange.
-                self._function,
-                [spec, payload],
+                function,
+                args,
                 metadata={
                     "after": [],
                     "follow": [],
                     "timeout": 0.0,
-                    "targets": [],
+                    "targets": targets,
                     "retries": 0,
-                    "label": spec.id,
+                    "label": label,
                 },
             )
         except Exception as error:
@@ -121,7 +157,8 @@ class Context:
             del client.history[:-100]
         outcome = future.exception() or future.result()
         if isinstance(outcome, BaseException):
-            self._aside.submit(_report, on_lost, str(outcome))
+            died = getattr(outcome, "ename", "") == "EngineError"
+            self._aside.submit(_report, on_lost, str(outcome), died)
 
     def flush(self) -> None:
         """Wait until all that was sent has left this process, and finish what is set aside."""
@@ -140,9 +177,9 @@ class Context:
             self._client = self._socket = None
 
 
-def _report(on_lost: OnLost, reason: str) -> None:
+def _report(on_lost: OnLost, reason: str, died: bool) -> None:
     try:
-        on_lost(reason)
+        on_lost(reason, died)
     except Exception:
         logger.exception("A job was lost and its end could not be written.")
 

@@ -32,6 +32,12 @@ DEFAULTS: dict[str, Any] = {
     "CONTEXTS": {DEFAULT_CONTEXT: {}},
     # Seconds to wait for a controller that does not answer.
     "CLUSTER_TIMEOUT": 3.0,
+    # Greatest length of the pickled function and arguments of a job in bytes.
+    "PAYLOAD_LIMIT": 32_000_000,
+    # Seconds that a cancelled or overdue job has to end before its engine is killed.
+    "CANCEL_GRACE": 10.0,
+    # Seconds for which an engine tries to write the end of a job to a Redis that is away.
+    "RESULT_PATIENCE": 3600.0,
     # Inside a database transaction, send the job after the commit.
     "ON_COMMIT": True,
     # Alias of the channel layer that carries updates to the websockets of this process.

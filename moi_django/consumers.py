@@ -4,10 +4,10 @@ Server to client: `{"add": info}`, `{"update": info}`, `{"remove": info}`, `{"ge
 a get, `{"sync": {"group": id, "complete": false}}` and the same with true stand around a snapshot,
 `{"live": false}` says that Redis is lost, `{"error": {"verb", "id", "reason"}}`.
 
-Client to server: `{"remove": id}`, `{"get": [id]}` ([] for everything of mine), `{"watch": [group
-id]}` sets what is watched, at first the user's own tree, and asks for snapshots, `{"live": null}`
-asks for a sign of life, `{"close": null}`. Where an id stands a list of ids may stand, and the
-other way round.
+Client to server: `{"remove": id}`, `{"cancel": id}`, `{"get": [id]}` ([] for everything of mine),
+`{"watch": [group id]}` sets what is watched, at first the user's own tree, and asks for snapshots,
+`{"live": null}` asks for a sign of life, `{"close": null}`. Where an id stands a list of ids may
+stand, and the other way round.
 """
 
 import asyncio
@@ -225,6 +225,18 @@ class JobsConsumer(AsyncWebsocketConsumer):
             if not await self._in_thread(self._remove_one, id):
                 await self._complain("remove", id, UNKNOWN.format(verb="remove"))
 
+    async def _cancel(self, ids: list[str]) -> None:
+        """Cancel each job, and what is unfinished below each group."""
+        for id in ids:
+            if not await self._in_thread(self._cancel_one, id):
+                await self._complain("cancel", id, UNKNOWN.format(verb="cancel"))
+
+    def _cancel_one(self, id: str) -> bool:
+        if not self._may("change", id):
+            return False
+        store().cancel_below(id)
+        return True
+
     def _remove_one(self, id: str) -> bool:
         return self._may("change", id) and bool(store().remove(id))
 
@@ -261,6 +273,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
     _verbs: dict[str, Callable[["JobsConsumer", list[str]], Awaitable[None]]] = {
         "get": _get,
         "remove": _remove,
+        "cancel": _cancel,
         "watch": _watch,
         "live": _live,
         "close": _close,

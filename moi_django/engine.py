@@ -8,11 +8,12 @@ import inspect
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,23 @@ from redis.retry import Retry
 
 from moi_django.encoding import ResultTooLarge, encode
 from moi_django.exceptions import JobNotFound, StoreUnavailable
+from moi_django.keeper import Keeper, Reason
 from moi_django.models import Info, State, clean, now
+from moi_django.options import Options
 from moi_django.store import Store
 
 logger = logging.getLogger(__name__)
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-# A result that took hours must outlive a restart of Redis: about five minutes of trying.
-_PERSISTENT = Retry(ExponentialWithJitterBackoff(cap=5, base=0.1), 75, (StoreUnavailable,))
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a site keeps its jobs, as its engines reach it."""
+
+    redis_url: str
+    prefix: str
+    expire: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +48,18 @@ class Spec:
 
     id: str
     attempt: int
-    redis_url: str
-    prefix: str
-    expire: int
+    home: Home
+    context: str
+    # When it was sent, by the clock of Redis.
+    sent: float
+    options: Options
     result_limit: int
     status_limit: int
+    # Seconds that an interrupted job has to end, and for which an end is tried to be written.
+    grace: float
+    patience: float
     # Of the process that pickled the function.
-    python: str = PYTHON
+    python: str
 
 
 def run_job(spec: Spec, payload: bytes) -> None:
@@ -52,43 +67,74 @@ def run_job(spec: Spec, payload: bytes) -> None:
 
     Does nothing when the job was removed or ended while it was queued, or has been started.
     """
-    store = _store(spec.redis_url, spec.prefix, spec.expire)
-    try:
+    store = _store(spec.home)
+    store.arrive(spec.context, spec.sent)
+    with suppress(JobNotFound):  # it was removed, so nobody asks for its end
         info = _start(store, spec)
         if info is None:
             return
-        outcome = _outcome(store, spec, info, payload)
-        _PERSISTENT.call_with_retry(
-            lambda: store.change(spec.id, lambda info: info.changed(date_end=now(), **outcome)),
-            lambda error: None,
-        )
-    except JobNotFound:
-        return  # it was removed, so nobody asks for its end
+        keeper = _keeper(spec.home)
+        with keeper.keeping(info, spec.grace, partial(_end_stubborn, store, spec)) as run:
+            is_open = keeper.interruptible(run, spec.options.timeout)
+            outcome = _outcome(store, spec, info, payload, is_open)
+            if run.reason is Reason.TIMEOUT:
+                outcome = _timed_out(spec, outcome["result"])
+            _end(store, spec, outcome)
+
+
+def pulse(home: Home, context: str | None, sent: float) -> None:
+    """Say that this engine has no job now, and how far the scheduler of a context has come."""
+    store = _store(home)
+    store.note_idle(engine_id())
+    if context is not None:
+        store.arrive(context, sent)
 
 
 @lru_cache(maxsize=8)
-def _store(url: str, prefix: str, expire: int) -> Store:
+def _store(home: Home) -> Store:
     """Return the connection of this process: a fresh one for each job would double its cost."""
-    return Store(url, prefix, expire)
+    return Store(home.redis_url, home.prefix, home.expire)
+
+
+@lru_cache(maxsize=8)
+def _keeper(home: Home) -> Keeper:
+    return Keeper(_store(home), engine_id())
+
+
+def engine_id() -> str:
+    """Return the id under which ipyparallel knows this engine."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    return str(IPKernelApp.instance().kernel.ident)
 
 
 def _start(store: Store, spec: Spec) -> Info | None:
     """Mark the job as running; return None when it is not to be run."""
-    begun = now()
+    begun, engine = now(), engine_id()
 
     def start(info: Info) -> Info | None:
         if info.state is not State.QUEUED or info.attempt != spec.attempt:
             return None
-        return info.changed(state=State.RUNNING, status=State.RUNNING.status, date_start=begun)
+        return info.changed(
+            state=State.RUNNING, status=State.RUNNING.status, date_start=begun, engine=engine
+        )
 
     info = store.change(spec.id, start)
-    return info if info.state is State.RUNNING and info.date_start == begun else None
+    mine = (info.state, info.date_start, info.engine) == (State.RUNNING, begun, engine)
+    return info if mine else None
 
 
-def _outcome(store: Store, spec: Spec, info: Info, payload: bytes) -> dict[str, Any]:
+def _is_ours(spec: Spec, info: Info) -> bool:
+    """Tell whether the run of this spec is the one that the job is in."""
+    return info.state is State.RUNNING and info.attempt == spec.attempt
+
+
+def _outcome(
+    store: Store, spec: Spec, info: Info, payload: bytes, is_open: AbstractContextManager[None]
+) -> dict[str, Any]:
     """Run the function and return the fields in which its end shows."""
     try:
-        with _outside_of_loop(), _django():
+        with is_open, _outside_of_loop(), _django():
             function, args, kwargs = _load(spec, payload)
             offered = offers(function, args, kwargs, _provided(store, spec, info))
             value = _call(function, args, {**offered, **kwargs})
@@ -99,9 +145,58 @@ def _outcome(store: Store, spec: Spec, info: Info, payload: bytes) -> dict[str, 
         return failure(error, spec.result_limit)
 
 
-def failure(error: BaseException, limit: int) -> dict[str, Any]:
+def _end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
+    """Write how a run has ended: the end of the job, or that it is to be run again."""
+    final = outcome["state"] is State.SUCCESS or spec.attempt >= spec.options.attempts
+
+    def end(info: Info) -> Info | None:
+        if not _is_ours(spec, info):
+            return None
+        if final:
+            return info.changed(date_end=now(), **outcome)
+        return again(info, outcome["result"])
+
+    pause = spec.options.pause(spec.attempt)
+    deadline = time.monotonic() + spec.patience
+
+    def unless_late(error: Exception) -> None:
+        if time.monotonic() > deadline:
+            raise error
+
+    # A result that took hours must outlive a restart of Redis.
+    Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), -1, (StoreUnavailable,)).call_with_retry(
+        lambda: store.change(spec.id, end, pause=pause), unless_late
+    )
+
+
+def _timed_out(spec: Spec, trace: object = None) -> dict[str, Any]:
+    """Return the fields of a job that took too long; `trace` says where it was."""
+    reason = f"TimeoutError: the job took longer than its {spec.options.timeout:g} s."
+    interrupted = isinstance(trace, str) and trace.endswith("KeyboardInterrupt")
+    return failure(f"{trace}\n\n{reason}" if interrupted else reason, spec.result_limit)
+
+
+def _end_stubborn(store: Store, spec: Spec, reason: Reason) -> None:
+    """Write the end of a job whose engine is about to be killed because it would not stop."""
+    if reason is Reason.TIMEOUT:
+        _end(store, spec, _timed_out(spec))
+
+
+def again(info: Info, result: str) -> Info:
+    """Return a job that is queued for its next run; `result` says why the last one failed."""
+    return info.changed(
+        state=State.QUEUED,
+        status=State.QUEUED.status,
+        result=result,
+        attempt=info.attempt + 1,
+        date_start=None,
+        engine=None,
+    )
+
+
+def failure(error: BaseException | str, limit: int) -> dict[str, Any]:
     """Return the fields of a job that ended with an error: its traceback is the result."""
-    text = f"{error}" if isinstance(error, ResultTooLarge) else format_error(error)
+    text = f"{error}" if isinstance(error, (str, ResultTooLarge)) else format_error(error)
     # The end of a traceback says what happened; each character may take 12 bytes of JSON.
     return {
         "state": State.FAILED,
@@ -134,9 +229,11 @@ def _provided(store: Store, spec: Spec, info: Info) -> dict[str, Any]:
         """Show a status text to everyone who watches; return the one before."""
         before = ""
 
-        def update(info: Info) -> Info:
+        def update(info: Info) -> Info | None:
             nonlocal before
             before = info.status
+            if not _is_ours(spec, info):
+                return None
             return info.changed(status=clean(str(status))[: spec.status_limit])
 
         try:

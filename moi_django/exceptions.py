@@ -37,5 +37,9 @@ class JobFailed(MoiError):
     """Say that the job which was waited for ended without success."""
 
 
+class PayloadRefused(MoiError):
+    """Say that the function of a job which should be sent again is gone or not signed by us."""
+
+
 class ServiceError(MoiError):
     """Say that something `moi up` looks after did not start or stopped by itself."""

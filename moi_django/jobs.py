@@ -1,6 +1,5 @@
 """The Python API: send a function to a cluster, follow the job, keep jobs in groups."""
 
-import logging
 import time
 import uuid
 from collections import Counter
@@ -12,20 +11,18 @@ import cloudpickle
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
-from moi_django import cluster, owners
+from moi_django import cluster, dispatch, owners, payloads
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
-from moi_django.engine import Spec, failure
+from moi_django.engine import failure
 from moi_django.exceptions import (
     GroupNotFound,
     InvalidJob,
     JobFailed,
     JobNotFound,
-    MoiError,
 )
 from moi_django.models import GROUP, JOB, Info, State, clean, is_safe_url, now
+from moi_django.options import Options
 from moi_django.site import store
-
-logger = logging.getLogger(__name__)
 
 # The cluster that is used unless another one is named.
 ctx_default = DEFAULT_CONTEXT
@@ -48,6 +45,9 @@ def submit(
     A function that accepts them is also given `status_update` (alias `moi_update_status`),
     `moi_context` and `moi_parent_id`.
 
+    `options=` an `Options` says how often and how long it is run; a keyword of this name with
+    any other value is the function's.
+
     Inside a database transaction the job is created and sent when the transaction commits, and
     never when it is rolled back, unless MOI["ON_COMMIT"] is False. Should Redis be lost before the
     commit, an error is logged and there is no job; should the cluster be, the job ends as lost.
@@ -56,12 +56,15 @@ def submit(
     UnknownContext, GroupNotFound, ClusterUnavailable, StoreUnavailable or NotRunning, and then
     there is no job.
     """
+    options = _options(kwargs)
     cluster.context(context).connect()
-    info = _new_job(context, owners.group_id(owner), name, url, func)
+    info = _new_job(context, owners.group_id(owner), name, url, func, options)
     try:
-        payload = cloudpickle.dumps((func, args, kwargs))
+        call = cloudpickle.dumps((func, args, kwargs))
     except Exception as error:
         return _stillborn(info, error)
+    payloads.check_length(call)
+    payload = payloads.Payload(call, options, context)
     job = Job(info)
     if conf.ON_COMMIT and (using := _open_transaction()):
         job._awaits_commit = True
@@ -91,7 +94,14 @@ async def asubmit(
     return await sync_to_async(submit)(context, owner, name, url, func, *args, **kwargs)
 
 
-def _new_job(context: str, group: str, name: str, url: str | None, func: Any) -> Info:
+def _options(kwargs: dict[str, Any]) -> Options:
+    """Take the options out of the keywords that were given for the function."""
+    return kwargs.pop("options") if isinstance(kwargs.get("options"), Options) else Options()
+
+
+def _new_job(
+    context: str, group: str, name: str, url: str | None, func: Any, options: Options
+) -> Info:
     if not callable(func):
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
     parent = _parent(group)
@@ -106,6 +116,7 @@ def _new_job(context: str, group: str, name: str, url: str | None, func: Any) ->
         status=State.QUEUED.status,
         state=State.QUEUED,
         context=context,
+        attempts=options.attempts,
         date_created=now(),
         path=f"{parent.path}:{id}",
     )
@@ -140,34 +151,9 @@ def _open_transaction() -> str | None:
     return None
 
 
-def _start(job: "Job", payload: bytes, committed: bool = False) -> None:
-    """Create the job in Redis and send it."""
+def _start(job: "Job", payload: payloads.Payload, committed: bool = False) -> None:
     job._awaits_commit = False
-    info = job.info
-    store().create(info)
-    try:
-        cluster.context(info.context or ctx_default).send(
-            _spec(info), payload, lambda reason: _lost(info.id, reason)
-        )
-    except MoiError as error:
-        if not committed:
-            store().remove(info.id)
-            raise
-        # What the transaction wrote stays, so the job does too, and says what happened to it.
-        logger.error("Job %s could not be sent after the commit: %s", info.id, error)
-        _lost(info.id, str(error))
-
-
-def _spec(info: Info) -> Spec:
-    return Spec(
-        id=info.id,
-        attempt=info.attempt,
-        redis_url=conf.engine_redis_url,
-        prefix=conf.KEY_PREFIX,
-        expire=conf.EXPIRE,
-        result_limit=conf.RESULT_LIMIT,
-        status_limit=conf.STATUS_LIMIT,
-    )
+    dispatch.start(job.info, payload, committed)
 
 
 def _stillborn(info: Info, error: Exception) -> "Job":
@@ -180,15 +166,6 @@ def _stillborn(info: Info, error: Exception) -> "Job":
     info = info.changed(date_end=now(), **end)
     store().create(info)
     return Job(info)
-
-
-def _lost(id: str, reason: str) -> None:
-    """Give a job that no engine could run its end."""
-    end = {"state": State.LOST, "status": State.LOST.status, "result": reason, "date_end": now()}
-    try:
-        store().change(id, lambda info: info.changed(**end))
-    except JobNotFound:
-        logger.info("Job %s was lost after its removal: %s", id, reason)
 
 
 class _Handle:
@@ -271,10 +248,7 @@ class Job(_Handle):
         Raises TimeoutError, or JobNotFound when it is removed meanwhile, or InvalidJob when it
         waits for a commit that cannot come while you wait.
         """
-        if self._awaits_commit:
-            raise InvalidJob(
-                "This job starts when the open transaction commits: wait for it after that."
-            )
+        self._refuse_before_commit("wait for it")
         deadline = None if timeout is None else time.monotonic() + timeout
         with store().listen(self.id) as heard:
             while not self.refresh().finished:
@@ -294,10 +268,30 @@ class Job(_Handle):
             raise JobFailed(f"Job {self.id} ended as {self.state}: {self.result}")
         return self.result
 
+    def cancel(self) -> bool:
+        """End the job as cancelled unless it is finished; tell whether that was done.
+
+        One that has not started never runs; one that runs is interrupted (KeyboardInterrupt), and
+        when it has not ended after MOI["CANCEL_GRACE"] seconds, its engine is killed. Raises
+        JobNotFound when it is gone, InvalidJob while it waits for a commit.
+        """
+        self._refuse_before_commit("cancel it")
+        self.info, done = store().cancel(self.id)
+        return done
+
     def remove(self) -> None:
-        """Remove the job: nothing of it is left in Redis, and every page drops it."""
+        """Remove the job: nothing of it is left in Redis, every page drops it.
+
+        One that is not finished is stopped as by `cancel`.
+        """
         if not store().remove(self.id):
             raise JobNotFound(f"There is no job {self.id}: it was removed or has expired.")
+
+    def _refuse_before_commit(self, act: str) -> None:
+        if self._awaits_commit:
+            raise InvalidJob(
+                f"This job starts when the open transaction commits: {act} after that."
+            )
 
     @classmethod
     def _read(cls, id: str) -> Info:
@@ -369,8 +363,12 @@ class Group(_Handle):
         """Return how many jobs below this group are in each state."""
         return dict(Counter(str(job.state) for job in self.jobs()))
 
+    def cancel(self) -> int:
+        """Cancel what is not finished of the jobs that have their home below; return how many."""
+        return store().cancel_below(self.id)
+
     def delete(self) -> None:
-        """Remove this group and everything that has its home below it."""
+        """Remove this group and everything that has its home below it, which stops what runs."""
         if not store().remove(self.id):
             raise GroupNotFound(f"There is no group {self.id}: it was removed or has expired.")
 

@@ -68,6 +68,10 @@ class Info:
     version: int = 1
     # Number of the run; a write by an older one is refused.
     attempt: int = 1
+    # Greatest number of runs.
+    attempts: int = 1
+    # Id that ipyparallel gave to the engine which took it, or None.
+    engine: str | None = None
     # Ids from the root group down to this one, joined by ":".
     path: str = ""
 
@@ -131,7 +135,10 @@ _STATES = {state.value: state for state in State}
 _STATE_OF_STATUS = {state.status: state for state in State if state is not State.LOST}
 
 
-_TEXTS = ("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created", "context")
+_TEXTS = (
+    *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
+    *("context", "engine"),
+)
 
 
 def _parse(raw: str | bytes) -> Any:
@@ -171,6 +178,7 @@ def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
     known["path"] = known.get("path") or ":".join(filter(None, [data.get("parent"), data["id"]]))
     known["version"] = _number(known.get("version"))
     known["attempt"] = _number(known.get("attempt"))
+    known["attempts"] = _number(known.get("attempts"))
     if known["type"] == GROUP:
         known.update(state=None, status=str(known.get("status") or GROUP_STATUS))
     else:

@@ -7,30 +7,40 @@ above 2**53. Which keys these are is the store's business.
 
 # "Above" are three keys (info object, members, totals) for each group above, the nearest first.
 
-# KEYS: of the new one, map of users, seal of its group, then above. ARGV: its JSON, seconds to
-# live, its id, channel and message to publish, its state or "". Returns 1, or 0 when its group is
-# gone or about to go, or -1 when the id is taken.
+# KEYS: of the new one, map of users, seal of its group, its payload, where it waits, then above.
+# ARGV: its JSON, seconds to live, its id, channel and message to publish, its state or "", its
+# member in the zsets, its payload or "". Returns the time, or "gone" when there is no such group or
+# it is about to go, or "taken" when the id is.
 CREATE = """
-local group, live = KEYS[4], ARGV[2]
-if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+local group, live = KEYS[6], ARGV[2]
+if redis.call('EXISTS', KEYS[1]) == 1 then return 'taken' end
 if group and (redis.call('EXISTS', group) == 0 or redis.call('EXISTS', KEYS[3]) == 1) then
-  return 0
+  return 'gone'
 end
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
 redis.call('SET', KEYS[1], ARGV[1], 'EX', live)
 redis.call('EXPIRE', KEYS[2], live)
-if group then redis.call('SADD', KEYS[5], ARGV[3]) end
-for i = 4, #KEYS, 3 do
+if ARGV[8] ~= '' then
+  redis.call('SET', KEYS[4], ARGV[8], 'EX', live)
+  redis.call('ZADD', KEYS[5], now, ARGV[7])
+  redis.call('EXPIRE', KEYS[5], live)
+end
+if group then redis.call('SADD', KEYS[7], ARGV[3]) end
+for i = 6, #KEYS, 3 do
   if ARGV[6] ~= '' then redis.call('HINCRBY', KEYS[i + 2], ARGV[6], 1) end
   redis.call('EXPIRE', KEYS[i], live)
   redis.call('EXPIRE', KEYS[i + 1], live)
   redis.call('EXPIRE', KEYS[i + 2], live)
 end
 if group then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
-return 1
+return string.format('%.17g', now)
 """
 
-# KEYS: of the changed one, map of users, then above. ARGV: the JSON the writer has read, the new
-# JSON, seconds to live, channel and message to publish, old state, new state. Returns 1, or what
+# KEYS: of the changed one, map of users, its payload, the three zsets, then above. ARGV: the JSON
+# the writer has read, the new JSON, seconds to live, channel and message to publish, old state, new
+# state, old member, new member, 1 to 3 for the zset it belongs in from now on or 0 for none or ""
+# to leave that as it is, seconds from now for it, "drop" to drop the payload. Returns 1, or what
 # the key holds when that is not what the writer has read: its JSON, or nil.
 CHANGE = """
 local present = redis.call('GET', KEYS[1])
@@ -38,7 +48,19 @@ if present ~= ARGV[1] then return present end
 local live = ARGV[3]
 redis.call('SET', KEYS[1], ARGV[2], 'EX', live)
 redis.call('EXPIRE', KEYS[2], live)
-for i = 3, #KEYS, 3 do
+if ARGV[12] == 'drop' then redis.call('DEL', KEYS[3]) else redis.call('EXPIRE', KEYS[3], live) end
+if ARGV[10] ~= '' then
+  local target = tonumber(ARGV[10])
+  for i = 1, 3 do
+    if i ~= target or ARGV[8] ~= ARGV[9] then redis.call('ZREM', KEYS[i + 3], ARGV[8]) end
+  end
+  if target > 0 then
+    local time = redis.call('TIME')
+    redis.call('ZADD', KEYS[target + 3], time[1] + time[2] / 1000000 + ARGV[11], ARGV[9])
+    redis.call('EXPIRE', KEYS[target + 3], live)
+  end
+end
+for i = 7, #KEYS, 3 do
   if ARGV[6] ~= ARGV[7] then
     redis.call('HINCRBY', KEYS[i + 2], ARGV[6], -1)
     redis.call('HINCRBY', KEYS[i + 2], ARGV[7], 1)
@@ -51,20 +73,54 @@ redis.call('PUBLISH', ARGV[4], ARGV[5])
 return 1
 """
 
-# KEYS: of the removed one, its members, its totals, its seal, then above. ARGV: the JSON the writer
-# has read, its id, its channel, its group's channel, message, its state or "". Returns 1, or 0 when
-# members are left in it, or what the key holds when that is not what was read.
+# KEYS: of the removed one, its members, its totals, its seal, its payload, the three zsets, then
+# above. ARGV: the JSON the writer has read, its id, its channel, its group's channel, message, its
+# state or "", its member in the zsets. Returns 1, or 0 when members are left in it, or what the key
+# holds when that is not what was read.
 REMOVE = """
 local present = redis.call('GET', KEYS[1])
 if present ~= ARGV[1] then return present end
 if redis.call('SCARD', KEYS[2]) > 0 then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
-for i = 5, #KEYS, 3 do
-  if i == 5 then redis.call('SREM', KEYS[6], ARGV[2]) end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+for i = 6, 8 do redis.call('ZREM', KEYS[i], ARGV[7]) end
+for i = 9, #KEYS, 3 do
+  if i == 9 then redis.call('SREM', KEYS[10], ARGV[2]) end
   if ARGV[6] ~= '' then redis.call('HINCRBY', KEYS[i + 2], ARGV[6], -1) end
 end
 redis.call('PUBLISH', ARGV[3], ARGV[5])
 if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
+return 1
+"""
+
+# KEYS: running, a job, its payload, then above. ARGV: member, seconds of a lease, seconds to live.
+# Returns 1, or 0 when this run is not wanted any more.
+RENEW = """
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[1], time[1] + time[2] / 1000000 + ARGV[2], ARGV[1])
+for i = 1, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[3]) end
+return 1
+"""
+
+# KEYS: the zset a run is in, the one where it will wait. ARGV: member, score that was read, seconds
+# to live. Returns the time, which is its new score, or nil when it has another score by now.
+CLAIM = """
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not score or tonumber(score) ~= tonumber(ARGV[2]) then return nil end
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return string.format('%.17g', now)
+"""
+
+# KEYS: how far a scheduler has come. ARGV: a time, seconds to live. Keeps the later of the two.
+ARRIVE = """
+local latest = redis.call('GET', KEYS[1])
+if not latest or tonumber(latest) < tonumber(ARGV[1]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+end
 return 1
 """
 

@@ -12,9 +12,11 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import redis.asyncio
 from django.conf import settings
@@ -27,10 +29,13 @@ from moi_django.exceptions import MoiError, ServiceError
 from moi_django.local_cluster import connection_file, local_cluster
 from moi_django.models import Info, is_id
 from moi_django.pool import OPTIONS, cancel, without_secret
+from moi_django.reconciler import Reconciler
 from moi_django.store import Store
 
 # Seconds for the web server to answer, and for it to end when asked to.
 READY_WITHIN, STOPPED_WITHIN = 30.0, 5.0
+# Seconds between two counts of the engines, and for a new one to be counted.
+BETWEEN_COUNTS, REGISTERED_WITHIN = 0.5, 15.0
 # Of so many jobs the status is known that was told last.
 REMEMBERED = 10_000
 # prctl(2): strays of our children become our children, so they can be found.
@@ -155,12 +160,25 @@ class _Up:
         cluster = local_cluster(self._engines, directory, self._env)
         try:
             client = await cluster.start_and_connect()
-            client.close()
             self._say(f"cluster  {self._engines} engine{'s' * (self._engines != 1)}")
             cluster.controller.on_stop(lambda data: self._fail("The cluster's controller ended."))
+            replacing = asyncio.create_task(self._replace_engines(cluster, client))
             yield
+            await cancel(replacing)
+            client.close()
         finally:
             await cluster.stop_cluster()
+
+    async def _replace_engines(self, cluster: Any, client: Any) -> None:
+        """Start an engine for each that has died."""
+        expected_from = 0.0
+        while True:
+            await asyncio.sleep(BETWEEN_COUNTS)
+            missing = self._engines - len(client.ids)
+            if missing > 0 and time.monotonic() > expected_from:
+                self._say(f"cluster  {missing} engine{'s' * (missing != 1)} died, starting anew")
+                await cluster.start_engines(missing)
+                expected_from = time.monotonic() + REGISTERED_WITHIN
 
     @asynccontextmanager
     async def _server(self, host: str, port: int) -> AsyncIterator[None]:
@@ -204,8 +222,13 @@ class _Up:
         """Say what happens to jobs until it is time to stop."""
         following = asyncio.create_task(self._jobs(url))
         stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        enough = threading.Event()
+        reconciler = Reconciler(lambda text: self._say(f"moi      {text}"))
+        reconciling = asyncio.create_task(asyncio.to_thread(reconciler.run, enough))
+        await asyncio.wait({following, stopped, reconciling}, return_when=asyncio.FIRST_COMPLETED)
+        enough.set()
         await cancel(following)
+        await reconciling
         if not following.cancelled():
             following.result()
 

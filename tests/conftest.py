@@ -15,7 +15,9 @@ from moi_django import cluster as moi_cluster
 from moi_django.embedded import EmbeddedRedis
 from moi_django.local_cluster import connection_file as connection_file_in
 from moi_django.local_cluster import local_cluster
+from moi_django.reconciler import Reconciler
 from moi_django.site import store as site_store
+from tests.processes import ROOT
 
 # Debian's Chromium looks names up on its own.
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
@@ -83,6 +85,39 @@ def cluster(moi, connection_file, db):
     moi["CONTEXTS"] = {"default": {"connection_file": connection_file}}
     yield connection_file
     moi_cluster.close()
+
+
+@pytest.fixture
+def own_cluster(moi, store, db, tmp_path):
+    """Return what starts a cluster of the test's own: its engines and controller may be killed."""
+    directory = tmp_path / "cluster"
+    directory.mkdir()
+    moi["CONTEXTS"] = {"default": {"connection_file": str(connection_file_in(directory))}}
+    started = []
+
+    def start(engines):
+        connection_file_in(directory).unlink(missing_ok=True)
+        cluster = local_cluster(engines, directory, {"PYTHONPATH": str(ROOT)})
+        cluster.start_and_connect_sync().close()
+        started.append(cluster)
+        return cluster
+
+    yield start
+    moi_cluster.close()
+    for cluster in started:
+        cluster.stop_cluster_sync()
+
+
+@pytest.fixture
+def reconciler(moi):
+    """A reconciler that looks after the jobs of a test."""
+    stop = threading.Event()
+    said = []
+    thread = threading.Thread(target=Reconciler(said.append).run, args=[stop])
+    thread.start()
+    yield said
+    stop.set()
+    thread.join()
 
 
 @pytest.fixture

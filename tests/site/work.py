@@ -58,3 +58,66 @@ class Machine:
 
     def work(self, other):
         return self.number + other
+
+
+def held(gate, told):
+    """Say who runs it, and run until a file is there; note in another one how that ended."""
+    import os
+    from pathlib import Path
+
+    from moi_django.engine import engine_id
+
+    Path(f"{told}.pid").write_text(f"{os.getpid()} {engine_id()}")
+    try:
+        while not Path(gate).exists():
+            time.sleep(0.01)
+    except KeyboardInterrupt:
+        Path(told).write_text("interrupted")
+        raise
+    Path(told).write_text("done")
+    return "released"
+
+
+def stubborn(gate, told):
+    """Do what `held` does, whatever interrupts it."""
+    while True:
+        try:
+            return held(gate, told)
+        except KeyboardInterrupt:
+            continue
+
+
+def note(path):
+    """Add a line to a file."""
+    with open(path, "a") as file:
+        file.write("ran\n")
+    return "noted"
+
+
+def fails_until(path, times):
+    """Fail so many times."""
+    from pathlib import Path
+
+    note(path)
+    runs = len(Path(path).read_text().splitlines())
+    if runs <= times:
+        raise ValueError(f"run {runs} fails")
+    return runs
+
+
+def dies_until(path, times):
+    """Kill the engine so many times."""
+    import os
+    import signal
+
+    try:
+        return fails_until(path, times)
+    except ValueError:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def keeps_the_interpreter(seconds):
+    """Sleep as C code does that was not written for Python's threads."""
+    import ctypes
+
+    return ctypes.PyDLL(None).usleep(int(seconds * 1e6))

@@ -52,6 +52,7 @@ class Command(BaseCommand):
     def _submit(self, options: dict[str, Any]) -> None:
         from moi_django import calls
         from moi_django.jobs import submit
+        from moi_django.options import Options
 
         call: Callable[..., Any] = calls.system_call
         if options["cmd_type"] == "python":
@@ -61,7 +62,18 @@ class Command(BaseCommand):
             except SyntaxError as error:
                 raise InvalidJob(f"--cmd is no Python code: {error}") from error
         job = submit(
-            options["context"], options["user"], options["name"], None, call, options["cmd"]
+            options["context"],
+            options["user"],
+            options["name"],
+            None,
+            call,
+            options["cmd"],
+            options=Options(
+                retries=options["retries"],
+                backoff=options["backoff"],
+                retry_on_lost=options["retry_on_lost"],
+                timeout=options["timeout"],
+            ),
         )
         if not options["json"]:
             self.stdout.write(f"Submitted job id: {job.id}")
@@ -78,19 +90,38 @@ class Command(BaseCommand):
             self._write_details([job.info])
 
     def _job(self, options: dict[str, Any]) -> None:
-        from moi_django.jobs import Job
-        from moi_django.owners import is_uuid
-
-        if not is_uuid(options["job_id"]):
-            raise JobNotFound("Does not look like a job id")
-        try:
-            info = Job.get(options["job_id"]).info
-        except JobNotFound as error:
-            raise JobNotFound("Job ID not found") from error
+        info = _find_job(options["job_id"]).info
         if options["json"]:
             self._write_json(info.to_dict())
         else:
             self._write_details([info])
+
+    def _cancel(self, options: dict[str, Any]) -> None:
+        job = _find_job(options["job_id"])
+        done = job.cancel()
+        if options["json"]:
+            self._write_json(job.info.to_dict())
+        elif done:
+            self.stdout.write(f"Cancelled job id: {job.id}")
+        if not done:
+            self.stderr.write(f"The job has ended before, as {job.state}.")
+            sys.exit(1)
+
+    def _reconcile(self, options: dict[str, Any]) -> None:
+        import signal
+        import threading
+
+        from moi_django.reconciler import Reconciler
+
+        reconciler = Reconciler(self._say)
+        if options["once"]:
+            reconciler.look()
+            return
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        self._say("looking after jobs (Ctrl-C stops)")
+        reconciler.run(stop)
 
     def _userjobs(self, options: dict[str, Any]) -> None:
         from moi_django import owners, transcript
@@ -146,6 +177,19 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(value, indent=2))
 
 
+def _find_job(id: str) -> Any:
+    """Return a job, or raise JobNotFound in the words of moi 0.2."""
+    from moi_django.jobs import Job
+    from moi_django.owners import is_uuid
+
+    if not is_uuid(id):
+        raise JobNotFound("Does not look like a job id")
+    try:
+        return Job.get(id)
+    except JobNotFound as error:
+        raise JobNotFound("Job ID not found") from error
+
+
 def _brief(info: Any) -> dict[str, Any]:
     return {"date_created": info.date_created, "id": info.id, "status": info.status}
 
@@ -168,6 +212,16 @@ def _describe_submit(parser: Any) -> None:
     parser.add_argument(
         "--context", default=DEFAULT_CONTEXT, help="which cluster (default: %(default)s)"
     )
+    parser.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="how long one run may take"
+    )
+    parser.add_argument("--retries", type=int, default=0, metavar="N", help="runs after a failure")
+    parser.add_argument(
+        "--backoff", type=float, default=1.0, metavar="SECONDS", help="before the first of them"
+    )
+    parser.add_argument(
+        "--retry-on-lost", action="store_true", help="also run it again when its engine dies"
+    )
     parser.add_argument("--block", action="store_true", help="wait for the end and show the job")
     parser.add_argument("--no-block", action="store_false", dest="block", help="do not (default)")
     _describe_json(parser)
@@ -177,6 +231,17 @@ def _describe_job(parser: Any) -> None:
     """Show a job."""
     parser.add_argument("--job-id", required=True, help="the id that submit printed")
     _describe_json(parser)
+
+
+def _describe_cancel(parser: Any) -> None:
+    """End a job as cancelled: it never starts, or is interrupted."""
+    parser.add_argument("--job-id", required=True, help="the id that submit printed")
+    _describe_json(parser)
+
+
+def _describe_reconcile(parser: Any) -> None:
+    """Look after jobs whose engine, controller or submitter died, until Ctrl-C."""
+    parser.add_argument("--once", action="store_true", help="look once and end, as for cron")
 
 
 def _describe_userjobs(parser: Any) -> None:
@@ -214,7 +279,9 @@ def _count(text: str) -> int:
 _DESCRIPTIONS = {
     "submit": _describe_submit,
     "job": _describe_job,
+    "cancel": _describe_cancel,
     "userjobs": _describe_userjobs,
     "users": _describe_users,
+    "reconcile": _describe_reconcile,
     "up": _describe_up,
 }

@@ -89,6 +89,7 @@ class Row {
       version: info.version,
       created: info.date_created ?? "",
       state: info.state ?? "",
+      attempts: info.attempts ?? 1,
     });
     for (const hole of this.holes) fill(hole, info);
     return true;
@@ -246,11 +247,11 @@ class MoiJobs extends HTMLElement {
   // What people do
 
   #onClick = (event) => {
-    const button = event.target.closest("[data-moi=remove]");
+    const button = event.target.closest("[data-moi=remove], [data-moi=cancel]");
     const id = button?.closest("[data-id]")?.dataset.id;
     if (!id) return;
     this.#toggle("error", false);
-    this.#send("remove", [id]);
+    this.#send(button.dataset.moi, [id]);
   };
 
   // The socket

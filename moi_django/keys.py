@@ -1,0 +1,119 @@
+"""The names of everything in Redis.
+
+====================  =======  ========================================================
+key                   type     content
+====================  =======  ========================================================
+<id>                  string   the info object of a job or group, as JSON
+<id>:payload          string   the signed function and arguments of a job that may yet be run
+<group>:jobs          set      ids of the jobs and groups in a group
+<group>:totals        hash     state -> number of jobs in that state below a group, expired ones too
+<group>:seal          string   is there while a group is removed: nothing comes into it any more
+user-id-map           hash     user -> id of the user's root group, and that id -> user
+waiting:<context>     zset     jobs in the scheduler's hands -> when they were last given to it
+delayed               zset     jobs that are to be run again -> when
+running               zset     jobs on an engine -> end of the lease that their engine renews
+dispatched:<context>  string   when the latest was sent of what has reached an engine of a context
+pulse:<name>          string   is there for some seconds after a pulse was sent
+idle:<engine>         string   when an engine was last without a job
+====================  =======  ========================================================
+
+A member of `waiting`, `delayed` and `running` is `<attempt>:<id>`. Times there are seconds since
+1970 by the clock of Redis, so it does not matter what the clocks of engines and servers say.
+
+====================  ====================================================================
+channel               message, JSON
+====================  ====================================================================
+<id>:pubsub           {"update": [id]} after a change, {"remove": [id], "done": true} after its end
+<group>:pubsub        {"add": [id], "done": true}, {"remove": ...} after one came into or left it
+engine:<engine>       anything: look whether the job you run is still wanted
+====================  ====================================================================
+
+MOI["KEY_PREFIX"] goes before every key and every channel. Every key expires, and every write below
+a group renews the keys of the groups above it, so a group outlives its youngest job.
+"""
+
+from moi_django.models import Info
+
+USER_MAP = "user-id-map"
+
+
+class Keys:
+    """The names under one key prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def key(self, id: str) -> str:
+        """Return the key of a job or group, or of the map of users."""
+        return f"{self.prefix}{id}"
+
+    def channel(self, id: str) -> str:
+        """Return the channel of a job or group."""
+        return f"{self.prefix}{id}:pubsub"
+
+    def id_of_channel(self, channel: str) -> str:
+        """Return whose channel it is."""
+        return channel.removeprefix(self.prefix).removesuffix(":pubsub")
+
+    def engine_channel(self, engine: str) -> str:
+        """Return the channel on which an engine is told to look at its job."""
+        return f"{self.prefix}engine:{engine}"
+
+    def payload_key(self, id: str) -> str:
+        """Return where the function of a job is kept."""
+        return f"{self.prefix}{id}:payload"
+
+    def waiting_key(self, context: str | None) -> str:
+        """Return the name of the zset of the jobs that a context's scheduler has."""
+        return f"{self.prefix}waiting:{context or ''}"
+
+    @property
+    def delayed_key(self) -> str:
+        """The name of the zset of the jobs that are to be run again."""
+        return f"{self.prefix}delayed"
+
+    @property
+    def running_key(self) -> str:
+        """The name of the zset of the jobs that engines run."""
+        return f"{self.prefix}running"
+
+    def queue_keys(self, info: Info) -> list[str]:
+        """Return the three zsets that a job may be in."""
+        return [self.waiting_key(info.context), self.delayed_key, self.running_key]
+
+    def dispatched_key(self, context: str) -> str:
+        """Return where is kept how far a context's scheduler has come."""
+        return f"{self.prefix}dispatched:{context}"
+
+    def pulse_key(self, name: str) -> str:
+        """Return what says that a pulse was sent a short while ago."""
+        return f"{self.prefix}pulse:{name}"
+
+    def idle_key(self, engine: str) -> str:
+        """Return where is kept when an engine was last without a job."""
+        return f"{self.prefix}idle:{engine}"
+
+    def members_key(self, group: str) -> str:
+        """Return the name of the set of what is in a group."""
+        return f"{self.prefix}{group}:jobs"
+
+    def totals_key(self, group: str) -> str:
+        """Return the name of the hash of the states below a group."""
+        return f"{self.prefix}{group}:totals"
+
+    def seal_key(self, group: str) -> str:
+        """Return what says that a group is being removed."""
+        return f"{self.prefix}{group}:seal"
+
+    def above(self, info: Info) -> list[str]:
+        """Return three keys for each group above, the nearest first."""
+        return [
+            key
+            for group in reversed(info.ancestors)
+            for key in (self.key(group), self.members_key(group), self.totals_key(group))
+        ]
+
+
+def member(info: Info) -> str:
+    """Return what stands for a run of a job in the zsets."""
+    return f"{info.attempt}:{info.id}"

@@ -1,0 +1,46 @@
+"""How a job is to be run: how often, how long. Plain data that engines read too."""
+
+from dataclasses import dataclass
+
+from moi_django.exceptions import InvalidJob
+
+# Seconds: no pause between two runs is longer.
+LONGEST_PAUSE = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `submit` takes as `options=`. Raises InvalidJob for a value that makes no sense."""
+
+    # How many more times a job is run that failed or took longer than its timeout.
+    retries: int = 0
+    # Seconds from a failure to the next run; each pause is twice the one before, up to an hour.
+    backoff: float = 1.0
+    # Count a lost engine as a failure: the job may by then have done some of its work.
+    retry_on_lost: bool = False
+    # Seconds that one run may take; None for any time.
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if not _is_number(self.retries) or self.retries < 0 or self.retries != int(self.retries):
+            raise InvalidJob(f"retries is {self.retries!r}: give a whole number from 0 on.")
+        if not _is_number(self.backoff) or self.backoff < 0:
+            raise InvalidJob(f"backoff is {self.backoff!r}: give seconds, from 0 on.")
+        if self.timeout is not None and (not _is_number(self.timeout) or self.timeout <= 0):
+            raise InvalidJob(f"timeout is {self.timeout!r}: give seconds, more than 0, or None.")
+        if self.retry_on_lost and not self.retries:
+            raise InvalidJob("retry_on_lost needs retries: say how many times, retries=1 or more.")
+
+    @property
+    def attempts(self) -> int:
+        """The greatest number of runs."""
+        return int(self.retries) + 1
+
+    def pause(self, attempt: int) -> float:
+        """Return the seconds from the failure of a run to the next one."""
+        return min(LONGEST_PAUSE, self.backoff * 2.0 ** min(attempt - 1, 60))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
