@@ -34,6 +34,8 @@ DEFAULTS: dict[str, Any] = {
     "CLUSTER_TIMEOUT": 3.0,
     # Greatest length of the pickled function and arguments of a job in bytes.
     "PAYLOAD_LIMIT": 32_000_000,
+    # Seconds after which a job is looked for whose engine has not said that it lives.
+    "LEASE": 8.0,
     # Seconds that a cancelled or overdue job has to end before its engine is killed.
     "CANCEL_GRACE": 10.0,
     # Seconds for which an engine tries to write the end of a job to a Redis that is away.

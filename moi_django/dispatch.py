@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import suppress
 from functools import partial
 
 from moi_django import cluster
@@ -10,7 +11,7 @@ from moi_django.engine import Home, Spec, again
 from moi_django.exceptions import JobNotFound, MoiError, PayloadRefused
 from moi_django.models import Info, State, now
 from moi_django.payloads import Payload, unseal
-from moi_django.queues import LEASE, Entry
+from moi_django.queues import Entry
 from moi_django.site import store
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def start(info: Info, payload: Payload, committed: bool = False) -> None:
 
 def home() -> Home:
     """Return where the engines find the jobs of this site."""
-    return Home(conf.engine_redis_url, conf.KEY_PREFIX, conf.EXPIRE)
+    return Home(conf.engine_redis_url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE)
 
 
 def _send(info: Info, payload: Payload, sent: float) -> None:
@@ -72,8 +73,7 @@ def resend(entry: Entry) -> bool:
     try:
         payload = unseal(info, store().payload(info.id))
     except PayloadRefused as error:
-        logger.error("%s", error)
-        lost(info.id, info.attempt, str(error), State.FAILED)
+        _refuse(info, str(error))
         return False
     sent = store().claim(entry, info.context)
     if sent is None:
@@ -82,7 +82,21 @@ def resend(entry: Entry) -> bool:
     return True
 
 
-def lost(id: str, attempt: int, reason: str, state: State = State.LOST) -> None:
+def _refuse(info: Info, reason: str) -> None:
+    """End a job whose function cannot be believed."""
+
+    def end(present: Info) -> Info | None:
+        if present.state is not State.QUEUED or present.attempt != info.attempt:
+            return None  # it was started meanwhile, and then its function is dropped
+        logger.error("%s", reason)
+        state = State.FAILED
+        return present.changed(state=state, status=state.status, result=reason, date_end=now())
+
+    with suppress(JobNotFound):
+        store().change(info.id, end)
+
+
+def lost(id: str, attempt: int, reason: str) -> None:
     """End a run that got lost; the job is run again if it had begun and asked for that."""
     info = store().get(id)
     if info is None:
@@ -95,6 +109,7 @@ def lost(id: str, attempt: int, reason: str, state: State = State.LOST) -> None:
             return None
         if rerun and info.state is State.RUNNING and info.attempt < info.attempts:
             return again(info, reason)
+        state = State.LOST
         return info.changed(state=state, status=state.status, result=reason, date_end=now())
 
     try:
@@ -127,7 +142,7 @@ def _came_to_nothing(id: str, attempt: int, reason: str, died: bool) -> None:
             resend(entry)
     else:
         # An engine that the controller has given up may be alive: its lease tells.
-        timer = threading.Timer(LEASE, _unless_alive, [info])
+        timer = threading.Timer(store().lease, _unless_alive, [info])
         timer.daemon = True
         timer.start()
 

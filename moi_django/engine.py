@@ -40,6 +40,7 @@ class Home:
     redis_url: str
     prefix: str
     expire: int
+    lease: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def pulse(home: Home, context: str | None, sent: float) -> None:
 @lru_cache(maxsize=8)
 def _store(home: Home) -> Store:
     """Return the connection of this process: a fresh one for each job would double its cost."""
-    return Store(home.redis_url, home.prefix, home.expire)
+    return Store(home.redis_url, home.prefix, home.expire, home.lease)
 
 
 @lru_cache(maxsize=8)

@@ -17,7 +17,6 @@ import psutil
 
 from moi_django.exceptions import StoreUnavailable
 from moi_django.models import Info
-from moi_django.queues import BEAT
 from moi_django.store import Store
 
 logger = logging.getLogger(__name__)
@@ -155,7 +154,7 @@ class Keeper:
                 with self._store.orders(self._engine) as wait:
                     while not self._retires():
                         self._beat()
-                        wait(BEAT)
+                        wait(self._store.lease / 4)
                     return
             except StoreUnavailable as error:
                 logger.warning("Cannot renew a lease: %s", error)

@@ -10,8 +10,8 @@ from moi_django.keys import Keys, member
 from moi_django.models import Info
 from moi_django.pool import Connection
 
-# Seconds for which an engine is believed to run its job, and between two renewals.
-LEASE, BEAT = 8.0, 2.0
+# Seconds for which an engine is believed to run its job; it renews that four times as often.
+LEASE = 8.0
 # So many are handed out at once.
 BATCH = 500
 
@@ -36,10 +36,10 @@ class Entry:
 class Queues(Keys, Connection):
     """The zsets of unfinished jobs in one Redis, under one key prefix."""
 
-    def __init__(self, url: str, prefix: str, expire: int) -> None:
+    def __init__(self, url: str, prefix: str, expire: int, lease: float) -> None:
         Keys.__init__(self, prefix)
         Connection.__init__(self, url)
-        self.expire = expire
+        self.expire, self.lease = expire, lease
         self._renew = self.redis.register_script(scripts.RENEW)
         self._claim = self.redis.register_script(scripts.CLAIM)
         self._arrive = self.redis.register_script(scripts.ARRIVE)
@@ -68,7 +68,7 @@ class Queues(Keys, Connection):
                         self.payload_key(info.id),
                         *self.above(info),
                     ],
-                    args=[member(info), LEASE, self.expire],
+                    args=[member(info), self.lease, self.expire],
                 )
             )
 

@@ -13,7 +13,7 @@ from moi_django import cluster, dispatch
 from moi_django.conf import conf
 from moi_django.exceptions import ClusterUnavailable, MoiError, UnknownContext
 from moi_django.models import Info, State
-from moi_django.queues import LEASE, Entry
+from moi_django.queues import Entry
 from moi_django.site import store
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Reconciler:
                 told = ""
             except MoiError as error:
                 # Engines, too, may have been unable to renew their leases.
-                self._trusts_from = time.monotonic() + LEASE
+                self._trusts_from = time.monotonic() + conf.LEASE
                 if str(error) != told:
                     told = str(error)
                     self._say(f"cannot look after jobs: {told}")
@@ -49,7 +49,7 @@ class Reconciler:
         for entry in store().due():
             self._resend(entry, "is run again")
         # A Redis that was away has heard of no lease.
-        if time.monotonic() >= self._trusts_from and store().uptime() > LEASE:
+        if time.monotonic() >= self._trusts_from and store().uptime() > conf.LEASE:
             self._look_at_running(store().overdue())
         for context in conf.CONTEXTS:
             self._look_at_waiting(context)

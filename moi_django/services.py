@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
 
 import redis.asyncio
@@ -55,11 +55,10 @@ def up(
     started.
     """
     _refuse_on_an_engine()
-    address = _free_address(bind) if server else None
-    with state.hold(conf.state_dir):
+    with _bound(bind) if server else nullcontext() as listening, state.hold(conf.state_dir):
         _adopt_strays()
         try:
-            return asyncio.run(_Up(address, engines or os.cpu_count() or 1, say).run())
+            return asyncio.run(_Up(listening, engines or os.cpu_count() or 1, say).run())
         finally:
             _sweep()
 
@@ -68,9 +67,9 @@ class _Up:
     """One run of `moi up`."""
 
     def __init__(
-        self, address: tuple[str, int] | None, engines: int, say: Callable[[str], object]
+        self, listening: socket.socket | None, engines: int, say: Callable[[str], object]
     ) -> None:
-        self._address, self._engines, self._say_line = address, engines, say
+        self._listening, self._engines, self._say_line = listening, engines, say
         self._stop = asyncio.Event()
         self._failed = ""
         self._env: dict[str, str] = {}
@@ -112,15 +111,15 @@ class _Up:
             file = connection_file(conf.state_dir / "profile")
             self._env["MOI_CONNECTION_FILE"] = str(file)
         starting = [self._cluster()] if file else []
-        if self._address is not None:
-            starting.append(self._server(*self._address))
+        if self._listening is not None:
+            starting.append(self._server(self._listening))
         entered = await asyncio.gather(
             *(running.enter_async_context(each) for each in starting), return_exceptions=True
         )
         for outcome in entered:
             if isinstance(outcome, BaseException):
                 raise outcome
-        site = "http://{}:{}/".format(*self._address) if self._address else None
+        site = f"http://{_address(self._listening)}/" if self._listening else None
         return state.Services(redis_url=url, connection_file=str(file) if file else None, url=site)
 
     def _needs_cluster(self) -> bool:
@@ -181,23 +180,27 @@ class _Up:
                 expected_from = time.monotonic() + REGISTERED_WITHIN
 
     @asynccontextmanager
-    async def _server(self, host: str, port: int) -> AsyncIterator[None]:
+    async def _server(self, listening: socket.socket) -> AsyncIterator[None]:
+        number = listening.fileno()
+        arguments = ["-m", "moi_django.serve", str(number), _application()]
         process = await asyncio.create_subprocess_exec(
-            *pdeath.command([sys.executable, "-m", "uvicorn", *_server_arguments(host, port)]),
+            *pdeath.command([sys.executable, *arguments]),
             env={**os.environ, **self._env},
+            pass_fds=[number],
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            await self._answers(process, host, port)
-            self._say(f"server   {_application()} on {host}:{port}")
+            await self._answers(process, listening)
+            self._say(f"server   {_application()} on {_address(listening)}")
             watching = asyncio.create_task(self._watch(process))
             yield
             watching.cancel()
         finally:
             await _end(process)
 
-    async def _answers(self, process: asyncio.subprocess.Process, host: str, port: int) -> None:
+    async def _answers(self, process: asyncio.subprocess.Process, listening: socket.socket) -> None:
+        host, port = listening.getsockname()[:2]
         deadline = time.monotonic() + READY_WITHIN
         while time.monotonic() < deadline and process.returncode is None:
             try:
@@ -207,7 +210,9 @@ class _Up:
             else:
                 writer.close()
                 return
-        raise ServiceError(f"The web server did not start on {host}:{port}: see what it says above")
+        raise ServiceError(
+            f"The web server did not start on {_address(listening)}: see what it says above"
+        )
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
@@ -294,20 +299,6 @@ def _application() -> str:
     return "moi_django.asgi.development" if named == "moi_django.asgi.application" else named
 
 
-def _server_arguments(host: str, port: int) -> list[str]:
-    module, _, name = _application().rpartition(".")
-    return [
-        f"{module}:{name}",
-        f"--host={host}",
-        f"--port={port}",
-        "--ws=websockets-sansio",
-        "--ws-per-message-deflate=false",
-        "--lifespan=off",
-        "--log-level=warning",
-        "--timeout-graceful-shutdown=3",
-    ]
-
-
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
@@ -319,23 +310,29 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _free_address(bind: str) -> tuple[str, int]:
-    """Return host and port, a free one for port 0; raise ServiceError when it cannot be had."""
+def _bound(bind: str) -> socket.socket:
+    """Return a socket bound to HOST:PORT; raise ServiceError when it cannot be had."""
     host, _, port = bind.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     if not port.isascii() or not port.isdecimal() or int(port) > 65535:
         raise ServiceError(f"{bind!r} is no address to serve on: give HOST:PORT.")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError as error:
-            raise ServiceError(
-                f"Cannot serve on {bind}: {error.strerror}. Choose another address with "
-                "--bind HOST:PORT (port 0 takes a free one)."
-            ) from error
-        return host, probe.getsockname()[1]
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, int(port)))
+    except OSError as error:
+        listening.close()
+        raise ServiceError(
+            f"Cannot serve on {bind}: {error.strerror}. Choose another address with "
+            "--bind HOST:PORT (port 0 takes a free one)."
+        ) from error
+    return listening
+
+
+def _address(listening: socket.socket) -> str:
+    """Return where a socket is, as it stands in a url."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _refuse_on_an_engine() -> None:

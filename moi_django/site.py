@@ -11,9 +11,9 @@ def store() -> Store:
 
     Raises NotRunning when they name none and no `moi up` runs.
     """
-    return _open(conf.redis_url, conf.KEY_PREFIX, conf.EXPIRE)
+    return _open(conf.redis_url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE)
 
 
 @lru_cache(maxsize=4)
-def _open(url: str, prefix: str, expire: int) -> Store:
-    return Store(url, prefix, expire)
+def _open(url: str, prefix: str, expire: int, lease: float) -> Store:
+    return Store(url, prefix, expire, lease)

@@ -27,8 +27,10 @@ LISTEN = 5.0
 class Store(Reader):
     """Jobs, groups and users in one Redis, under one key prefix."""
 
-    def __init__(self, url: str, prefix: str = "", expire: int = EXPIRE) -> None:
-        super().__init__(url, prefix, expire)
+    def __init__(
+        self, url: str, prefix: str = "", expire: int = EXPIRE, lease: float = LEASE
+    ) -> None:
+        super().__init__(url, prefix, expire, lease)
         self._create = self.redis.register_script(scripts.CREATE)
         self._change = self.redis.register_script(scripts.CHANGE)
         self._remove = self.redis.register_script(scripts.REMOVE)
@@ -99,7 +101,7 @@ class Store(Reader):
 
     def _swap(self, raw: bytes, old: Info, new: Info, pause: float) -> Any:
         """Write `new` if the key still holds `raw`; return 1, or what it holds instead."""
-        queue, seconds = _queue(old, new, pause)
+        queue, seconds = _queue(old, new, pause, self.lease)
         with self.answers():
             return self._change(
                 keys=[
@@ -287,10 +289,10 @@ class Store(Reader):
 _DELAYED, _RUNNING, _NONE, _SAME = "2", "3", "0", ""
 
 
-def _queue(old: Info, new: Info, pause: float) -> tuple[str, float]:
+def _queue(old: Info, new: Info, pause: float, lease: float) -> tuple[str, float]:
     """Return which zset a job belongs in after a change, and the seconds from now for it."""
     if new.state is State.RUNNING:
-        return _RUNNING, LEASE
+        return _RUNNING, lease
     if new.state is State.QUEUED:
         return (_SAME, 0.0) if new.attempt == old.attempt else (_DELAYED, pause)
     return (_SAME, 0.0) if new.is_group else (_NONE, 0.0)

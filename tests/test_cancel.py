@@ -149,6 +149,8 @@ async def test_a_page_cancels(server, cluster, tmp_path):
     held = await sync_to_async(Held)(tmp_path, "held", owner=user)
     assert await sync_to_async(lambda: held.pid)()
     async with connected(server, user) as socket:
+        await say(socket, "get", [held.job.id])
+        assert (await hear(socket))[1]["state"] == "running"
         await say(socket, "cancel", [held.job.id])
         verb, info = await hear(socket)
         while info.get("state") != "cancelled":

@@ -54,6 +54,7 @@ LAYERS = [
     "routing",
     "asgi",
     "transcript",
+    "serve",
     "services",
     "permissions",
     "checks",

@@ -108,6 +108,19 @@ def test_one_command_runs_all_and_another_finds_it(project):
     assert "moi has no Redis" in manage("moi", "users", **project).stderr
 
 
+def test_it_replaces_engines_that_die_and_ends_their_jobs(project, tmp_path):
+    with up(project, "--no-server", "--engines=1") as (process, line):
+        line("ready")
+        code = "import os; os.kill(os.getpid(), 9)"
+        manage("moi", "submit", "--cmd", code, "--name=deadly", **project)
+        line("1 engine died, starting anew")
+        command = ("moi", "submit", "--cmd", "return 1 + 1", "--block")
+        wait_for(lambda: "result\t\t: 2\n" in manage(*command, **project).stdout)
+        line("deadly: Failed")
+        process.terminate()
+        assert process.wait(20) == 0
+
+
 def test_ctrl_c_also_ends_what_jobs_have_started(project, tmp_path):
     pid_file = tmp_path / "pid"
     with up(project, "--no-server") as (process, line):
