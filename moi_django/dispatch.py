@@ -99,7 +99,7 @@ def _refuse(info: Info, reason: str) -> None:
 def lost(id: str, attempt: int, reason: str) -> None:
     """End a run that got lost; the job is run again if it had begun and asked for that."""
     info = store().get(id)
-    if info is None:
+    if info is None or info.finished or info.attempt != attempt:
         return
     payload = _kept(info)
     rerun = payload is not None and payload.options.retry_on_lost

@@ -71,7 +71,7 @@ def run_job(spec: Spec, payload: bytes) -> None:
     store = _store(spec.home)
     store.arrive(spec.context, spec.sent)
     with suppress(JobNotFound):  # it was removed, so nobody asks for its end
-        info = _start(store, spec)
+        info = start(store, spec, engine_id())
         if info is None:
             return
         keeper = _keeper(spec.home)
@@ -80,7 +80,7 @@ def run_job(spec: Spec, payload: bytes) -> None:
             outcome = _outcome(store, spec, info, payload, is_open)
             if run.reason is Reason.TIMEOUT:
                 outcome = _timed_out(spec, outcome["result"])
-            _end(store, spec, outcome)
+            end(store, spec, outcome)
 
 
 def pulse(home: Home, context: str | None, sent: float) -> None:
@@ -109,18 +109,18 @@ def engine_id() -> str:
     return str(IPKernelApp.instance().kernel.ident)
 
 
-def _start(store: Store, spec: Spec) -> Info | None:
+def start(store: Store, spec: Spec, engine: str) -> Info | None:
     """Mark the job as running; return None when it is not to be run."""
-    begun, engine = now(), engine_id()
+    begun = now()
 
-    def start(info: Info) -> Info | None:
+    def begin(info: Info) -> Info | None:
         if info.state is not State.QUEUED or info.attempt != spec.attempt:
             return None
         return info.changed(
             state=State.RUNNING, status=State.RUNNING.status, date_start=begun, engine=engine
         )
 
-    info = store.change(spec.id, start)
+    info = store.change(spec.id, begin)
     mine = (info.state, info.date_start, info.engine) == (State.RUNNING, begun, engine)
     return info if mine else None
 
@@ -146,11 +146,11 @@ def _outcome(
         return failure(error, spec.result_limit)
 
 
-def _end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
+def end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
     """Write how a run has ended: the end of the job, or that it is to be run again."""
     final = outcome["state"] is State.SUCCESS or spec.attempt >= spec.options.attempts
 
-    def end(info: Info) -> Info | None:
+    def ended(info: Info) -> Info | None:
         if not _is_ours(spec, info):
             return None
         if final:
@@ -166,7 +166,7 @@ def _end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
 
     # A result that took hours must outlive a restart of Redis.
     Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), -1, (StoreUnavailable,)).call_with_retry(
-        lambda: store.change(spec.id, end, pause=pause), unless_late
+        lambda: store.change(spec.id, ended, pause=pause), unless_late
     )
 
 
@@ -180,7 +180,7 @@ def _timed_out(spec: Spec, trace: object = None) -> dict[str, Any]:
 def _end_stubborn(store: Store, spec: Spec, reason: Reason) -> None:
     """Write the end of a job whose engine is about to be killed because it would not stop."""
     if reason is Reason.TIMEOUT:
-        _end(store, spec, _timed_out(spec))
+        end(store, spec, _timed_out(spec))
 
 
 def again(info: Info, result: str) -> Info:

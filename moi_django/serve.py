@@ -1,7 +1,7 @@
 """The web server of `moi up`: `python -m moi_django.serve SOCKET APPLICATION`.
 
-SOCKET is the number of a bound socket. It is handed down because a port that is only looked up may be
-another program's by the time it is used.
+SOCKET is the number of a bound socket. It is handed down because a port that is only looked up may
+be another program's by the time it is used.
 """
 
 import socket
@@ -12,8 +12,9 @@ import uvicorn
 
 def main(number: str, application: str) -> None:
     """Serve an application on an inherited socket until a signal comes."""
+    module, _, name = application.rpartition(".")
     config = uvicorn.Config(
-        application,
+        f"{module}:{name}",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         lifespan="off",

@@ -19,7 +19,7 @@ from tests.records import new_job
 from tests.site import work
 from tests.test_cancel import Held
 
-pytestmark = [pytest.mark.cluster, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 SOON = 30
 
 

@@ -1,0 +1,238 @@
+"""Whatever happens to a job in whatever order, what Redis holds about it is of one piece."""
+
+import dataclasses
+import json
+
+import hypothesis.strategies as st
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import get_user_model
+from hypothesis import HealthCheck, given, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+
+from moi_django import Group, Options, dispatch, engine
+from moi_django.exceptions import JobNotFound
+from moi_django.models import State
+from moi_django.payloads import Payload
+from tests.records import new_job
+from tests.test_websocket import close_code, connected, hear, say
+
+pytestmark = pytest.mark.django_db(transaction=True)
+RETRIES = 2
+RANK = {State.QUEUED: 0, State.RUNNING: 1}
+
+
+def spec_of(job, attempt, **options):
+    return engine.Spec(
+        id=job.id,
+        attempt=attempt,
+        home=dispatch.home(),
+        context="default",
+        sent=0.0,
+        options=Options(retries=RETRIES, backoff=0, **options),
+        result_limit=1000,
+        status_limit=100,
+        grace=1,
+        patience=0,
+        python=engine.PYTHON,
+    )
+
+
+class Life(RuleBasedStateMachine):
+    """Does to one job what engines, reconcilers and users do."""
+
+    def __init__(self, store, group):
+        super().__init__()
+        self.store, self.group = store, group
+        self.job = new_job(self.group.info, context="default", attempts=RETRIES + 1)
+        payload = Payload(b"call", Options(retries=RETRIES), "default")
+        self.store.create(self.job, payload.seal(self.job.id))
+        self.seen = self.store.get(self.job.id)
+        self.starts = []
+
+    @property
+    def info(self):
+        return self.store.get(self.job.id)
+
+    @rule(attempt=st.integers(1, RETRIES + 1), name=st.sampled_from(["one", "two"]))
+    def an_engine_takes_it(self, attempt, name):
+        with_none_if_gone(engine.start, self.store, spec_of(self.job, attempt), name)
+        if (info := self.info) and info.state is State.RUNNING:
+            self.starts.append((info.attempt, info.engine, info.date_start))
+
+    @rule(attempt=st.integers(1, RETRIES + 1), ok=st.booleans())
+    def an_engine_ends_it(self, attempt, ok):
+        success = {"state": State.SUCCESS, "status": "Success", "result": 1}
+        outcome = success if ok else engine.failure("it failed", 1000)
+        with_none_if_gone(engine.end, self.store, spec_of(self.job, attempt), outcome)
+
+    @rule(text=st.text(max_size=5))
+    def it_says_something(self, text):
+        with_none_if_gone(
+            self.store.change, self.job.id, lambda info: info.changed(status=text or "x")
+        )
+
+    @rule(attempt=st.integers(1, RETRIES + 1))
+    def its_engine_is_lost(self, attempt):
+        dispatch.lost(self.job.id, attempt, "lost")
+
+    @rule()
+    def it_is_cancelled(self):
+        with_none_if_gone(self.store.cancel, self.job.id)
+
+    @rule()
+    def it_comes_due(self):
+        for entry in self.store.due():
+            if entry.id == self.job.id:
+                self.store.claim(entry, "default")
+
+    @rule()
+    def its_lease_is_renewed(self):
+        info = self.info
+        is_running = info is not None and info.state is State.RUNNING
+        assert self.store.renew(info or self.job) == is_running
+
+    @precondition(lambda self: self.seen is not None)
+    @rule()
+    def it_is_removed(self):
+        self.store.remove(self.job.id)
+
+    @invariant()
+    def time_only_goes_forward(self):
+        before, info = self.seen, self.info
+        if before is None:
+            assert info is None
+            return
+        if info is not None:
+            assert info.version >= before.version
+            assert 1 <= before.attempt <= info.attempt <= info.attempts
+            if before.finished:
+                assert info == before
+            if info.attempt == before.attempt and not info.finished:
+                assert RANK[info.state] >= RANK[before.state]
+        self.seen = info
+
+    @invariant()
+    def an_attempt_starts_once(self):
+        attempts = [attempt for attempt, _, _ in set(self.starts)]
+        assert len(attempts) == len(set(attempts))
+
+    @invariant()
+    def it_is_in_the_zset_of_its_state_and_in_no_other(self):
+        info = self.info
+        job = info or self.job
+        held = [
+            key
+            for key in self.store.queue_keys(job)
+            for member in self.store.redis.zrange(key, 0, -1)
+            if member.decode().endswith(job.id)
+        ]
+        state = info.state if info else None
+        if state is State.RUNNING:
+            assert held == [self.store.running_key]
+        elif state is State.QUEUED:
+            assert held in ([self.store.waiting_key("default")], [self.store.delayed_key])
+        else:
+            assert held == []
+
+    @invariant()
+    def its_function_is_kept_as_long_as_it_may_be_run(self):
+        info = self.info
+        last = info and info.state is State.RUNNING and info.attempt >= info.attempts
+        kept = info is not None and not info.finished and not last
+        assert (self.store.payload(self.job.id) is not None) == kept
+
+    @invariant()
+    def its_group_counts_it(self):
+        counted = [job.state for job in Group.get(self.group.id).jobs()]
+        assert self.store.totals(self.group.id) == {
+            state: counted.count(state) for state in set(counted)
+        }
+
+    def teardown(self):
+        self.store.remove(self.job.id)
+        assert list(self.store.redis.scan_iter(f"{self.store.prefix}{self.job.id}*")) == []
+
+
+def with_none_if_gone(act, *args):
+    """Do something that a job may be gone for."""
+    try:
+        return act(*args)
+    except JobNotFound:
+        return None
+
+
+def test_a_job_lives_one_life(store):
+    group = Group.create("no-user", "lives")
+    run_machine(
+        lambda: Life(store, group),
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=20,
+)
+verbs = st.sampled_from(["get", "remove", "cancel", "watch", "live", "close", "__init__", ""])
+hostile = st.one_of(
+    st.text(max_size=50),
+    values.map(json.dumps),
+    st.dictionaries(verbs, values, max_size=3).map(json.dumps),
+    st.builds(lambda verb, depth: f'{{"{verb}": {"[" * depth}', verbs, st.integers(0, 5000)),
+)
+
+
+def test_whatever_a_client_sends_others_do_not_notice(server, moi, store):
+    moi.update(VERBS_PER_SECOND=10_000, VERBS_BURST=10_000)
+    users = [get_user_model().objects.create_user(name) for name in ("eve", "ada")]
+    root = Group.of(users[1])
+
+    async def attack(texts):
+        async with connected(server, users[1]) as watching:
+            await say(watching, "get", [])
+            assert (await hear(watching))[1]["id"] == root.id
+            async with connected(server, users[0]) as attacker:
+                for text in texts:
+                    await attacker.send(text)
+                await say(attacker, "close", None)
+                assert await close_code(attacker) in (1000, 4400)
+            await say(watching, "get", [])
+            assert (await hear(watching))[1]["id"] == root.id
+
+    # The connection is too old for a verb that closes it to be among them.
+    sent = st.lists(hostile.filter(lambda text: '"close"' not in text), max_size=15)
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(texts=sent)
+    def attacked(texts):
+        async_to_sync(attack)(texts)
+
+    attacked()
+
+
+def test_options_are_the_same_after_a_signed_journey(store):
+    @settings(max_examples=50, deadline=None)
+    @given(
+        retries=st.integers(1, 10),
+        backoff=st.floats(0, 1e6),
+        timeout=st.none() | st.floats(0.001, 1e6),
+        call=st.binary(max_size=100),
+    )
+    def travel(retries, backoff, timeout, call):
+        options = Options(retries=retries, backoff=backoff, timeout=timeout, retry_on_lost=True)
+        payload = Payload(call, options, "default")
+        job = new_job(Group.of("no-user").info)
+        assert dispatch.unseal(job, payload.seal(job.id)) == payload
+        with pytest.raises(dispatch.PayloadRefused):
+            dispatch.unseal(dataclasses.replace(job, id="another"), payload.seal(job.id))
+
+    travel()
