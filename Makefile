@@ -1,5 +1,5 @@
-.PHONY: help demo test lint
+.PHONY: help demo test lint chaos
 help:
 	@python3 run.py help
-demo test lint:
+demo test lint chaos:
 	@python3 run.py $@

@@ -73,6 +73,12 @@ def lint(arguments):
     become(PYTHON, "-m", "mypy", *arguments)
 
 
+def chaos(arguments):
+    """Kill every part of a site under load and see that nothing is lost."""
+    install("test")
+    become(PYTHON, "-m", "tests.chaos", *arguments)
+
+
 def need_python():
     """Go on in a newer Python when this one is too old."""
     if sys.version_info >= OLDEST:

@@ -1,0 +1,1 @@
+"""Kill everything under load, at random, and see that nothing is lost."""

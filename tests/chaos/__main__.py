@@ -1,0 +1,99 @@
+"""`python -m tests.chaos [--seed N] [--jobs N] [--sockets N] [--seconds S]`
+
+Engines, controllers, web servers, reconcilers and Redis are killed as by `kill -9`, and connections
+to Redis are cut, while jobs are submitted, fail, are run again and are cancelled, and pages watch.
+At the end every job has one, every page shows what Redis holds, nothing has run more often than it
+asked for, and no key and no process is left over.
+"""
+
+import argparse
+import os
+import random
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import django
+
+USERS = 4
+
+
+def run(given: argparse.Namespace, directory: Path) -> None:
+    """Do all of it and print the figures."""
+    from django.core.management import call_command
+
+    from tests.chaos import checks
+    from tests.chaos.load import Load, Schedule
+    from tests.chaos.pages import watching
+    from tests.chaos.site import Site
+    from tests.processes import free_port
+
+    call_command("migrate", verbosity=0)
+    with Site(directory, free_port()) as site:
+        users, pages = visitors(given.sockets, site.address)
+        with watching(pages):
+            load = Load(site, users, random.Random(given.seed))
+            schedule = Schedule(site, load, given.jobs, given.seconds, given.seed)
+            schedule.run()
+            rest = checks.rest(load)
+            runs = checks.runs(site, load)
+            shown = checks.pages(pages)
+        checks.keys(load)
+    checks.processes()
+    report(given, schedule, load)
+    print(f"runs     {runs}, none that was not asked for")
+    print(f"rest     every job had its end {rest:.1f} s after the last blow")
+    print(f"pages    {len(pages)} equalled Redis {shown:.1f} s after that,")
+    print(f"         having taken {sum(page.snapshots for page in pages)} snapshots")
+
+
+def visitors(sockets: int, address: str) -> tuple[list[Any], list[Any]]:
+    """Return users, and pages that they have open."""
+    from django.contrib.auth import get_user_model
+    from django.test import Client
+
+    from moi_django import owners
+    from tests.chaos.pages import Page
+
+    users = [get_user_model().objects.create_user(f"user{n}") for n in range(USERS)]
+    pages = []
+    for number in range(sockets):
+        user, client = users[number % USERS], Client()
+        client.force_login(user)
+        pages.append(Page(address, client.cookies["sessionid"].value, owners.group_id(user)))
+    return users, pages
+
+
+def report(given: argparse.Namespace, schedule: Any, load: Any) -> None:
+    """Print what was done."""
+    states = Counter(str(job.state) for job in load.jobs.values())
+    print(
+        f"blows    {sum(schedule.blows.values())} in {given.seconds:g} s: {listed(schedule.blows)}"
+    )
+    print(f"jobs     {len(load.jobs)} submitted, {len(load.refused)} refused")
+    print(f"ends     {listed(states)}")
+
+
+def listed(counts: Counter) -> str:
+    """Return counts as text."""
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in sorted(counts.items()))
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
+    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--sockets", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=60)
+    given = parser.parse_args()
+    print(f"seed     {given.seed}", flush=True)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        os.environ.update(DJANGO_SETTINGS_MODULE="tests.settings", MOI_TEST_DIR=directory)
+        django.setup()
+        run(given, Path(directory))
+
+
+if __name__ == "__main__":
+    main()

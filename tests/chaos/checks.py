@@ -1,0 +1,87 @@
+"""What has to be so when all has come to rest."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import psutil
+
+from moi_django.models import Info
+from moi_django.site import store
+from tests.chaos.load import Load
+from tests.chaos.pages import Page
+from tests.chaos.site import Site
+
+# Seconds for everything to come to rest after the last blow, and for pages to show it.
+REST, SHOWN = 90.0, 30.0
+PASSING_KEYS = ("dispatched:", "pulse:", "idle:", "user-id-map")
+
+
+def until(condition: Callable[[], bool], seconds: float, what: Callable[[], str]) -> float:
+    """Wait for something; return the seconds that took, or fail."""
+    begun = time.monotonic()
+    while not condition():
+        if time.monotonic() - begun > seconds:
+            raise AssertionError(f"not within {seconds} s: {what()}")
+        time.sleep(0.2)
+    return time.monotonic() - begun
+
+
+def rest(load: Load) -> float:
+    """Every job has its end; return the seconds until that was so."""
+    return until(lambda: not unfinished(load), REST, lambda: f"no end: {unfinished(load)}")
+
+
+def unfinished(load: Load) -> list[Info]:
+    """Return the jobs that have no end."""
+    return [job.info for job in load.jobs.values() if not job.refresh().finished]
+
+
+def runs(site: Site, load: Load) -> int:
+    """Nothing has run more often than it was to; return the number of runs."""
+    begun = Counter(map(int, site.ledger.read_text().split()))
+    for number, job in load.jobs.items():
+        assert begun[number] <= job.info.attempt <= job.info.attempts, job.info
+        assert begun[number] or str(job.state) != "success", job.info
+    assert all(begun[number] <= 1 for number in load.refused), "a refused job ran twice"
+    return sum(begun.values())
+
+
+def pages(pages: list[Page]) -> float:
+    """Every page shows what Redis holds; return the seconds until that was so."""
+
+    def wrong() -> list[str]:
+        trees = {root: store().tree(root) for root in {page.root for page in pages}}
+        held = {root: {i.id: i.to_dict() for i in tree} for root, tree in trees.items()}
+        return [page.root for page in pages if page.infos != held[page.root]]
+
+    return until(lambda: not wrong(), SHOWN, lambda: f"pages of {wrong()} show something else")
+
+
+def keys(load: Load) -> None:
+    """Once all is removed, no key is left over."""
+    queues = ("waiting:default", "delayed", "running")
+    waiting = {name: store().redis.zrange(name, 0, -1) for name in queues}
+    assert not any(waiting.values()), waiting
+    roots = {job.info.owner for job in load.jobs.values()}
+    for root in roots:
+        for member in store().members(root):
+            store().remove(member)
+    found = {key.decode() for key in store().redis.keys("*")}
+    passing = {key for key in found if key.startswith(PASSING_KEYS)}
+    left = found - passing - {f"{root}:totals" for root in roots}
+    assert left <= set(store().user_map()), left
+
+
+def processes() -> None:
+    """No process is left over."""
+    left = [process for process in psutil.Process().children(recursive=True) if is_alive(process)]
+    assert not left, left
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process runs."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,24 @@
+"""The short form of `make chaos`."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.processes import ROOT
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_everything_is_killed_and_nothing_is_lost():
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.chaos", "--seed=1"),
+            *("--jobs=40", "--sockets=4", "--seconds=15"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "7 in 15 s" in ran.stdout and "40 submitted" in ran.stdout
