@@ -83,7 +83,7 @@ def test_a_job_is_watched_from_submit_to_result(port, visit, cluster, ada, tmp_p
     gate = tmp_path / "gate"
     job = submit(ctx_default, ada, "The hello job", "/result", work.held_until, str(gate))
     shown = row(page, "The hello job")
-    expect(shown.locator(".moi-status")).to_have_text("holding")
+    expect(shown.locator("[data-moi=status]")).to_have_text("holding")
     expect(shown).to_have_attribute("data-state", "running")
     expect(page.get_by_text("No jobs yet.")).to_be_hidden()
     expect(shown.get_by_role("link")).to_have_count(0)
@@ -127,7 +127,7 @@ def test_what_a_job_says_is_text(port, visit, ada, store):
     told = job_in(store, Group.of(ada), "told", url="data:text/html,x")
     store.change(told.id, lambda info: info.changed(status=EVIL))
     expect(page.locator(".moi-name").nth(1)).to_have_text("live" + EVIL)
-    expect(row(page, "told").locator(".moi-status")).to_have_text(EVIL)
+    expect(row(page, "told").locator("[data-moi=status]")).to_have_text(EVIL)
     finish(store, told)
     expect(row(page, "told")).to_have_attribute("data-state", "success")
     expect(page.locator(".moi-item[data-state=success]")).to_have_count(2)
@@ -161,7 +161,7 @@ def test_only_endings_are_announced(port, visit, ada, store):
     said = page.get_by_role("status")
     job = job_in(store, Group.of(ada), "a job")
     store.change(job.id, lambda info: info.changed(status="half way"))
-    expect(row(page, "a job").locator(".moi-status")).to_have_text("half way")
+    expect(row(page, "a job").locator("[data-moi=status]")).to_have_text("half way")
     expect(said).to_be_empty()
     finish(store, job, State.FAILED)
     expect(said).to_have_text("a job: Failed")
@@ -179,7 +179,7 @@ def test_the_limit_hides_the_oldest(port, visit, ada, store):
 def test_without_scripts_the_page_shows_how_things_are(port, visit, ada, store):
     job_in(store, Group.of(ada), "a job")
     page = visit(port, live=False, java_script_enabled=False)
-    expect(row(page, "a job").locator(".moi-status")).to_have_text("Queued")
+    expect(row(page, "a job").locator("[data-moi=status]")).to_have_text("Queued")
     expect(page.get_by_role("button")).to_have_count(0)
 
 
@@ -187,9 +187,10 @@ def test_the_focus_stays_in_the_list_when_its_row_goes(port, visit, ada, store):
     for name in ("first", "second"):
         job_in(store, Group.of(ada), name)
     page = visit(port)
-    row(page, "second").get_by_role("button").press("Enter")
-    expect(row(page, "first").get_by_role("button")).to_be_focused()
-    row(page, "first").get_by_role("button").press("Enter")
+    remove = row(page, "first").get_by_role("button", name="Remove")
+    row(page, "second").get_by_role("button", name="Remove").press("Enter")
+    expect(remove).to_be_focused()
+    remove.press("Enter")
     expect(page.locator("moi-jobs")).to_be_focused()
 
 
@@ -214,7 +215,7 @@ def test_a_page_says_when_it_is_not_live_and_catches_up(visit, site_env, ada, st
         changed, removed = job_in(store, root, "changed"), job_in(store, root, "removed")
         page = visit(port, quiet=True)
         expect(page.get_by_text(OFFLINE)).to_be_hidden()
-        button = row(page, "changed").get_by_role("button")
+        button = row(page, "changed").get_by_role("button", name="Remove")
         expect(button).to_be_enabled()
     expect(page.get_by_text(OFFLINE)).to_be_visible()
     expect(button).to_be_disabled()
@@ -224,7 +225,7 @@ def test_a_page_says_when_it_is_not_live_and_catches_up(visit, site_env, ada, st
     with site_process(port, **site_env):
         expect(page.get_by_text(OFFLINE)).to_be_hidden(timeout=30_000)
         expect(page.locator(".moi-name")).to_have_text(["added", "changed"])
-        expect(page.locator(".moi-status")).to_have_text(["Queued", "Success"])
+        expect(page.locator("[data-moi=status]")).to_have_text(["Queued", "Success"])
         expect(button).to_be_enabled()
 
 
@@ -252,7 +253,7 @@ def test_a_lost_redis_shows_until_it_is_back(port, visit, ada, store):
     )
     store.redis.client_kill_filter(_type="pubsub")
     store.change(job.id, lambda info: info.changed(status="unheard"))
-    expect(row(page, "a job").locator(".moi-status")).to_have_text("unheard")
+    expect(row(page, "a job").locator("[data-moi=status]")).to_have_text("unheard")
     expect(page.get_by_text(OFFLINE)).to_be_hidden()
     assert page.evaluate("window.shown") >= 1
 

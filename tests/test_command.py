@@ -244,13 +244,7 @@ def test_alone_it_prints_its_usage(moi, capsys):
     out = capsys.readouterr().out
     assert out.startswith("usage: ")
     verbs = re.findall(r"^    (\w+) ", out, re.MULTILINE)
-    assert verbs == [
-        "submit",
-        "job",
-        "userjobs",
-        "users",
-        "up",
-    ]
+    assert verbs == ["submit", "job", "cancel", "userjobs", "users", "reconcile", "up"]
 
 
 def test_called_from_python_it_raises(moi):

@@ -98,15 +98,15 @@ def test_one_watches_another_does_not_see_and_all_ends_well(log_in, url):
         submit(alice, "stars", "Stars")
         # Both pages of alice show the same, nobody having reloaded the second.
         for page in (alice, watching):
-            expect(row(page, "The hello job").get_by_role("link")).to_have_text(
-                "Success", timeout=30_000
-            )
-            expect(row(page, "No such quotient").get_by_role("link")).to_have_text("Failed")
+            hello = row(page, "The hello job").get_by_role("link", name="Success", exact=True)
+            expect(hello).to_be_visible(timeout=30_000)
+            failed = row(page, "No such quotient").get_by_role("link", name="Failed", exact=True)
+            expect(failed).to_be_visible()
         expect(row(watching, "Stars").locator(".moi-status")).to_have_text(
             re.compile("field [2-9] of 12"), timeout=30_000
         )
-    hello = "\n".join(texts)
-    order = [hello.index(word) for word in ("Queued", "I'm about to say hello", "Success")]
+    told = "\n".join(texts)
+    order = [told.index(word) for word in ("Queued", "I'm about to say hello", "Success")]
     assert order == sorted(order)
     expect(bob.get_by_text("No jobs yet.")).to_be_visible()
 
@@ -123,7 +123,8 @@ def test_one_watches_another_does_not_see_and_all_ends_well(log_in, url):
     assert bob.context.request.get(alice.url).status == 404
     expect(alice.locator(".moi-item[data-state=success]")).to_have_count(5, timeout=60_000)
     alice.goto(url)
-    row(alice, "A sweep").locator("> .moi-row").get_by_role("button").click()
+    sweep = row(alice, "A sweep").locator("> .moi-row")
+    sweep.get_by_role("button", name="Remove A sweep").click()
     expect(row(watching, "A sweep 1")).to_have_count(0)
 
 
