@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.forest import Forest, Frame
-from moi_django.models import is_id
+from moi_django.models import Info, is_id
 from moi_django.pool import OPTIONS, cancel
 from moi_django.site import store
 
@@ -58,9 +58,12 @@ class Bridge:
         self._deliver = deliver
         self._store = store()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="moi-bridge")
-        self._forest = Forest()
+        self._forest = Forest(conf.RESULT_PREVIEW)
         self._watches: dict[str, Watch] = {}
+        # Ids to read: of a group its members, too.
         self._dirty: set[str] = set()
+        # (group, id): whether that is a member has changed.
+        self._moved: set[tuple[str, str]] = set()
         # (verb, group, id) that others asked for over pubsub.
         self._requests: set[tuple[str, str, str]] = set()
         self._pubsub: PubSub | None = None
@@ -96,7 +99,7 @@ class Bridge:
         if watch is None:
             watch = self._watches[group] = Watch()
             self._forest.plant(group)
-            if self._store.channel(group) in self._subscribed:
+            if group in self._subscribed:
                 self._dirty.add(group)  # else its confirmation does so
             self._wake.set()
         watch.viewers += 1
@@ -184,9 +187,14 @@ class Bridge:
         for verb, ids in verbs.items():
             if not isinstance(ids, list) or not all(map(is_id, ids)):
                 raise TypeError("ids come as a list of strings")
-            self._dirty.update([channel, *ids])
-            if verb in ("add", "remove", "get") and not is_done:
-                self._requests.update((verb, channel, id) for id in ids if id != channel)
+            others = [(channel, id) for id in ids if id != channel]
+            self._dirty.update(ids)
+            if is_done:
+                self._moved.update(others)
+            else:
+                self._dirty.add(channel)
+                if verb in ("add", "remove", "get"):
+                    self._requests.update((verb, *other) for other in others)
 
     # To the viewers
 
@@ -218,13 +226,13 @@ class Bridge:
         pubsub = self._pubsub
         if pubsub is None:
             return
-        want = {self._store.channel(id) for id in self._forest.nodes}
+        want = self._forest.nodes.keys()
         fresh, stale = want - self._subscribed, self._subscribed - want
-        self._subscribed = want
+        self._subscribed = set(want)
         if fresh:
-            await pubsub.subscribe(*fresh)
+            await pubsub.subscribe(*map(self._store.channel, fresh))
         if stale:
-            await pubsub.unsubscribe(*stale)
+            await pubsub.unsubscribe(*map(self._store.channel, stale))
 
     async def _obey(self) -> None:
         """Do what was asked for over the pubsub of a group: add, remove, get."""
@@ -247,23 +255,60 @@ class Bridge:
     async def _reload(self) -> None:
         """Read what is dirty, and what that leads to, until all below the watched is known."""
         dirty, self._dirty = self._dirty, set()
+        moved, self._moved = self._moved, set()
         read: set[str] = set()
         try:
+            dirty |= await self._move(moved)
+            # Of those whose totals or size have changed with it.
+            above = self._forest.groups_above(dirty) | {group for group, _ in moved}
             while ids := [id for id in dirty if id in self._forest.nodes]:
-                infos = await self.in_thread(self._store.get_many, ids)
-                groups = [info.id for info in infos if info is not None and info.is_group]
-                members = await self.in_thread(self._store.members_many, groups)
-                dirty = set()
                 read.update(ids)
-                for id, info in zip(ids, infos, strict=True):
-                    self._forest.put(id, info)
-                for group, present in zip(groups, members, strict=True):
-                    dirty |= self._forest.put_members(group, present)
+                dirty = await self._read_nodes(ids)
+            await self._count(above - read)
         except BaseException:
-            self._dirty |= dirty | read
+            self._dirty |= dirty | read | {group for group, _ in moved}
             raise
         for root in self._forest.grown(read):
             self._watches[root].loaded.set()
+
+    async def _move(self, moved: set[tuple[str, str]]) -> set[str]:
+        """Look whether these are members; return the ids that must be read next."""
+        pairs = [pair for pair in moved if pair[0] in self._forest.nodes]
+        found: set[str] = set()
+        if pairs:
+            held = await self.in_thread(self._store.holds_many, pairs)
+            for (group, id), is_in in zip(pairs, held, strict=True):
+                found |= self._forest.put_member(group, id, is_in=is_in)
+        return found
+
+    async def _read_nodes(self, ids: list[str]) -> set[str]:
+        """Read jobs and groups and the members of groups; return the ids that must be read next."""
+        infos = await self.in_thread(self._look_up, ids)
+        groups = [info.id for info in infos if info is not None and info.is_group]
+        members = await self.in_thread(self._store.members_many, groups)
+        found: set[str] = set()
+        # The oldest first: a page that has no room for all of them shows those.
+        found_infos = zip(ids, infos, strict=True)
+        for id, info in sorted(
+            found_infos, key=lambda each: (each[1] and each[1].date_created) or ""
+        ):
+            self._forest.put(id, info)
+        for group, present in zip(groups, members, strict=True):
+            found |= self._forest.put_members(group, present)
+        return found
+
+    def _look_up(self, ids: list[str]) -> list[Info | None]:
+        infos = self._store.get_many(ids)
+        counted = iter(self._store.counted([info for info in infos if info is not None]))
+        return [None if info is None else next(counted) for info in infos]
+
+    async def _count(self, groups: set[str]) -> None:
+        """Take in the totals and the size of groups, all else about them being the same."""
+        nodes = [self._forest.nodes[id] for id in groups if id in self._forest.nodes]
+        infos = [node.info for node in nodes if node.info is not None]
+        if infos:
+            for info in await self.in_thread(self._store.counted, infos):
+                self._forest.put(info.id, info)
 
     async def _send(self) -> None:
         numbered = [

@@ -53,7 +53,9 @@ DEFAULTS: dict[str, Any] = {
     # Private directory of `manage.py moi up`. None: ".moi" in settings.BASE_DIR.
     "STATE_DIR": None,
     # Greatest length of a result in bytes of JSON.
-    "RESULT_LIMIT": 4_000_000,
+    "RESULT_LIMIT": 1_000_000,
+    # Bytes of JSON beyond which a result is not sent to pages that only list the job.
+    "RESULT_PREVIEW": 10_000,
     # Greatest length of a status text and of a name in characters; longer ones are cut.
     "STATUS_LIMIT": 1_000,
     "NAME_LIMIT": 200,
@@ -64,6 +66,13 @@ DEFAULTS: dict[str, Any] = {
     "VERBS_BURST": 100,
     # Greatest number of groups that one socket watches.
     "WATCH_LIMIT": 50,
+    # Members of a group that a page gets at once; more follow when they are asked for.
+    "PAGE_ROWS": 50,
+    # Greatest number of jobs and groups in one snapshot, and of those that one page shows.
+    "SNAPSHOT_LIMIT": 1_000,
+    "ROWS_LIMIT": 5_000,
+    # Seconds between two times at which a page hears of changes; the first one it hears at once.
+    "PUSH_EVERY": 0.2,
     # Seconds in which changes are merged before they go to the browsers.
     "TICK": 0.02,
     # Seconds between two looks at whether a socket's user is still logged in.

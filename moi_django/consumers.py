@@ -2,38 +2,37 @@
 
 Server to client: `{"add": info}`, `{"update": info}`, `{"remove": info}`, `{"get": info}` answers
 a get, `{"sync": {"group": id, "complete": false}}` and the same with true stand around a snapshot,
+`{"more": {"group": id, "covered": n}}` says that only the first n members of a group were sent,
 `{"live": false}` says that Redis is lost, `{"error": {"verb", "id", "reason"}}`.
 
 Client to server: `{"remove": id}`, `{"cancel": id}`, `{"get": [id]}` ([] for everything of mine),
-`{"watch": [group id]}` sets what is watched, at first the user's own tree, and asks for snapshots,
-`{"live": null}` asks for a sign of life, `{"close": null}`. Where an id stands a list of ids may
-stand, and the other way round.
+`{"watch": {group id: rows}}` sets what is watched and asks for the beginnings of these trees,
+`{"more": [group id]}` asks for the next members, `{"live": null}` for a sign of life,
+`{"close": null}`. Where an id stands a list of ids may stand, and the other way round. Until the
+first `watch` all of the user's own tree is watched, as moi 0.2 did.
 """
 
 import asyncio
-import hashlib
 import json
 import logging
-import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.layers import get_channel_layer
 from django.db import DatabaseError, close_old_connections
 
 from moi_django import access, owners
 from moi_django.bridge import Bridge, bridge
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
-from moi_django.forest import Frame
-from moi_django.frames import Allowance, Mistake, parse
-from moi_django.models import Info
+from moi_django.frames import Allowance, Ids, Mistake, parse
+from moi_django.outbox import Outbox
 from moi_django.sessions import current_user
 from moi_django.site import store
+from moi_django.watching import Watching, deliver
+from moi_django.window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -44,28 +43,12 @@ TOO_BIG, TRY_AGAIN = 1009, 1013
 MAX_MISTAKES = 20
 UNKNOWN = "There is no job or group with this id that you may {verb}."
 
-# The viewers of this process share no channel layer group with those of another one.
-_PROCESS = secrets.token_hex(8)
-
-
-def layer_group(group: str) -> str:
-    """Return the channel layer group of the viewers of a group in this process."""
-    # A group's id need not consist of the characters that Channels allows.
-    return f"moi.{_PROCESS}.{hashlib.blake2b(group.encode(), digest_size=16).hexdigest()}"
-
-
-async def deliver(group: str, number: int, frames: list[Frame]) -> None:
-    """Hand frames to the viewers of a group in this process."""
-    await get_channel_layer(conf.CHANNEL_LAYER).group_send(
-        layer_group(group),
-        {"type": "moi.frames", "group": group, "number": number, "frames": frames},
-    )
-
 
 class JobsConsumer(AsyncWebsocketConsumer):
     """One page: hears what its user may see, and acts on what its user may change."""
 
     _bridge: Bridge | None = None
+    _watching: Watching
 
     @property
     def channel_layer_alias(self) -> str:
@@ -74,10 +57,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection; whatever ends it, nothing of it stays behind."""
-        self._watched: dict[str, int] = {}
-        self._mailbox: dict[str, Frame] = {}
-        self._answers: deque[Callable[[], Awaitable[None]]] = deque()
-        self._wake = asyncio.Event()
+        self._outbox = Outbox(self._send_text)
         self._writer: asyncio.Task[None] | None = None
         self._guard: asyncio.Task[None] | None = None
         self._allowance = Allowance(conf.VERBS_PER_SECOND, conf.VERBS_BURST)
@@ -115,9 +95,17 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if self.root is None:
             await self.close(NOT_LOGGED_IN)
             return
-        self._writer = asyncio.create_task(self._write(), name="moi-writer")
+        self._watching = Watching(
+            self._bridge,
+            self._outbox,
+            self.channel_layer,
+            self.channel_name,
+            self._in_thread,
+            partial(self._may, "view"),
+        )
+        self._outbox.later(partial(self._watching.set, {self.root: None}))
+        self._writer = asyncio.create_task(self._write(self._watching), name="moi-writer")
         self._guard = asyncio.create_task(self._check_session(), name="moi-guard")
-        self._later(lambda: self._set_watched([self.root]))
 
     def _find_root(self) -> str | None:
         user = self.scope["user"]
@@ -130,13 +118,12 @@ class JobsConsumer(AsyncWebsocketConsumer):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._bridge is not None:
-            for group in self._watched:
-                self._bridge.unwatch(group)
-            await self._bridge.leave(self._on_live)
-        if getattr(self, "channel_layer", None) is not None:
-            for group in self._watched:
-                await self.channel_layer.group_discard(layer_group(group), self.channel_name)
+        try:
+            if tasks:
+                await self._watching.end()
+        finally:
+            if self._bridge is not None:
+                await self._bridge.leave(self._on_live)
 
     async def _check_session(self) -> None:
         """Close the connection when its user is logged out."""
@@ -181,55 +168,48 @@ class JobsConsumer(AsyncWebsocketConsumer):
         verb = None
         try:
             verb, ids = parse(text, self._verbs)
-            if self._pays(ids):
+            if self._pays(len(ids)):
                 await self._verbs[verb](self, ids)
             else:
                 await self.close(TOO_MANY)
         except Mistake as mistake:
-            await self._complain(verb, None, str(mistake))
+            self._complain(verb, None, str(mistake))
             self._mistakes += 1
             if self._mistakes > MAX_MISTAKES:
                 await self.close(BAD_FRAME)
         except MoiError as error:
             logger.warning("Cannot do %s for a page: %s", verb, error)
-            await self._complain(verb, None, "Cannot be done now: the server has no Redis.")
+            self._complain(verb, None, "Cannot be done now: the server has no Redis.")
         except Exception:
             logger.exception("Cannot do %s for a page", verb)
-            await self._complain(verb, None, "Cannot be done now: the server made a mistake.")
+            self._complain(verb, None, "Cannot be done now: the server made a mistake.")
 
-    def _pays(self, ids: list[str]) -> bool:
+    def _pays(self, ids: int) -> bool:
         """Count each id as a verb, which it costs; tell whether there were as many left."""
-        if len(ids) > conf.VERBS_BURST:
+        if ids > conf.VERBS_BURST:
             raise Mistake(f"At most {conf.VERBS_BURST} ids in a frame.")
-        return self._allowance.take(max(0, len(ids) - 1))
+        return self._allowance.take(max(0, ids - 1))
 
-    async def _get(self, ids: list[str]) -> None:
+    async def _get(self, ids: Ids) -> None:
         """Answer with the info of each id, for a group also of all below it."""
         for id in ids or [self.root]:
-            self._later(partial(self._answer, id))
+            self._outbox.later(partial(self._answer, id))
 
     async def _answer(self, id: str) -> None:
-        infos = await self._in_thread(self._visible_tree, id)
-        if not infos:
-            await self._complain("get", id, UNKNOWN.format(verb="see"))
-        for info in infos:
-            await self._send_frame("get", info.to_json())
+        if not await self._watching.send_tree(id):
+            self._complain("get", id, UNKNOWN.format(verb="see"))
 
-    def _visible_tree(self, id: str) -> list[Info]:
-        """Return a job, or a group and all below it; nothing when the user may not see it."""
-        return store().tree(id) if self._may("view", id) else []
-
-    async def _remove(self, ids: list[str]) -> None:
+    async def _remove(self, ids: Ids) -> None:
         """Remove each job, and each group with all below it."""
         for id in ids:
             if not await self._in_thread(self._remove_one, id):
-                await self._complain("remove", id, UNKNOWN.format(verb="remove"))
+                self._complain("remove", id, UNKNOWN.format(verb="remove"))
 
-    async def _cancel(self, ids: list[str]) -> None:
+    async def _cancel(self, ids: Ids) -> None:
         """Cancel each job, and what is unfinished below each group."""
         for id in ids:
             if not await self._in_thread(self._cancel_one, id):
-                await self._complain("cancel", id, UNKNOWN.format(verb="cancel"))
+                self._complain("cancel", id, UNKNOWN.format(verb="cancel"))
 
     def _cancel_one(self, id: str) -> bool:
         if not self._may("change", id):
@@ -244,37 +224,47 @@ class JobsConsumer(AsyncWebsocketConsumer):
         info = store().get(id)
         return info is not None and access.allowed(self.scope["user"], action, info)
 
-    async def _watch(self, ids: list[str]) -> None:
+    async def _watch(self, ids: Ids) -> None:
         """Watch these groups and no others, and send a snapshot of each."""
         if len(ids) > conf.WATCH_LIMIT:
             raise Mistake(f"At most {conf.WATCH_LIMIT} groups can be watched by one page.")
-        visible = []
-        for id in ids:
+        visible: dict[str, Window | None] = {}
+        for id, rows in ids.items():
             if await self._in_thread(self._may, "view", id):
-                visible.append(id)
+                top = min(rows or conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+                visible[id] = Window(id, top, conf.PAGE_ROWS)
             else:
-                await self._complain("watch", id, UNKNOWN.format(verb="see"))
-        self._later(lambda: self._set_watched(visible))
-        # What is left of other groups; of these ones a snapshot follows.
-        self._later(self._forget_changes)
-        self._later_snapshots(visible)
+                self._complain("watch", id, UNKNOWN.format(verb="see"))
+        self._outbox.later(partial(self._watching.set, visible))
+        for group in visible:
+            self._outbox.later(partial(self._watching.snapshot, group))
 
-    async def _forget_changes(self) -> None:
-        self._mailbox.clear()
+    async def _more(self, ids: Ids) -> None:
+        """Send the next members of groups that are shown in part."""
+        for group in ids:
+            window = self._watching.window_with(group)
+            if window is None:
+                self._complain("more", group, UNKNOWN.format(verb="see"))
+            elif len(window) + conf.PAGE_ROWS > conf.ROWS_LIMIT:
+                reason = f"No more than {conf.ROWS_LIMIT:,} rows are shown: open the group alone."
+                self._complain("more", group, reason)
+            else:
+                self._outbox.later(partial(self._watching.send_more, window, group))
 
-    async def _live(self, ids: list[str]) -> None:
+    async def _live(self, ids: Ids) -> None:
         """Say whether Redis is there, by which a client knows that this server is."""
-        self._later(lambda: self._send_frame("live", json.dumps(self._said_live)))
+        self._outbox.later(lambda: self._outbox.send("live", json.dumps(self._said_live)))
 
-    async def _close(self, ids: list[str]) -> None:
+    async def _close(self, ids: Ids) -> None:
         """Say goodbye."""
         await self.close()
 
-    _verbs: dict[str, Callable[["JobsConsumer", list[str]], Awaitable[None]]] = {
+    _verbs: dict[str, Callable[["JobsConsumer", Ids], Awaitable[None]]] = {
         "get": _get,
         "remove": _remove,
         "cancel": _cancel,
         "watch": _watch,
+        "more": _more,
         "live": _live,
         "close": _close,
     }
@@ -283,47 +273,26 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     async def moi_frames(self, message: dict[str, Any]) -> None:
         """Take in what the bridge tells the viewers of a group."""
-        group, number = message["group"], message["number"]
-        heard = self._watched.get(group)
-        if heard is None or number < heard or (number == heard and not message["frames"]):
-            return
-        self._watched[group] = number
-        if number > heard + bool(message["frames"]):
-            # The channel layer delivers at most once: something was lost.
-            self._later_snapshots([group])
-        for verb, id, raw in message["frames"]:
-            before = self._mailbox.get(id)
-            keep = before is not None and before[0] == "add" and verb == "update"
-            self._mailbox[id] = ("add" if keep else verb, id, raw)
-        self._wake.set()
+        self._watching.hear(message["group"], message["number"], message["frames"])
 
     def _on_live(self, live: bool) -> None:
         """Say whether Redis is there; once it is back, show what it holds."""
         if live is self._said_live:
             return  # the bridge has just started
         self._said_live = live
-        self._later(lambda: self._send_frame("live", json.dumps(live)))
-        if live:
-            self._later_snapshots(list(self._watched))
+        self._outbox.later_frame("live", json.dumps(live))
+        if live and self._writer is not None:
+            self._watching.later_snapshots()
 
     # To the client
 
-    def _later(self, answer: Callable[[], Awaitable[None]]) -> None:
-        self._answers.append(answer)
-        self._wake.set()
+    async def _send_text(self, text: str) -> None:
+        await self.send(text_data=text)
 
-    def _later_snapshots(self, groups: list[str]) -> None:
-        for group in groups:
-            self._later(partial(self._snapshot, group))
-
-    async def _write(self) -> None:
-        """Send answers and changes one after the other: the order is what makes pages right."""
+    async def _write(self, watching: Watching) -> None:
+        """Send what is in the outbox; when that cannot be done, end the connection."""
         try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._answers or self._mailbox:
-                    await self._write_next()
+            await self._outbox.run(watching.forward, watching.after_push)
         except TimeoutError:
             logger.info("A page takes no frames any more and is disconnected.")
             await self._give_up()
@@ -336,13 +305,6 @@ class JobsConsumer(AsyncWebsocketConsumer):
             logger.exception("Cannot serve a page any longer")
             await self.close(TRY_AGAIN)
 
-    async def _write_next(self) -> None:
-        if self._answers:
-            await self._answers.popleft()()
-        else:
-            verb, _, raw = self._mailbox.pop(next(iter(self._mailbox)))
-            await self._send_frame(verb, raw)
-
     async def _give_up(self) -> None:
         """Leave a client that does not read: closing, too, would wait for it."""
         try:
@@ -353,35 +315,9 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if self._serving is not None:
             self._serving.cancel()
 
-    async def _set_watched(self, groups: list[str]) -> None:
-        assert self._bridge is not None  # noqa: S101 - connect() has set it
-        for group in [group for group in self._watched if group not in groups]:
-            del self._watched[group]
-            self._bridge.unwatch(group)
-            await self.channel_layer.group_discard(layer_group(group), self.channel_name)
-        for group in [group for group in groups if group not in self._watched]:
-            await self.channel_layer.group_add(layer_group(group), self.channel_name)
-            self._watched[group] = 0
-            self._watched[group] = max(self._watched[group], await self._bridge.watch(group))
-
-    async def _snapshot(self, group: str) -> None:
-        """Send all at and below a group between two marks."""
-        await self._mark(group, complete=False)
-        for info in await self._in_thread(self._visible_tree, group):
-            await self._send_frame("get", info.to_json())
-        await self._mark(group, complete=True)
-
-    async def _mark(self, group: str, *, complete: bool) -> None:
-        await self._send_frame("sync", json.dumps({"group": group, "complete": complete}))
-
-    async def _complain(self, verb: str | None, id: str | None, reason: str) -> None:
+    def _complain(self, verb: str | None, id: str | None, reason: str) -> None:
         error = {"verb": verb, "reason": reason} | ({"id": id} if id else {})
-        raw = json.dumps(error)
-        self._later(lambda: self._send_frame("error", raw))
-
-    async def _send_frame(self, verb: str, raw: str) -> None:
-        async with asyncio.timeout(conf.SEND_TIMEOUT):
-            await self.send(text_data=f'{{"{verb}": {raw}}}')
+        self._outbox.later_frame("error", json.dumps(error))
 
 
 class NotFoundConsumer(AsyncWebsocketConsumer):

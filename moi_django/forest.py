@@ -9,8 +9,16 @@ from dataclasses import dataclass, field, replace
 
 from moi_django.models import Info
 
-# (verb, id, info object as JSON)
+# (verb, id, info object as the websocket has it). The verb "count" says that of a group nothing has
+# changed but its size or its totals.
 Frame = tuple[str, str, str]
+
+
+def merged(before: str | None, verb: str) -> str:
+    """Return the verb of two changes of one id as one."""
+    if before == "add" and verb in ("update", "count"):
+        return "add"  # who has not heard of it yet hears of it as new
+    return "update" if (before, verb) == ("update", "count") else verb
 
 
 @dataclass(slots=True)
@@ -30,8 +38,10 @@ class Node:
 class Forest:
     """The nodes at and below the watched groups; the same node may be held by several groups."""
 
-    def __init__(self) -> None:
+    def __init__(self, result_preview: int | None = None) -> None:
         self.nodes: dict[str, Node] = {}
+        # Bytes of JSON beyond which a result is left out of frames.
+        self._result_preview = result_preview
         # Watched groups; True once all below was read, and from then on changes are told.
         self._roots: dict[str, bool] = {}
         self._frames: dict[str, dict[str, Frame]] = {}
@@ -68,10 +78,10 @@ class Forest:
         if info is None:
             self._vanish(id, node)
             return
-        raw = info.to_json()
+        raw = info.to_wire(self._result_preview)
         digest = hashlib.blake2b(raw.encode(), digest_size=12).digest()
         if digest != node.digest:
-            verb = "update" if node.digest else node.verb
+            verb = _verb(node, info)
             node.info, node.digest, node.verb = replace(info, result=None), digest, "add"
             self._tell(verb, id, raw, self._roots_above(id))
 
@@ -84,6 +94,21 @@ class Forest:
         holder.members = set(ids)
         for id in gone:
             self._let_go(group, id)
+        return self._take_in(group, fresh)
+
+    def put_member(self, group: str, id: str, *, is_in: bool) -> set[str]:
+        """Take in whether one id is a member of a group; return the ids that must be read next."""
+        holder = self.nodes.get(group)
+        if holder is None or is_in is (id in holder.members):
+            return set()
+        if is_in:
+            holder.members.add(id)
+            return self._take_in(group, {id})
+        holder.members.discard(id)
+        self._let_go(group, id)
+        return set()
+
+    def _take_in(self, group: str, fresh: set[str]) -> set[str]:
         for id in fresh:
             self.nodes.setdefault(id, Node()).holders.add(group)
         # What another group held already has to be told to the viewers of this one too.
@@ -91,6 +116,10 @@ class Forest:
         for id in unread:
             self.nodes[id].digest = b""
         return unread
+
+    def groups_above(self, ids: Iterable[str]) -> set[str]:
+        """Return the groups that hold some nodes, directly or not."""
+        return {group for id in ids if id in self.nodes for group in self._above(id) - {id}}
 
     def ask(self, id: str) -> None:
         """Tell a node again, under the verb "get", when it is next put."""
@@ -138,26 +167,27 @@ class Forest:
 
     def _tell_removal(self, id: str, node: Node, roots: set[str]) -> None:
         if node.info is not None:
-            self._tell("remove", id, node.info.to_json(), roots)
+            self._tell("remove", id, node.info.to_wire(), roots)
 
     def _tell(self, verb: str, id: str, raw: str, roots: set[str]) -> None:
         for root in roots:
             if self._roots[root]:
                 frames = self._frames.setdefault(root, {})
-                before = frames.pop(id, None)
-                # Who has not heard of it yet hears of it as new.
-                keep = before is not None and before[0] == "add" and verb == "update"
-                frames[id] = ("add" if keep else verb, id, raw)
+                before = frames.get(id)
+                frames[id] = (merged(before and before[0], verb), id, raw)
 
     def _roots_above(self, id: str) -> set[str]:
         """Return the watched groups that hold a node, directly or not, itself included."""
+        return self._above(id) & self._roots.keys()
+
+    def _above(self, id: str) -> set[str]:
         met, stack = {id}, [id]
         while stack:
             node = self.nodes.get(stack.pop())
             fresh = node.holders - met if node else set()
             met |= fresh
             stack += fresh
-        return met & self._roots.keys()
+        return met
 
     def _below(self, ids: Iterable[str]) -> set[str]:
         """Return the nodes among and below some, each once, however they hang together."""
@@ -168,3 +198,10 @@ class Forest:
             met |= fresh
             stack += fresh
         return met
+
+
+def _verb(node: Node, info: Info) -> str:
+    """Return how what Redis holds differs from what was last sent."""
+    if not node.digest or node.info is None:
+        return node.verb
+    return "count" if info.is_group and info.version == node.info.version else "update"

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Collection
+from typing import Any
 
 from moi_django.models import is_id
 
@@ -11,10 +12,15 @@ class Mistake(Exception):
     """Say to the client what is wrong with its frame."""
 
 
-def parse(text: str | None, verbs: Collection[str]) -> tuple[str, list[str]]:
+# Each once, and the number that stands with it, if any.
+Ids = dict[str, int | None]
+
+
+def parse(text: str | None, verbs: Collection[str]) -> tuple[str, Ids]:
     """Return the verb and the ids of a frame.
 
-    Raises Mistake when it is not an object with one of the verbs and an id, ids, or nothing.
+    Raises Mistake when it is not an object with one of the verbs and an id, a list of ids, ids with
+    a number each, or nothing.
     """
     try:
         frame = json.loads(text or "")
@@ -22,13 +28,23 @@ def parse(text: str | None, verbs: Collection[str]) -> tuple[str, list[str]]:
         raise Mistake("A frame is a JSON object, such as {'get': []}.") from None
     if not isinstance(frame, dict) or len(frame) != 1:
         raise Mistake("A frame is an object with one verb.")
-    [(verb, ids)] = frame.items()
+    [(verb, given)] = frame.items()
     if verb not in verbs:
         raise Mistake(f"The verbs are {', '.join(verbs)}.")
-    ids = [ids] if isinstance(ids, str) else ids or []
-    if not isinstance(ids, list) or not all(map(is_id, ids)):
-        raise Mistake("A verb comes with an id or a list of ids.")
-    return verb, list(dict.fromkeys(ids))
+    return verb, _ids(given)
+
+
+def _ids(given: Any) -> Ids:
+    given = [given] if isinstance(given, str) else given or []
+    if isinstance(given, list) and all(map(is_id, given)):
+        return dict.fromkeys(given)
+    if isinstance(given, dict) and all(map(is_id, given)) and all(map(_is_count, given.values())):
+        return given
+    raise Mistake("A verb comes with an id, a list of ids, or ids with a number each.")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 class Allowance:

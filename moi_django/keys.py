@@ -6,6 +6,7 @@ key                   type     content
 <id>                  string   the info object of a job or group, as JSON
 <id>:payload          string   the signed function and arguments of a job that may yet be run
 <group>:jobs          set      ids of the jobs and groups in a group
+<group>:order         zset     the same ids -> when each was created: what a page is cut from
 <group>:totals        hash     state -> number of jobs in that state below a group, expired ones too
 <group>:seal          string   is there while a group is removed: nothing comes into it any more
 user-id-map           hash     user -> id of the user's root group, and that id -> user
@@ -97,6 +98,10 @@ class Keys:
         """Return the name of the set of what is in a group."""
         return f"{self.prefix}{group}:jobs"
 
+    def order_key(self, group: str) -> str:
+        """Return the name of the zset of what is in a group, by age."""
+        return f"{self.prefix}{group}:order"
+
     def totals_key(self, group: str) -> str:
         """Return the name of the hash of the states below a group."""
         return f"{self.prefix}{group}:totals"
@@ -106,11 +111,16 @@ class Keys:
         return f"{self.prefix}{group}:seal"
 
     def above(self, info: Info) -> list[str]:
-        """Return three keys for each group above, the nearest first."""
+        """Return four keys for each group above, the nearest first."""
         return [
             key
             for group in reversed(info.ancestors)
-            for key in (self.key(group), self.members_key(group), self.totals_key(group))
+            for key in (
+                self.key(group),
+                self.members_key(group),
+                self.totals_key(group),
+                self.order_key(group),
+            )
         ]
 
 

@@ -6,7 +6,7 @@ Django can read and write them.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -74,6 +74,11 @@ class Info:
     engine: str | None = None
     # Ids from the root group down to this one, joined by ":".
     path: str = ""
+    # Of a group, when they were looked up; kept elsewhere in Redis than the rest.
+    # How many jobs and groups are directly in it.
+    size: int | None = None
+    # State -> number of the jobs in it that have their home anywhere below, expired ones too.
+    totals: dict[str, int] | None = None
 
     @property
     def is_group(self) -> bool:
@@ -107,15 +112,28 @@ class Info:
         return replace(self, version=self.version + 1, **fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the info object as the wire and Redis have it."""
-        return {**asdict(self), "owner": self.owner}
+        """Return the info object as Redis has it."""
+        return {**{name: getattr(self, name) for name in _FIELDS}, "owner": self.owner}
 
     def to_json(self) -> str:
         """Return the info object as ASCII JSON.
 
         Raises ValueError or TypeError when `result` is not a value of JSON.
         """
-        return json.dumps(self.to_dict(), allow_nan=False, separators=(",", ":"))
+        return _dump(self.to_dict())
+
+    def to_wire(self, limit: int | None = None) -> str:
+        """Return the info object as the websocket has it.
+
+        A group has its `size` and `totals` besides. A result that takes more than `limit` bytes of
+        JSON is left out, and `"result_omitted": true` says so.
+        """
+        data = self.to_dict()
+        if self.is_group:
+            data |= {"size": self.size, "totals": self.totals}
+        if limit is not None and self.result is not None and len(_dump(self.result)) > limit:
+            data |= {"result": None, "result_omitted": True}
+        return _dump(data)
 
     @classmethod
     def from_json(cls, raw: str | bytes) -> Self:
@@ -129,7 +147,8 @@ class Info:
         return cls(**_complete(data))
 
 
-_FIELDS = tuple(field.name for field in fields(Info))
+_COUNTED = ("size", "totals")
+_FIELDS = tuple(field.name for field in fields(Info) if field.name not in _COUNTED)
 _STATES = {state.value: state for state in State}
 # Of a job that only tells its status: what moi 0.2 wrote had no state.
 _STATE_OF_STATUS = {state.status: state for state in State if state is not State.LOST}
@@ -139,6 +158,10 @@ _TEXTS = (
     *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
     *("context", "engine"),
 )
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def _parse(raw: str | bytes) -> Any:
@@ -210,6 +233,14 @@ def _state_of_dates(known: Mapping[str, Any]) -> State:
 def now() -> str:
     """Return the present time as an info object has it."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def timestamp(date: str | None) -> float:
+    """Return a time of an info object as seconds since 1970; 0 when it is none."""
+    try:
+        return datetime.fromisoformat(date or "").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def clean(text: str) -> str:

@@ -2,20 +2,40 @@
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 from django.urls import get_script_prefix
 
 from moi_django import access, owners
 from moi_django.conf import WEBSOCKET_PATH, conf
 from moi_django.exceptions import MoiError
-from moi_django.models import GROUP, JOB, Info
+from moi_django.models import GROUP, JOB, Info, State
+from moi_django.pager import Outline
 from moi_django.site import store
 
 logger = logging.getLogger(__name__)
 
 # Groups nested deeper are shown at this depth: each level is a template within a template.
 MAX_DEPTH = 20
+
+# What the bar of a group shows, from its start to its end, and which states that is.
+PARTS: dict[str, tuple[State, ...]] = {
+    "success": (State.SUCCESS,),
+    "failed": (State.FAILED, State.LOST),
+    "cancelled": (State.CANCELLED,),
+    "running": (State.RUNNING,),
+    "queued": (State.QUEUED,),
+}
+
+
+class Part(NamedTuple):
+    """Jobs of a group that are in one of some states."""
+
+    name: str
+    count: int
+    # Where it begins in the bar, which is as long as there are jobs.
+    start: int
 
 
 @dataclass(slots=True)
@@ -25,11 +45,32 @@ class Row:
     info: Info
     # Of a group, the oldest first.
     members: list["Row"] = field(default_factory=list)
+    # Of a group, how many more members there are.
+    left: int = 0
 
     @property
     def link(self) -> str | None:
         """Where it leads: a job only when there is a result to look at."""
         return self.info.link if self.info.is_group or self.info.finished else None
+
+    @property
+    def parts(self) -> list[Part]:
+        """What the bar of a group shows."""
+        totals = self.info.totals or {}
+        counts = [sum(totals.get(state, 0) for state in states) for states in PARTS.values()]
+        starts = accumulate(counts, initial=0)
+        return [Part(*each) for each in zip(PARTS, counts, starts, strict=False)]
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs there are below a group."""
+        return sum((self.info.totals or {}).values())
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True for a group with a job below that has no end."""
+        totals = self.info.totals or {}
+        return any(not State(state).finished for state in totals)
 
 
 @dataclass(slots=True)
@@ -67,34 +108,40 @@ def panel(user: Any, group: Any = None, limit: int = 100) -> Panel:
         return Panel(problem="login")
     try:
         id = owners.group_id(user) if group is None else str(getattr(group, "id", group))
-        return _filled(user, store().tree(id), limit)
+        outline = store().outline(id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+        return _filled(user, outline)
     except MoiError as error:
         logger.warning("Cannot show the jobs of a page: %s", error)
         return Panel(problem="unavailable")
 
 
-def _filled(user: Any, infos: list[Info], limit: int) -> Panel:
-    if not infos or not access.allowed(user, "view", infos[0]):
+def _filled(user: Any, outline: Outline) -> Panel:
+    if not outline.infos or not access.allowed(user, "view", outline.infos[0]):
         return Panel(problem="unknown")
-    root, rows = infos[0], _rows(infos)
+    root = outline.infos[0]
     return Panel(
         group=root.id,
-        rows=rows[::-1][:limit],
-        older=max(0, len(rows) - limit),
+        rows=_rows(outline),
+        older=_left(outline, root),
         may_change=access.allowed(user, "change", root),
     )
 
 
-def _rows(infos: list[Info]) -> list[Row]:
+def _left(outline: Outline, info: Info) -> int:
+    return max(0, (info.size or 0) - outline.covered.get(info.id, 0))
+
+
+def _rows(outline: Outline) -> list[Row]:
     """Return the rows at the top of a tree that is given parents first; the rest is in them."""
+    root, *below = outline.infos
     top: list[Row] = []
     # Where the members of a group go, and how deep that is.
-    places = {infos[0].id: (top, 0)}
-    for info in infos[1:]:
+    places = {root.id: (top, 0)}
+    for info in below:
         # A visitor, whose home is elsewhere, stands at the top.
         place, depth = places.get(info.parent or "", (top, 0))
-        row = Row(info)
+        row = Row(info, left=_left(outline, info))
         place.append(row)
         if info.is_group:
             places[info.id] = (row.members, depth + 1) if depth < MAX_DEPTH else (place, depth)
-    return top
+    return sorted(top, key=lambda row: row.info.date_created or "", reverse=True)

@@ -1,12 +1,14 @@
 """What Redis holds about jobs and groups, read as a whole or as a tree."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from moi_django.models import Info
 from moi_django.queues import Queues
 
-CHUNK = 500
+# So many are read at once; each may have a result of RESULT_LIMIT bytes.
+CHUNK = 200
 
 
 class Reader(Queues):
@@ -44,11 +46,38 @@ class Reader(Queues):
                 found += [{id.decode() for id in ids} for ids in pipeline.execute()]
         return found
 
+    def holds_many(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """Tell for each (group, id) whether the group has that member."""
+        with self.answers():
+            pipeline = self.redis.pipeline(transaction=False)
+            for group, id in pairs:
+                pipeline.sismember(self.members_key(group), id)
+            return [bool(held) for held in pipeline.execute()]
+
+    def size(self, group: str) -> int:
+        """Return how many jobs and groups are directly in a group."""
+        with self.answers():
+            size: Any = self.redis.scard(self.members_key(group))
+        return size
+
     def totals(self, group: str) -> dict[str, int]:
         """Return how many jobs below a group are in each state, those that expired included."""
         with self.answers():
-            counts: Any = self.redis.hgetall(self.totals_key(group))
-        return {state.decode(): int(count) for state, count in counts.items() if int(count) > 0}
+            return _totals(self.redis.hgetall(self.totals_key(group)))
+
+    def counted(self, infos: Sequence[Info]) -> list[Info]:
+        """Return infos, those of groups with their `size` and `totals`."""
+        groups = [info.id for info in infos if info.is_group]
+        with self.answers():
+            pipeline = self.redis.pipeline(transaction=False)
+            for group in groups:
+                pipeline.scard(self.members_key(group))
+                pipeline.hgetall(self.totals_key(group))
+            answers = iter(pipeline.execute())
+        counts = {
+            group: {"size": next(answers), "totals": _totals(next(answers))} for group in groups
+        }
+        return [replace(info, **counts[info.id]) if info.is_group else info for info in infos]
 
     def tree(self, group: str) -> list[Info]:
         """Return a group and everything below it: parents first, siblings from the oldest on.
@@ -83,7 +112,10 @@ class Reader(Queues):
     def _prune(self, group: str, ids: list[str]) -> None:
         if ids:
             with self.answers():
-                self.redis.srem(self.members_key(group), *ids)
+                pipeline = self.redis.pipeline(transaction=False)
+                pipeline.srem(self.members_key(group), *ids)
+                pipeline.zrem(self.order_key(group), *ids)
+                pipeline.execute()
 
     def inhabitants(self, root: Info) -> tuple[list[Info], list[tuple[str, str]]]:
         """Return what lives at and below a node, parents first, and (group, id) of visitors."""
@@ -111,6 +143,10 @@ def read(raw: bytes | None) -> Info | None:
         return Info.from_json(raw)
     except ValueError:
         return None
+
+
+def _totals(counts: Any) -> dict[str, int]:
+    return {state.decode(): int(count) for state, count in counts.items() if int(count) > 0}
 
 
 def _depth_first(root: Info, children: dict[str, list[Info]]) -> Iterator[Info]:

@@ -5,12 +5,13 @@ Values pass through as opaque strings: Lua's cjson would turn `[]` into `{}` and
 above 2**53. Which keys these are is the store's business.
 """
 
-# "Above" are three keys (info object, members, totals) for each group above, the nearest first.
+# "Above" are four keys (info object, members, totals, order) for each group above, the nearest
+# first.
 
 # KEYS: of the new one, map of users, seal of its group, its payload, where it waits, then above.
 # ARGV: its JSON, seconds to live, its id, channel and message to publish, its state or "", its
-# member in the zsets, its payload or "". Returns the time, or "gone" when there is no such group or
-# it is about to go, or "taken" when the id is.
+# member in the zsets, its payload or "", when it was created. Returns the time, or "gone" when
+# there is no such group or it is about to go, or "taken" when the id is.
 CREATE = """
 local group, live = KEYS[6], ARGV[2]
 if redis.call('EXISTS', KEYS[1]) == 1 then return 'taken' end
@@ -26,12 +27,13 @@ if ARGV[8] ~= '' then
   redis.call('ZADD', KEYS[5], now, ARGV[7])
   redis.call('EXPIRE', KEYS[5], live)
 end
-if group then redis.call('SADD', KEYS[7], ARGV[3]) end
-for i = 6, #KEYS, 3 do
+if group then
+  redis.call('SADD', KEYS[7], ARGV[3])
+  redis.call('ZADD', KEYS[9], ARGV[9], ARGV[3])
+end
+for i = 6, #KEYS, 4 do
   if ARGV[6] ~= '' then redis.call('HINCRBY', KEYS[i + 2], ARGV[6], 1) end
-  redis.call('EXPIRE', KEYS[i], live)
-  redis.call('EXPIRE', KEYS[i + 1], live)
-  redis.call('EXPIRE', KEYS[i + 2], live)
+  for j = i, i + 3 do redis.call('EXPIRE', KEYS[j], live) end
 end
 if group then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
 return string.format('%.17g', now)
@@ -60,31 +62,32 @@ if ARGV[10] ~= '' then
     redis.call('EXPIRE', KEYS[target + 3], live)
   end
 end
-for i = 7, #KEYS, 3 do
+for i = 7, #KEYS, 4 do
   if ARGV[6] ~= ARGV[7] then
     redis.call('HINCRBY', KEYS[i + 2], ARGV[6], -1)
     redis.call('HINCRBY', KEYS[i + 2], ARGV[7], 1)
   end
-  redis.call('EXPIRE', KEYS[i], live)
-  redis.call('EXPIRE', KEYS[i + 1], live)
-  redis.call('EXPIRE', KEYS[i + 2], live)
+  for j = i, i + 3 do redis.call('EXPIRE', KEYS[j], live) end
 end
 redis.call('PUBLISH', ARGV[4], ARGV[5])
 return 1
 """
 
-# KEYS: of the removed one, its members, its totals, its seal, its payload, the three zsets, then
-# above. ARGV: the JSON the writer has read, its id, its channel, its group's channel, message, its
-# state or "", its member in the zsets. Returns 1, or 0 when members are left in it, or what the key
-# holds when that is not what was read.
+# KEYS: of the removed one, its members, its totals, its seal, its payload, its order, the three
+# zsets, then above. ARGV: the JSON the writer has read, its id, its channel, its group's channel,
+# message, its state or "", its member in the zsets. Returns 1, or 0 when members are left in it, or
+# what the key holds when that is not what was read.
 REMOVE = """
 local present = redis.call('GET', KEYS[1])
 if present ~= ARGV[1] then return present end
 if redis.call('SCARD', KEYS[2]) > 0 then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-for i = 6, 8 do redis.call('ZREM', KEYS[i], ARGV[7]) end
-for i = 9, #KEYS, 3 do
-  if i == 9 then redis.call('SREM', KEYS[10], ARGV[2]) end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6])
+for i = 7, 9 do redis.call('ZREM', KEYS[i], ARGV[7]) end
+for i = 10, #KEYS, 4 do
+  if i == 10 then
+    redis.call('SREM', KEYS[11], ARGV[2])
+    redis.call('ZREM', KEYS[13], ARGV[2])
+  end
   if ARGV[6] ~= '' then redis.call('HINCRBY', KEYS[i + 2], ARGV[6], -1) end
 end
 redis.call('PUBLISH', ARGV[3], ARGV[5])
@@ -135,18 +138,22 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 return group
 """
 
-# KEYS: members of a group, the group, its seal. ARGV: id, channel, message, seconds to live.
-# Returns 1 when that changed something, or -1 when there is no such group or it is about to go.
+# KEYS: members of a group, the group, its seal, its order. ARGV: id, channel, message, seconds to
+# live, when what has the id was created. Returns 1 when that changed something, or -1 when there is
+# no such group or it is about to go.
 ATTACH = """
 if redis.call('EXISTS', KEYS[2]) == 0 or redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local changed = redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[4], ARGV[5], ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('EXPIRE', KEYS[4], ARGV[4])
 if changed == 1 then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 return changed
 """
 # The same, whatever there is of the group.
 DETACH = """
 local changed = redis.call('SREM', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])
 if changed == 1 then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 return changed
 """

@@ -13,9 +13,10 @@ from typing import Any
 from moi_django import scripts
 from moi_django.exceptions import GroupNotFound, JobNotFound
 from moi_django.keys import USER_MAP, member
-from moi_django.models import Info, State, now
+from moi_django.models import Info, State, now, timestamp
+from moi_django.pager import Pager
 from moi_django.queues import LEASE
-from moi_django.reader import Reader, read
+from moi_django.reader import read
 
 EXPIRE = 86400 * 14
 # Seconds that a removal may take before its group can be filled again, should the remover die.
@@ -24,7 +25,7 @@ SEAL = 60
 LISTEN = 5.0
 
 
-class Store(Reader):
+class Store(Pager):
     """Jobs, groups and users in one Redis, under one key prefix."""
 
     def __init__(
@@ -63,6 +64,7 @@ class Store(Reader):
                     info.state or "",
                     member(info),
                     payload,
+                    timestamp(info.date_created),
                 ],
             )
         if done == b"gone":
@@ -208,6 +210,7 @@ class Store(Reader):
                     self.totals_key(info.id),
                     self.seal_key(info.id),
                     self.payload_key(info.id),
+                    self.order_key(info.id),
                     *self.queue_keys(info),
                     *self.above(info),
                 ],
@@ -227,7 +230,9 @@ class Store(Reader):
 
         Raises GroupNotFound when there is no such group.
         """
-        done = self._move(self._attach, "add", group, id)
+        visitor = self.get(id)
+        created = timestamp(visitor.date_created) if visitor else 0.0
+        done = self._move(self._attach, "add", group, id, created)
         if done == -1:
             raise GroupNotFound(f"There is no group {group}: it was removed or has expired.")
         return bool(done)
@@ -236,11 +241,18 @@ class Store(Reader):
         """Take a job or group out of a group without removing it; tell whether it was in."""
         return bool(self._move(self._detach, "remove", group, id))
 
-    def _move(self, script: Callable[..., Any], verb: str, group: str, id: str) -> Any:
+    def _move(
+        self, script: Callable[..., Any], verb: str, group: str, id: str, created: float = 0.0
+    ) -> Any:
         with self.answers():
             return script(
-                keys=[self.members_key(group), self.key(group), self.seal_key(group)],
-                args=[id, self.channel(group), _message(verb, id), self.expire],
+                keys=[
+                    self.members_key(group),
+                    self.key(group),
+                    self.seal_key(group),
+                    self.order_key(group),
+                ],
+                args=[id, self.channel(group), _message(verb, id), self.expire, created],
             )
 
     # Users

@@ -1,6 +1,7 @@
 """Jobs as submit() writes them, without an engine that would run them."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from moi_django import Group
@@ -28,6 +29,12 @@ def job_in(store: Store, group: Group, name: str = "a job", **fields: Any) -> In
     info = new_job(group.info, name, **fields)
     store.create(info)
     return info
+
+
+def many_jobs_in(store: Store, group: Group, number: int) -> list[Info]:
+    """Write so many jobs into a group, from several threads."""
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda n: job_in(store, group, f"job {n}"), range(number)))
 
 
 def finish(store: Store, job: Info, state: State = State.SUCCESS, result: Any = None) -> Info:

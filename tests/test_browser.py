@@ -11,8 +11,8 @@ from playwright.sync_api import expect
 from moi_django import Group, ctx_default, submit
 from moi_django.jobs import Job
 from moi_django.models import State, now
-from tests.processes import ROOT, free_port, site_process, wait_for
-from tests.records import finish, job_in
+from tests.processes import ROOT, free_port, site_process
+from tests.records import finish, job_in, many_jobs_in
 from tests.site import work
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -114,7 +114,7 @@ def test_groups_are_nested_lists_with_a_link(port, visit, ada, store):
     page.reload()
     expect(page.locator("moi-jobs[live]")).to_be_visible()
     assert page.locator("moi-jobs").inner_text() == live
-    row(page, "outer").locator("> .moi-row").get_by_role("button").click()
+    page.get_by_role("button", name="Remove outer").click()
     expect(page.locator(".moi-item")).to_have_count(0)
     assert store.get(jobs[0].id) is None
 
@@ -171,9 +171,16 @@ def test_the_limit_hides_the_oldest(port, visit, ada, store):
     page = visit(port, "/?limit=2")
     jobs = [job_in(store, Group.of(ada), f"job {number}") for number in range(4)]
     expect(page.locator(".moi-name:visible")).to_have_text(["job 3", "job 2"])
-    expect(page.get_by_text("Older jobs are not shown: 2")).to_be_visible()
+    older = page.get_by_role("button", name="Show older ones")
+    expect(older).to_have_text("Show older ones (2)")
     store.remove(jobs[3].id)
     expect(page.locator(".moi-name:visible")).to_have_text(["job 2", "job 1"])
+    page.reload()
+    expect(older).to_have_text("Show older ones (1)")
+    expect(page.locator("moi-jobs[live]")).to_be_visible()
+    older.click()
+    expect(page.locator(".moi-name:visible")).to_have_text(["job 2", "job 1", "job 0"])
+    expect(older).to_be_hidden()
 
 
 def test_without_scripts_the_page_shows_how_things_are(port, visit, ada, store):
@@ -264,10 +271,88 @@ def test_every_change_of_many_arrives(port, visit, ada, store):
     jobs = [job_in(store, group, f"job {number}", date_created=now()) for number in range(200)]
     for job in jobs:
         finish(store, job)
-    expect(page.locator(".moi-item[data-state=success]")).to_have_count(200)
+    expect(page.locator("span[data-part=success]:visible")).to_have_text("200 succeeded")
+    done = page.locator(".moi-item[data-state=success]")
+    expect(done).to_have_count(50)
+    more = page.get_by_role("button", name="Show more of many")
+    for shown in (100, 150, 200):
+        expect(more).to_have_text(f"Show more of many ({250 - shown})")
+        more.click()
+        expect(done).to_have_count(shown)
+    expect(more).to_be_hidden()
     names = page.locator(".moi-item .moi-item .moi-name").all_inner_texts()
     assert names == [job.name for job in jobs]
-    wait_for(lambda: re.search("job 199: Success", page.get_by_role("status").inner_text()))
+
+
+def test_a_group_shows_how_its_jobs_are_doing_and_can_be_closed(port, visit, ada, store):
+    group = Group.create(ada, "a sweep")
+    jobs = [job_in(store, group, f"job {number}") for number in range(5)]
+    finish(store, jobs[0])
+    page = visit(port)
+    counts = row(page, "a sweep").locator("> .moi-row .moi-counts")
+    expect(counts).to_have_text("1 succeeded 4 waiting", use_inner_text=True)
+    store.change(jobs[1].id, lambda info: info.changed(state=State.RUNNING))
+    finish(store, jobs[2], State.LOST)
+    finish(store, jobs[3], State.CANCELLED)
+    for name, count, start in (
+        ("success", 1, 0),
+        ("failed", 1, 1),
+        ("cancelled", 1, 2),
+        ("running", 1, 3),
+        ("queued", 1, 4),
+    ):
+        part = page.locator(f"rect[data-part={name}]").first
+        expect(part).to_have_attribute("width", str(count))
+        expect(part).to_have_attribute("x", str(start))
+    live = counts.inner_text()
+    page.reload()
+    assert counts.inner_text() == live
+    toggle = page.get_by_role("button", name="Members of a sweep")
+    expect(toggle).to_have_attribute("aria-expanded", "true")
+    toggle.click()
+    expect(page.locator(".moi-name", has_text="job 0")).to_be_hidden()
+    expect(toggle).to_have_attribute("aria-expanded", "false")
+    toggle.press("Enter")
+    expect(page.locator(".moi-name", has_text="job 0")).to_be_visible()
+
+
+def test_jobs_and_groups_are_cancelled_by_a_button(port, visit, ada, store):
+    page = visit(port)
+    group = Group.create(ada, "a sweep")
+    jobs = [job_in(store, group, f"job {number}") for number in range(3)]
+    finish(store, jobs[2])
+    page.get_by_role("button", name="Cancel job 0").click()
+    expect(row(page, "job 0").locator("[data-moi=status]")).to_have_text("Cancelled")
+    expect(page.get_by_role("button", name="Cancel job 0")).to_be_hidden()
+    expect(page.get_by_role("button", name="Cancel job 2")).to_be_hidden()
+    page.get_by_role("button", name="Cancel a sweep").click()
+    expect(row(page, "job 1").locator("[data-moi=status]")).to_have_text("Cancelled")
+    expect(page.get_by_role("button", name=re.compile("^Cancel"))).to_have_count(0)
+    assert store.totals(group.id) == {"cancelled": 2, "success": 1}
+
+
+def test_attempts_are_seen_where_there_may_be_several(port, visit, ada, store):
+    page = visit(port)
+    job_in(store, Group.of(ada), "once")
+    job_in(store, Group.of(ada), "often", attempts=3, attempt=2)
+    status = row(page, "often").locator(".moi-status")
+    expect(status).to_have_text("Queued · attempt 2/3", use_inner_text=True)
+    expect(row(page, "once").locator(".moi-status")).to_have_text("Queued", use_inner_text=True)
+
+
+def test_ten_thousand_jobs_are_one_row_with_a_bar(port, visit, ada, store):
+    group = Group.create(ada, "very many")
+    many_jobs_in(store, group, 10_000)
+    page = visit(port)
+    expect(page.locator("span[data-part=queued]:visible")).to_have_text("10000 waiting")
+    expect(page.locator(".moi-item")).to_have_count(51)
+    expect(page.get_by_role("button", name="Show more")).to_have_text(
+        "Show more of very many (9950)"
+    )
+    late = job_in(store, group, "late")
+    finish(store, late)
+    expect(page.locator("span[data-part=success]:visible")).to_have_text("1 succeeded")
+    expect(page.locator(".moi-item")).to_have_count(51)
 
 
 def test_a_site_may_have_its_own_row(visit, site_env, ada, store, tmp_path):

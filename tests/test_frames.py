@@ -23,10 +23,12 @@ json_values = st.recursive(
         ('{"get": null}', ("get", [])),
         ('{"remove": "a"}', ("remove", ["a"])),
         ('{"remove": ["a", "b", "a"]}', ("remove", ["a", "b"])),
+        ('{"get": {"a": 5}}', ("get", ["a"])),
     ],
 )
 def test_a_verb_comes_with_an_id_or_ids(text, read):
-    assert parse(text, VERBS) == read
+    verb, ids = parse(text, VERBS)
+    assert (verb, list(ids)) == read
 
 
 @given(st.text() | json_values.map(json.dumps))

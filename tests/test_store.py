@@ -62,7 +62,7 @@ def test_the_keys_are_those_of_moi_0_2(store, root):
     store.create(job)
     assert json.loads(store.redis.get(store.prefix + job.id)) == job.to_dict()
     assert store.redis.smembers(f"{store.prefix}root:jobs") == {job.id.encode()}
-    assert everything(store) == {"root", job.id, "root:jobs", "root:totals"}
+    assert everything(store) == {"root", job.id, "root:jobs", "root:order", "root:totals"}
 
 
 def test_every_write_is_told(store, root, heard):
@@ -244,7 +244,7 @@ def test_nothing_visits_a_group_that_is_gone(store, root):
     with pytest.raises(GroupNotFound):
         store.attach("nobody", job.id)
     assert store.detach("nobody", job.id) is False
-    assert everything(store) == {"root", "root:jobs", "root:totals", job.id}
+    assert everything(store) == {"root", "root:jobs", "root:order", "root:totals", job.id}
 
 
 def test_prefixes_keep_two_sites_apart(redis_server, store, root):

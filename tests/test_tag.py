@@ -145,7 +145,7 @@ def test_the_limit_keeps_the_newest(ada, store):
         job_in(store, Group.of(ada), f"job {number}")
     html = live(render(ada, "{% moi_jobs limit=2 %}"))
     assert re.findall(r"job \d", html)[::3] == ["job 4", "job 3"]
-    assert '<span data-moi="older-count">3</span>' in html
+    assert 'Show older ones (<span data-moi="left">3</span>)' in html
     assert 'limit="2"' in html
 
 

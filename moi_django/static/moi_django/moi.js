@@ -4,6 +4,14 @@
 // `data-moi` (a field of the info object, or link, remove, members, ...) with text, never with HTML.
 
 const FINISHED = new Set(["success", "failed", "cancelled", "lost"]);
+// The states that the parts of a group's bar count.
+const PARTS = {
+  success: ["success"],
+  failed: ["failed", "lost"],
+  cancelled: ["cancelled"],
+  running: ["running"],
+  queued: ["queued"],
+};
 // Close codes after which another attempt would end the same way.
 const FINAL = new Set([4400, 4401, 4403, 4404]);
 // Milliseconds: longest wait between attempts; silence after which the server is asked for a sign
@@ -11,6 +19,8 @@ const FINAL = new Set([4400, 4401, 4403, 4404]);
 const LONGEST_WAIT = 30_000;
 const SILENCE = 15_000;
 const PATIENCE = 10_000;
+// Greatest number of rows to ask for at once.
+const MOST_ROWS = 1_000;
 
 /** Return where a job or group leads, or null when there is nothing safe to link to. */
 export function linkOf(info) {
@@ -45,6 +55,8 @@ function fill(hole, info) {
   if (name === "link") {
     const link = linkOf(info);
     link ? hole.setAttribute("href", link) : hole.removeAttribute("href");
+  } else if (name === "totals") {
+    fillTotals(hole, info.totals ?? {});
   } else if (hole instanceof HTMLTimeElement) {
     hole.dateTime = isoOf(info[name]);
     hole.textContent = "";
@@ -54,9 +66,33 @@ function fill(hole, info) {
   }
 }
 
+/** Show how many jobs of a group are in which state: as lengths of a bar, or as numbers. */
+function fillTotals(hole, totals) {
+  let start = 0;
+  for (const part of hole.querySelectorAll("[data-part]")) {
+    const states = PARTS[part.dataset.part] ?? [];
+    const count = states.reduce((sum, state) => sum + (totals[state] ?? 0), 0);
+    if (part instanceof SVGElement) {
+      part.setAttribute("x", start);
+      part.setAttribute("width", count);
+    } else {
+      part.hidden = count === 0;
+      part.querySelector("[data-moi=count]").textContent = count;
+    }
+    start += count;
+  }
+  if (hole instanceof SVGElement) hole.setAttribute("viewBox", `0 0 ${start || 1} 1`);
+}
+
 function textOf(value) {
   if (value === null || value === undefined) return "";
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** Offer to show more of something, if there is more. */
+function offer(button, hole, left) {
+  if (button) button.hidden = !(left > 0);
+  if (hole) hole.textContent = Math.max(0, left);
 }
 
 /** The <li> of a job or group, and the holes that are its own. */
@@ -64,7 +100,14 @@ class Row {
   constructor(element, holes) {
     this.element = element;
     this.holes = holes;
-    this.members = holes.find((hole) => hole.dataset.moi === "members") ?? null;
+    this.members = this.#hole("members");
+    // Of a group: how many members it has, and how many of them the server has sent.
+    this.size = 0;
+    this.covered = Infinity;
+  }
+
+  #hole(name) {
+    return this.holes.find((hole) => hole.dataset.moi === name) ?? null;
   }
 
   get id() {
@@ -75,9 +118,12 @@ class Row {
     return FINISHED.has(this.element.dataset.state);
   }
 
-  /** Let the buttons be used, or not. */
+  /** Let the buttons that need the server be used, or not. */
   enable(isOn) {
-    for (const hole of this.holes) if (hole instanceof HTMLButtonElement) hole.disabled = !isOn;
+    for (const hole of this.holes) {
+      if (!(hole instanceof HTMLButtonElement)) continue;
+      hole.disabled = !isOn && hole.dataset.moi !== "toggle";
+    }
   }
 
   /** Show an info object unless a newer one is shown; tell whether it was shown. */
@@ -91,8 +137,26 @@ class Row {
       state: info.state ?? "",
       attempts: info.attempts ?? 1,
     });
+    this.element.toggleAttribute(
+      "data-unfinished",
+      Object.keys(info.totals ?? {}).some((state) => !FINISHED.has(state)),
+    );
+    this.size = info.size ?? 0;
     for (const hole of this.holes) fill(hole, info);
+    this.showLeft();
     return true;
+  }
+
+  /** Show how many members there are besides those that are shown. */
+  showLeft() {
+    offer(this.#hole("more"), this.#hole("left"), this.size - this.covered);
+  }
+
+  /** Show or hide the members of a group. */
+  toggle() {
+    const isOpen = this.members.toggleAttribute("hidden") === false;
+    this.#hole("toggle").setAttribute("aria-expanded", isOpen);
+    this.element.toggleAttribute("data-closed", !isOpen);
   }
 }
 
@@ -107,10 +171,16 @@ class MoiJobs extends HTMLElement {
   #askedAt = 0;
   // Ids met since a snapshot began, or null outside of one.
   #seen = null;
+  // How many rows stand side by side at most, how many there are, and how many were sent of them.
+  #limit = Infinity;
+  #size = 0;
+  #covered = Infinity;
+  #wantsMore = false;
   #endings = [];
 
   connectedCallback() {
     if (!this.#group) return;
+    this.#limit = Number(this.getAttribute("limit")) || Infinity;
     this.#adopt();
     this.addEventListener("click", this.#onClick);
     window.addEventListener("online", this.#onOnline);
@@ -149,13 +219,21 @@ class MoiJobs extends HTMLElement {
       const element = hole.closest("[data-id]");
       holes.set(element, [...(holes.get(element) ?? []), hole]);
     }
-    for (const [element, own] of holes) this.#rows.set(element.dataset.id, new Row(element, own));
+    for (const [element, own] of holes) {
+      const row = new Row(element, own);
+      row.enable(false);
+      this.#rows.set(row.id, row);
+    }
     this.querySelectorAll("time").forEach(localize);
   }
 
   #show(info, isNews) {
     this.#seen?.add(info.id);
-    if (info.id === this.#group) return;
+    if (info.id === this.#group) {
+      this.#size = info.size ?? 0;
+      if (!this.#seen) this.#tidy();
+      return;
+    }
     const row = this.#rows.get(info.id);
     const wasFinished = row?.isFinished ?? false;
     const isShown = row ? row.show(info) : this.#add(info);
@@ -223,13 +301,26 @@ class MoiJobs extends HTMLElement {
   /** Show no more rows than the limit, and say what that leaves. */
   #tidy() {
     const top = this.#part("members").children;
-    const limit = Number(this.getAttribute("limit")) || Infinity;
-    for (let index = 0; index < top.length; index += 1) top[index].hidden = index >= limit;
-    const older = Math.max(0, top.length - limit);
+    for (let index = 0; index < top.length; index += 1) top[index].hidden = index >= this.#limit;
     this.#toggle("empty", top.length === 0);
-    this.#toggle("older", older > 0);
-    const count = this.#part("older-count");
-    if (count) count.textContent = older;
+    const unsent = Math.max(0, this.#size - this.#covered);
+    const left = unsent + Math.max(0, top.length - this.#limit);
+    offer(this.#part("more"), this.#part("left"), left);
+  }
+
+  /** Of a group only the first so many members were sent. */
+  #cut({ group, covered }) {
+    if (group !== this.#group) {
+      const row = this.#rows.get(group);
+      if (!row) return;
+      row.covered = covered;
+      row.showLeft();
+      return;
+    }
+    this.#covered = covered;
+    if (this.#wantsMore) this.#limit = Math.max(this.#limit, this.#part("members").children.length);
+    this.#wantsMore = false;
+    if (!this.#seen) this.#tidy();
   }
 
   /** Tell a screen reader which jobs have ended, those of a short while at once. */
@@ -247,12 +338,27 @@ class MoiJobs extends HTMLElement {
   // What people do
 
   #onClick = (event) => {
-    const button = event.target.closest("[data-moi=remove], [data-moi=cancel]");
-    const id = button?.closest("[data-id]")?.dataset.id;
-    if (!id) return;
+    const button = event.target.closest("button[data-moi]");
+    if (!button) return;
+    const verb = button.dataset.moi;
+    const row = this.#rows.get(button.closest("[data-id]")?.dataset.id);
     this.#toggle("error", false);
-    this.#send(button.dataset.moi, [id]);
+    if (verb === "toggle") row?.toggle();
+    else if (row) this.#send(verb, [row.id]);
+    else if (verb === "more") this.#showMore();
   };
+
+  /** Show more of the rows at the top: those that are here, or the next ones of the server. */
+  #showMore() {
+    const here = this.#part("members").children.length;
+    if (here > this.#limit) {
+      this.#limit = here;
+      this.#tidy();
+    } else {
+      this.#wantsMore = true;
+      this.#send("more", [this.#group]);
+    }
+  }
 
   // The socket
 
@@ -264,7 +370,8 @@ class MoiJobs extends HTMLElement {
     this.#socket = socket;
     this.#heardAt = Date.now();
     this.#askedAt = 0;
-    socket.onopen = () => this.#send("watch", [this.#group]);
+    const rows = Math.min(this.#limit, MOST_ROWS);
+    socket.onopen = () => this.#send("watch", { [this.#group]: rows });
     socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
     socket.onclose = (event) => this.#onClose(event.code);
   }
@@ -327,6 +434,7 @@ class MoiJobs extends HTMLElement {
     update: (info) => this.#show(info, true),
     get: (info) => this.#show(info, this.#isLive),
     remove: (info) => this.#remove(info.id),
+    more: (cut) => this.#cut(cut),
     sync: ({ complete }) => (complete ? this.#endSnapshot() : this.#beginSnapshot()),
     live: (isLive) => isLive || this.#setLive(false),
     error: ({ reason }) => this.#complain(reason),
@@ -334,6 +442,8 @@ class MoiJobs extends HTMLElement {
 
   #beginSnapshot() {
     this.#seen = new Set();
+    this.#covered = Infinity;
+    for (const row of this.#rows.values()) row.covered = Infinity;
   }
 
   /** What a whole snapshot has not shown is no longer there. */
@@ -341,6 +451,7 @@ class MoiJobs extends HTMLElement {
     const gone = [...this.#rows.keys()].filter((id) => !this.#seen.has(id));
     gone.forEach((id) => this.#remove(id));
     this.#seen = null;
+    for (const row of this.#rows.values()) row.showLeft();
     this.#tidy();
     this.#attempts = 0;
     this.#setLive(true);
@@ -351,6 +462,8 @@ class MoiJobs extends HTMLElement {
     this.toggleAttribute("live", isLive);
     this.#toggle("offline", !isLive);
     for (const row of this.#rows.values()) row.enable(isLive);
+    const more = this.#part("more");
+    if (more) more.disabled = !isLive;
   }
 
   #complain(reason) {
