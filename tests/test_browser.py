@@ -110,6 +110,7 @@ def test_groups_are_nested_lists_with_a_link(port, visit, ada, store):
     expect(page.get_by_role("link", name="Group details outer")).to_have_attribute(
         "href", f"/group/{outer.id}"
     )
+    expect(row(page, "outer").locator("span[data-part=queued]").first).to_have_text("3 waiting")
     live = page.locator("moi-jobs").inner_text()
     page.reload()
     expect(page.locator("moi-jobs[live]")).to_be_visible()

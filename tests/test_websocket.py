@@ -15,7 +15,7 @@ from django.test import AsyncClient
 
 from moi_django import Group
 from moi_django.bridge import _bridges
-from tests.records import job_in
+from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -349,3 +349,122 @@ async def test_many_ids_cost_as_many_verbs(server, ada, moi):
             for _ in range(3):
                 await say(socket, "get", ids)
         assert await close_code(socket) == 4429
+
+
+async def frames_until(socket, *last):
+    """Return the frames up to a certain one."""
+    frames = []
+    while not frames or frames[-1] != last:
+        frames.append(await hear(socket))
+    return frames
+
+
+async def test_a_snapshot_has_the_beginning_and_more_is_asked_for(server, ada, moi, store):
+    moi.update(PAGE_ROWS=3, SNAPSHOT_LIMIT=100)
+    user, root = ada
+    group = await sync_to_async(Group.create)(root, "a sweep")
+    jobs = await sync_to_async(lambda: [job_in(store, group, f"{n}") for n in range(8)])()
+    async with connected(server, user) as socket:
+        await say(socket, "watch", {root.id: 5})
+        frames = await frames_until(socket, "sync", {"group": root.id, "complete": True})
+        assert [info["name"] for verb, info in frames if verb == "get"] == [
+            *("ada", "a sweep", "0", "1", "2")
+        ]
+        [sweep] = [info for _, info in frames if info.get("id") == group.id]
+        assert (sweep["size"], sweep["totals"]) == (8, {"queued": 8})
+        assert [cut for verb, cut in frames if verb == "more"] == [
+            {"group": group.id, "covered": 3}
+        ]
+        for covered in (6, 8):
+            await say(socket, "more", group.id)
+            frames = await frames_until(socket, "more", {"group": group.id, "covered": covered})
+            got = [info["id"] for verb, info in frames if verb == "get"]
+            assert got == [job.id for job in jobs[covered // 4 * 3 : covered]]
+        await say(socket, "more", [root.id])
+        assert await hear(socket) == ("more", {"group": root.id, "covered": 1})
+        await say(socket, "more", ["unknown"])
+        verb, error = await hear(socket)
+        assert (verb, error["verb"], error["id"]) == ("error", "more", "unknown")
+
+
+async def test_of_what_a_page_does_not_show_it_hears_in_numbers(server, ada, moi, store):
+    moi.update(PAGE_ROWS=2)
+    user, root = ada
+    group = await sync_to_async(Group.create)(root, "a sweep")
+    jobs = await sync_to_async(lambda: [job_in(store, group, f"{n}") for n in range(4)])()
+    async with connected(server, user) as socket:
+        await say(socket, "watch", [group.id])
+        await frames_until(socket, "sync", {"group": group.id, "complete": True})
+        await sync_to_async(finish)(store, jobs[3])  # which is shown, as one of the newest
+        await sync_to_async(finish)(store, jobs[0])
+        heard = []
+        while ("update", {"success": 2, "queued": 2}) not in heard:
+            verb, info = await hear(socket)
+            heard.append((verb, info.get("totals", info.get("id"))))
+        assert ("update", jobs[3].id) in heard
+        assert ("update", jobs[0].id) not in heard
+
+
+async def test_a_page_shows_so_many_rows_and_no_more(server, ada, moi, store):
+    moi.update(PAGE_ROWS=2, ROWS_LIMIT=5)
+    user, root = ada
+    group = await sync_to_async(Group.create)(root, "a sweep")
+    await sync_to_async(lambda: [job_in(store, group, f"{n}") for n in range(9)])()
+    async with connected(server, user) as socket:
+        await say(socket, "watch", [root.id])
+        await frames_until(socket, "sync", {"group": root.id, "complete": True})
+        await say(socket, "more", [group.id])
+        verb, error = await hear(socket)
+        assert (verb, error["reason"]) == (
+            "error",
+            "No more than 5 rows are shown: open the group alone.",
+        )
+        # It grows at its top, and then goes back to the newest.
+        await sync_to_async(lambda: [job_in(store, root, f"new {n}") for n in range(4)])()
+        frames = await frames_until(socket, "sync", {"group": root.id, "complete": True})
+        shown = [info["name"] for verb, info in frames if verb == "get"]
+        assert shown == ["ada", "new 3", "new 2"]
+
+
+async def test_changes_come_a_few_times_a_second(server, ada, store):
+    """However fast a job changes; the first change comes at once, the last one comes for sure."""
+    user, root = ada
+    job = await sync_to_async(job_in)(store, root)
+
+    def hurry():
+        for number in range(400):
+            store.change(job.id, lambda info, n=number: info.changed(status=f"step {n}"))
+
+    async with connected(server, user) as socket:
+        await say(socket, "watch", [root.id])
+        await frames_until(socket, "sync", {"group": root.id, "complete": True})
+        started = time.monotonic()
+        await sync_to_async(hurry)()
+        told = []
+        while "step 399" not in told:
+            _, info = await hear(socket)
+            if info.get("id") == job.id:
+                told.append(info["status"])
+        assert len(told) <= 2 + (time.monotonic() - started) / 0.2
+
+
+async def test_a_long_result_is_sent_to_who_asks_for_it(server, ada, moi, store):
+    moi["RESULT_PREVIEW"] = 100
+    user, root = ada
+    job = await sync_to_async(job_in)(store, root)
+    short = await sync_to_async(job_in)(store, root, "short")
+    async with connected(server, user) as socket:
+        await say(socket, "get", [])
+        for _ in range(3):
+            await hear(socket)
+        for each, result in ((job, "x" * 200), (short, "y")):
+            await sync_to_async(finish)(store, each, result=result)
+            info = {}
+            while info.get("id") != each.id:
+                verb, info = await hear(socket)
+            assert (verb, info["status"]) == ("update", "Success")
+            is_long = each is job
+            assert info["result"] == (None if is_long else result)
+            assert info.get("result_omitted", False) is is_long
+        await say(socket, "get", [job.id])
+        assert (await hear(socket))[1]["result"] == "x" * 200
