@@ -192,6 +192,9 @@ def again(info: Info, result: str) -> Info:
         attempt=info.attempt + 1,
         date_start=None,
         engine=None,
+        progress=None,
+        done=None,
+        total=None,
     )
 
 

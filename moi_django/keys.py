@@ -5,6 +5,9 @@ key                   type     content
 ====================  =======  ========================================================
 <id>                  string   the info object of a job or group, as JSON
 <id>:payload          string   the signed function and arguments of a job that may yet be run
+<id>:log              stream   what a job has printed, in pieces: name of the stream, text
+<id>:display          string   how the result of a job looks, as JSON: MIME type -> data
+<id>:files            hash     what a job has attached: name -> where it is kept, as JSON
 <group>:jobs          set      ids of the jobs and groups in a group
 <group>:order         zset     the same ids -> when each was created: what a page is cut from
 <group>:totals        hash     state -> number of jobs in that state below a group, expired ones too
@@ -26,6 +29,7 @@ channel               message, JSON
 ====================  ====================================================================
 <id>:pubsub           {"update": [id]} after a change, {"remove": [id], "done": true} after its end
 <group>:pubsub        {"add": [id], "done": true}, {"remove": ...} after one came into or left it
+<id>:log              anything: there is more in the stream of this name
 engine:<engine>       anything: look whether the job you run is still wanted
 ====================  ====================================================================
 
@@ -63,6 +67,22 @@ class Keys:
     def payload_key(self, id: str) -> str:
         """Return where the function of a job is kept."""
         return f"{self.prefix}{id}:payload"
+
+    def log_key(self, id: str) -> str:
+        """Return where is kept what a job has printed; also the channel that tells of more."""
+        return f"{self.prefix}{id}:log"
+
+    def display_key(self, id: str) -> str:
+        """Return where is kept how the result of a job looks."""
+        return f"{self.prefix}{id}:display"
+
+    def files_key(self, id: str) -> str:
+        """Return where is kept what a job has attached."""
+        return f"{self.prefix}{id}:files"
+
+    def own_keys(self, id: str) -> list[str]:
+        """Return what there is of a job besides its info object; all of it lives as long."""
+        return [self.payload_key(id), self.log_key(id), self.display_key(id), self.files_key(id)]
 
     def waiting_key(self, context: str | None) -> str:
         """Return the name of the zset of the jobs that a context's scheduler has."""

@@ -72,6 +72,10 @@ class Info:
     attempts: int = 1
     # Id that ipyparallel gave to the engine which took it, or None.
     engine: str | None = None
+    # How far a job says it is, from 0 to 1, and in what it counts; None when it has not said so.
+    progress: float | None = None
+    done: float | None = None
+    total: float | None = None
     # Ids from the root group down to this one, joined by ":".
     path: str = ""
     # Of a group, when they were looked up; kept elsewhere in Redis than the rest.
@@ -199,6 +203,7 @@ def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
     known.setdefault("pubsub", f"{data['id']}:pubsub")
     known["name"] = str(known.get("name") or "")
     known["path"] = known.get("path") or ":".join(filter(None, [data.get("parent"), data["id"]]))
+    known |= {name: _measure(known.get(name)) for name in ("progress", "done", "total")}
     known["version"] = _number(known.get("version"))
     known["attempt"] = _number(known.get("attempt"))
     known["attempts"] = _number(known.get("attempts"))
@@ -211,6 +216,11 @@ def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) else 1
+
+
+def _measure(value: object) -> float | None:
+    """Return a number that may be missing."""
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _job_state(known: Mapping[str, Any]) -> dict[str, Any]:

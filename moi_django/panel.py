@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.urls import get_script_prefix
 
@@ -29,7 +29,8 @@ PARTS: dict[str, tuple[State, ...]] = {
 }
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Part:
     """Jobs of a group that are in one of some states."""
 
     name: str

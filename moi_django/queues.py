@@ -65,7 +65,7 @@ class Queues(Keys, Connection):
                     keys=[
                         self.running_key,
                         self.key(info.id),
-                        self.payload_key(info.id),
+                        *self.own_keys(info.id),
                         *self.above(info),
                     ],
                     args=[member(info), self.lease, self.expire],

@@ -39,7 +39,9 @@ if group then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
 return string.format('%.17g', now)
 """
 
-# KEYS: of the changed one, map of users, its payload, the three zsets, then above. ARGV: the JSON
+# "Own" are the four keys of a job besides its info object: payload, log, display, files.
+
+# KEYS: of the changed one, map of users, own, the three zsets, then above. ARGV: the JSON
 # the writer has read, the new JSON, seconds to live, channel and message to publish, old state, new
 # state, old member, new member, 1 to 3 for the zset it belongs in from now on or 0 for none or ""
 # to leave that as it is, seconds from now for it, "drop" to drop the payload. Returns 1, or what
@@ -50,19 +52,20 @@ if present ~= ARGV[1] then return present end
 local live = ARGV[3]
 redis.call('SET', KEYS[1], ARGV[2], 'EX', live)
 redis.call('EXPIRE', KEYS[2], live)
-if ARGV[12] == 'drop' then redis.call('DEL', KEYS[3]) else redis.call('EXPIRE', KEYS[3], live) end
+for i = 3, 6 do redis.call('EXPIRE', KEYS[i], live) end
+if ARGV[12] == 'drop' then redis.call('DEL', KEYS[3]) end
 if ARGV[10] ~= '' then
   local target = tonumber(ARGV[10])
   for i = 1, 3 do
-    if i ~= target or ARGV[8] ~= ARGV[9] then redis.call('ZREM', KEYS[i + 3], ARGV[8]) end
+    if i ~= target or ARGV[8] ~= ARGV[9] then redis.call('ZREM', KEYS[i + 6], ARGV[8]) end
   end
   if target > 0 then
     local time = redis.call('TIME')
-    redis.call('ZADD', KEYS[target + 3], time[1] + time[2] / 1000000 + ARGV[11], ARGV[9])
-    redis.call('EXPIRE', KEYS[target + 3], live)
+    redis.call('ZADD', KEYS[target + 6], time[1] + time[2] / 1000000 + ARGV[11], ARGV[9])
+    redis.call('EXPIRE', KEYS[target + 6], live)
   end
 end
-for i = 7, #KEYS, 4 do
+for i = 10, #KEYS, 4 do
   if ARGV[6] ~= ARGV[7] then
     redis.call('HINCRBY', KEYS[i + 2], ARGV[6], -1)
     redis.call('HINCRBY', KEYS[i + 2], ARGV[7], 1)
@@ -73,20 +76,20 @@ redis.call('PUBLISH', ARGV[4], ARGV[5])
 return 1
 """
 
-# KEYS: of the removed one, its members, its totals, its seal, its payload, its order, the three
-# zsets, then above. ARGV: the JSON the writer has read, its id, its channel, its group's channel,
+# KEYS: of the removed one, its members, its totals, its seal, its order, own, the three zsets, then
+# above. ARGV: the JSON the writer has read, its id, its channel, its group's channel,
 # message, its state or "", its member in the zsets. Returns 1, or 0 when members are left in it, or
 # what the key holds when that is not what was read.
 REMOVE = """
 local present = redis.call('GET', KEYS[1])
 if present ~= ARGV[1] then return present end
 if redis.call('SCARD', KEYS[2]) > 0 then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6])
-for i = 7, 9 do redis.call('ZREM', KEYS[i], ARGV[7]) end
-for i = 10, #KEYS, 4 do
-  if i == 10 then
-    redis.call('SREM', KEYS[11], ARGV[2])
-    redis.call('ZREM', KEYS[13], ARGV[2])
+for i = 1, 9 do redis.call('DEL', KEYS[i]) end
+for i = 10, 12 do redis.call('ZREM', KEYS[i], ARGV[7]) end
+for i = 13, #KEYS, 4 do
+  if i == 13 then
+    redis.call('SREM', KEYS[14], ARGV[2])
+    redis.call('ZREM', KEYS[16], ARGV[2])
   end
   if ARGV[6] ~= '' then redis.call('HINCRBY', KEYS[i + 2], ARGV[6], -1) end
 end
@@ -95,7 +98,7 @@ if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
 return 1
 """
 
-# KEYS: running, a job, its payload, then above. ARGV: member, seconds of a lease, seconds to live.
+# KEYS: running, a job, own, then above. ARGV: member, seconds of a lease, seconds to live.
 # Returns 1, or 0 when this run is not wanted any more.
 RENEW = """
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end

@@ -109,7 +109,7 @@ class Store(Pager):
                 keys=[
                     self.key(old.id),
                     self.key(USER_MAP),
-                    self.payload_key(old.id),
+                    *self.own_keys(old.id),
                     *self.queue_keys(old),
                     *self.above(old),
                 ],
@@ -209,8 +209,8 @@ class Store(Pager):
                     self.members_key(info.id),
                     self.totals_key(info.id),
                     self.seal_key(info.id),
-                    self.payload_key(info.id),
                     self.order_key(info.id),
+                    *self.own_keys(info.id),
                     *self.queue_keys(info),
                     *self.above(info),
                 ],

@@ -33,7 +33,7 @@ class Window:
     def __len__(self) -> int:
         return len(self._shown)
 
-    def __contains__(self, id: str) -> bool:
+    def __contains__(self, id: object) -> bool:
         """Tell whether a job or group is shown."""
         return id in self._shown
 
