@@ -26,7 +26,7 @@ NO_BROWSER = """\
 
 def main(arguments):
     """Do what the first argument says; the rest is handed on."""
-    commands = {"demo": demo, "test": test, "lint": lint}
+    commands = {"demo": demo, "test": test, "lint": lint, "chaos": chaos}
     if not arguments or arguments[0] not in commands:
         help()
         sys.exit(0 if arguments[:1] in ([], ["help"], ["-h"], ["--help"]) else 2)
@@ -36,10 +36,11 @@ def main(arguments):
 
 def help():
     """Say what there is."""
-    print("python3 run.py demo   run the example, and print its address  [--bind HOST:PORT]")
-    print("python3 run.py test   run the tests                           [arguments of pytest]")
-    print("python3 run.py lint   check form and types")
-    print("\nmake demo, make test and make lint are the same.")
+    print("python3 run.py demo    run the example, and print its address  [--bind HOST:PORT]")
+    print("python3 run.py test    run the tests                           [arguments of pytest]")
+    print("python3 run.py lint    check form and types")
+    print("python3 run.py chaos   kill everything under load              [--seed N, --help]")
+    print("\nmake demo, make test, make lint and make chaos are the same.")
 
 
 def demo(arguments):
