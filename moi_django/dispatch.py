@@ -17,6 +17,10 @@ from moi_django.site import store
 logger = logging.getLogger(__name__)
 
 GONE = "The engine that ran this job is gone."
+NO_END = (
+    "The engine that ran this job runs it no more and could not write how it ended, as when Redis "
+    'is away for longer than MOI["RESULT_PATIENCE"].'
+)
 
 
 def start(info: Info, payload: Payload, committed: bool = False) -> None:

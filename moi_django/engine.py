@@ -31,6 +31,8 @@ from moi_django.store import Store
 logger = logging.getLogger(__name__)
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+# Seconds for which a job that has come to an engine waits for a Redis that is away.
+START_PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def run_job(spec: Spec, payload: bytes) -> None:
     Does nothing when the job was removed or ended while it was queued, or has been started.
     """
     store = _store(spec.home)
-    store.arrive(spec.context, spec.sent)
+    _insist(lambda: store.arrive(spec.context, spec.sent), START_PATIENCE)
     with suppress(JobNotFound):  # it was removed, so nobody asks for its end
         info = start(store, spec, engine_id())
         if info is None:
@@ -120,7 +122,7 @@ def start(store: Store, spec: Spec, engine: str) -> Info | None:
             state=State.RUNNING, status=State.RUNNING.status, date_start=begun, engine=engine
         )
 
-    info = store.change(spec.id, begin)
+    info = _insist(lambda: store.change(spec.id, begin), START_PATIENCE)
     mine = (info.state, info.date_start, info.engine) == (State.RUNNING, begun, engine)
     return info if mine else None
 
@@ -158,16 +160,20 @@ def end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
         return again(info, outcome["result"])
 
     pause = spec.options.pause(spec.attempt)
-    deadline = time.monotonic() + spec.patience
+    # A result that took hours must outlive a restart of Redis.
+    _insist(lambda: store.change(spec.id, ended, pause=pause), spec.patience)
+
+
+def _insist(act: Callable[[], Any], patience: float) -> Any:
+    """Do something in Redis, again and again for so many seconds while that is away or full."""
+    deadline = time.monotonic() + patience
 
     def unless_late(error: Exception) -> None:
         if time.monotonic() > deadline:
             raise error
 
-    # A result that took hours must outlive a restart of Redis.
-    Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), -1, (StoreUnavailable,)).call_with_retry(
-        lambda: store.change(spec.id, ended, pause=pause), unless_late
-    )
+    retry = Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), -1, (StoreUnavailable,))
+    return retry.call_with_retry(act, unless_late)
 
 
 def _timed_out(spec: Spec, trace: object = None) -> dict[str, Any]:

@@ -26,9 +26,10 @@ def blocking_pool(url: str, size: int = 16) -> redis.BlockingConnectionPool:
         url,
         max_connections=size,
         timeout=10,
-        # The first command after a restart of Redis finds a dead connection: try again.
+        # The first command after a restart of Redis finds a dead connection, and the first write
+        # after a failover may find a server that has become a replica: connect again.
         retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2),
-        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+        retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError],
         **OPTIONS,
     )
 

@@ -64,9 +64,12 @@ class Reconciler:
                 continue
             if info.context not in alive:
                 alive[info.context] = _engines(info.context)
-            if info.engine not in alive[info.context] or self._is_idle(info, entry):
+            if info.engine not in alive[info.context]:
                 dispatch.lost(info.id, info.attempt, dispatch.GONE)
                 self._say(f"job {info.id} lost its engine")
+            elif self._is_idle(info, entry):
+                dispatch.lost(info.id, info.attempt, dispatch.NO_END)
+                self._say(f"job {info.id} is run no more and has no end")
 
     def _is_idle(self, info: Info, entry: Entry) -> bool:
         """Tell whether an engine that is there runs this job no more.

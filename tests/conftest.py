@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from channels.layers import channel_layers
 from django.conf import settings as django_settings
 from playwright.sync_api import sync_playwright
 
@@ -95,9 +96,11 @@ def own_cluster(moi, store, db, tmp_path):
     moi["CONTEXTS"] = {"default": {"connection_file": str(connection_file_in(directory))}}
     started = []
 
-    def start(engines):
-        connection_file_in(directory).unlink(missing_ok=True)
+    def start(engines, *arguments):
+        if "--reuse" not in arguments:
+            connection_file_in(directory).unlink(missing_ok=True)
         cluster = local_cluster(engines, directory, {"PYTHONPATH": str(ROOT)})
+        cluster.controller_args = [*cluster.controller_args, *arguments]
         cluster.start_and_connect_sync().close()
         started.append(cluster)
         return cluster
@@ -134,6 +137,7 @@ def server(moi, transactional_db):
     listening = config.bind_socket()
     listening.listen()  # from here on a client waits instead of being refused
     host, port = listening.getsockname()
+    channel_layers.backends.clear()  # the last test's may have been on another Redis
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
