@@ -3,7 +3,7 @@
 Engines, controllers, web servers, reconcilers and Redis are killed as by `kill -9`, and connections
 to Redis are cut, while jobs are submitted, fail, are run again and are cancelled, and pages watch.
 At the end every job has one, every page shows what Redis holds, nothing has run more often than it
-asked for, and no key and no process is left over.
+asked for, only what had begun is lost, and no key and no process is left over.
 """
 
 import argparse

@@ -43,6 +43,8 @@ def runs(site: Site, load: Load) -> int:
     for number, job in load.jobs.items():
         assert begun[number] <= job.info.attempt <= job.info.attempts, job.info
         assert begun[number] or str(job.state) != "success", job.info
+        # What had not begun when something died is sent again.
+        assert job.info.date_start or str(job.state) != "lost", job.info
     assert all(begun[number] <= 1 for number in load.refused), "a refused job ran twice"
     return sum(begun.values())
 
