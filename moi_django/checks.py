@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from django.utils.module_loading import import_string
 from moi_django.conf import DEFAULT_CONTEXT, DEFAULTS, conf
 
 CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id"}
+# Of a SECRET_KEY that Django, too, calls secret; and how the ones start that it makes for a start.
+SECRET_LENGTH, SECRET_VARIETY, INSECURE = 50, 5, "django-insecure-"
 
 
 @register("moi")
@@ -233,16 +236,68 @@ def check_clusters_are_safe(**kwargs: Any) -> list[CheckMessage]:
                     id="moi.W012",
                 )
             )
-        host = str(said.get("interface", "")).partition("://")[2]
-        if not said.get("curve_serverkey") and not said.get("ssh") and not _is_local(host):
-            found.append(
-                Warning(
-                    f"The controller of {name!r} listens on {host} without encryption.",
-                    hint="Start it with `ipcontroller --enable-curve`, or on 127.0.0.1.",
-                    id="moi.W013",
-                )
-            )
+        if not said.get("curve_serverkey"):
+            found += _without_curve(name, said)
     return found
+
+
+def _without_curve(name: str, said: dict[str, Any]) -> Iterator[CheckMessage]:
+    """Complain of a controller that relies on more than the keys of its connections."""
+    host = str(said.get("interface", "")).partition("://")[2]
+    if not said.get("ssh") and not _is_local(host):
+        yield Warning(
+            f"The controller of {name!r} listens on {host} without encryption.",
+            hint="Start it with `ipcontroller --enable-curve`, or on 127.0.0.1.",
+            id="moi.W013",
+        )
+    if not said.get("key"):
+        yield Warning(
+            f"The messages of the cluster of {name!r} are not signed: whoever reaches one of its "
+            "ports can run code on its engines.",
+            hint="Leave `c.Session.key` to ipcontroller, which makes one up, or start it with "
+            "`--enable-curve`.",
+            id="moi.W014",
+        )
+
+
+@register("moi", deploy=True)
+def check_secret_key(**kwargs: Any) -> list[CheckMessage]:
+    """Check that nobody can guess what the functions in Redis are signed with."""
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    if all(map(_is_secret, keys)):
+        return []
+    return [
+        Warning(
+            "SECRET_KEY, or one of SECRET_KEY_FALLBACKS, can be guessed. Functions that wait in "
+            "Redis are signed with it: whoever knows it and can write to Redis can run code on the "
+            "engines.",
+            hint=f"Give {SECRET_LENGTH} random characters or more: python -c 'from "
+            "django.core.management.utils import *; print(get_random_secret_key())'",
+            id="moi.W015",
+        )
+    ]
+
+
+def _is_secret(key: str | bytes) -> bool:
+    text = key.decode(errors="replace") if isinstance(key, bytes) else key
+    is_long = len(text) >= SECRET_LENGTH and len(set(text)) >= SECRET_VARIETY
+    return is_long and not text.startswith(INSECURE)
+
+
+@register("moi", deploy=True)
+def check_layer_is_lossless(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the channel layer does not drop what pages have to hear."""
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    if "InMemoryChannelLayer" not in layers.get(conf.CHANNEL_LAYER, {}).get("BACKEND", ""):
+        return []
+    return [
+        Warning(
+            "InMemoryChannelLayer drops messages without a word when many changes come at once.",
+            hint="Each server process may have a layer of its own, but pages that miss messages "
+            "take snapshots again and again. Use 'moi_django.layers.MoiChannelLayer'.",
+            id="moi.W016",
+        )
+    ]
 
 
 def _is_local(host: str) -> bool:

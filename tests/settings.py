@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 BASE_DIR = Path(os.environ.get("MOI_TEST_DIR", Path(__file__).parent))
-SECRET_KEY = "for tests only"
+SECRET_KEY = "for tests only, and as long as Django wants them to be"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 DEBUG = False
 USE_TZ = True

@@ -48,6 +48,15 @@ def test_every_setting_is_documented_with_its_default():
     assert documented == {name: repr(value) for name, value in DEFAULTS.items()}
 
 
+def test_every_check_is_documented():
+    rows = [row for row in table(DOCS["docs/reference/checks.md"]) if row[0].startswith("`")]
+    source = (ROOT / "moi_django/checks.py").read_text()
+    assert {row[0].strip("`") for row in rows} == set(re.findall(r'id="(moi\.\w+)"', source))
+    # From 10 on a number is that of a check for a deployment.
+    for id, found_by, _ in rows:
+        assert (found_by == "`check --deploy`") == (int(id.strip("`")[-3:]) >= 10), id
+
+
 def test_every_verb_and_close_code_is_documented():
     text = DOCS["docs/reference/websocket.md"]
     _, server, client, codes = re.split("^## ", text, flags=re.MULTILINE)

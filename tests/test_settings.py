@@ -84,11 +84,13 @@ def test_an_open_redis_is_found_before_it_is_deployed(moi, url, found):
 @pytest.mark.parametrize(
     ("said", "mode", "found"),
     [
-        ({"interface": "tcp://127.0.0.1", "curve_serverkey": None}, 0o600, set()),
-        ({"interface": "tcp://127.0.0.1"}, 0o644, {"moi.W012"}),
-        ({"interface": "tcp://*"}, 0o600, {"moi.W013"}),
-        ({"interface": "tcp://10.0.0.1"}, 0o640, {"moi.W012", "moi.W013"}),
-        ({"interface": "tcp://10.0.0.1", "curve_serverkey": "k"}, 0o600, set()),
+        ({"interface": "tcp://127.0.0.1", "key": "k", "curve_serverkey": None}, 0o600, set()),
+        ({"interface": "tcp://127.0.0.1", "key": "k"}, 0o644, {"moi.W012"}),
+        ({"interface": "tcp://*", "key": "k"}, 0o600, {"moi.W013"}),
+        ({"interface": "tcp://10.0.0.1", "key": "k"}, 0o640, {"moi.W012", "moi.W013"}),
+        ({"interface": "tcp://10.0.0.1", "key": "", "curve_serverkey": "k"}, 0o600, set()),
+        ({"interface": "tcp://127.0.0.1", "key": ""}, 0o600, {"moi.W014"}),
+        ({"interface": "tcp://10.0.0.1"}, 0o600, {"moi.W013", "moi.W014"}),
         (None, 0o600, set()),
     ],
 )
@@ -99,6 +101,33 @@ def test_an_open_cluster_is_found_before_it_is_deployed(moi, tmp_path, said, mod
         file.chmod(mode)
     moi["CONTEXTS"] = {"default": {"connection_file": str(file)}}
     assert deploy_complaints() == found
+    assert complaints() == {}
+
+
+SECRET = "zF3v9qX_w7Rk2LmN8pTc5YdHs1BgJ4uA6eVoQxKiWyZ0nMrP"
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "found"),
+    [
+        (SECRET * 2, [], set()),
+        (SECRET.encode() * 2, [SECRET * 2], set()),
+        (f"django-insecure-{SECRET}", [], {"moi.W015"}),
+        (SECRET[:49], [], {"moi.W015"}),
+        ("abcd" * 20, [], {"moi.W015"}),
+        (SECRET * 2, ["old"], {"moi.W015"}),
+    ],
+)
+def test_a_key_that_can_be_guessed_is_found_before_it_is_deployed(moi, settings, key, old, found):
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = key, old
+    assert deploy_complaints() == found
+    assert complaints() == {}
+
+
+def test_a_layer_in_memory_is_found_before_it_is_deployed(moi, settings):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    assert deploy_complaints() == {"moi.W016"}
+    assert complaints() == {}
 
 
 @pytest.mark.cluster
