@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from types import CodeType
 from typing import Any
 
+# Variables that a command does not get: what it prints is shown in pages.
+PRIVATE = {"MOI_REDIS_URL"}
 # Seconds that an interrupted command has to clean up after SIGTERM.
 GRACE = 1.0
 
@@ -27,7 +29,8 @@ def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
 
     A string goes to the shell, a sequence runs without one. Stdin is empty; bytes that are not text
     in the locale's encoding are replaced. A code other than 0 raises ValueError. What moi hands
-    to a function by keyword is accepted and ignored.
+    to a function by keyword is accepted and ignored. The address of Redis is not in the environment
+    of the command.
 
     Whatever interrupts the call also ends the command and all it has started, and so does the death
     of this process.
@@ -39,6 +42,7 @@ def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name not in PRIVATE},
             text=True,
             errors="replace",
             process_group=group,

@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # Seconds for which a job that has come to an engine waits for a Redis that is away.
 START_PATIENCE = 30.0
+# Variables with keys of the cluster: an engine needs them to start, and no job may show them.
+SECRETS = ("IPP_CONNECTION_INFO", "IPP_CURVE_SECRETKEY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ def run_job(spec: Spec, payload: bytes) -> None:
 
     Does nothing when the job was removed or ended while it was queued, or has been started.
     """
+    for name in SECRETS:
+        os.environ.pop(name, None)
     store = _store(spec.home)
     _insist(lambda: store.arrive(spec.context, spec.sent), START_PATIENCE)
     with suppress(JobNotFound):  # it was removed, so nobody asks for its end

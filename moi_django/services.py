@@ -23,6 +23,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from moi_django import pdeath, state
+from moi_django.calls import PRIVATE
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.embedded import EmbeddedRedis
 from moi_django.exceptions import MoiError, ServiceError
@@ -156,7 +157,9 @@ class _Up:
         directory = conf.state_dir / "profile"
         directory.mkdir(mode=0o700, exist_ok=True)
         connection_file(directory).unlink(missing_ok=True)
-        cluster = local_cluster(self._engines, directory, self._env)
+        # Jobs that submit others find Redis as other commands do: in the private directory.
+        env = {name: value for name, value in self._env.items() if name not in PRIVATE}
+        cluster = local_cluster(self._engines, directory, env)
         try:
             client = await cluster.start_and_connect()
             self._say(f"cluster  {self._engines} engine{'s' * (self._engines != 1)}")

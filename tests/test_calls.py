@@ -63,6 +63,12 @@ def interrupted_after(path: Path) -> Iterator[None]:
 
 
 class TestSystemCall:
+    def test_does_not_hand_the_address_of_redis_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MOI_REDIS_URL", "redis://:secret@x")
+        monkeypatch.setenv("OTHER", "public")
+        out, _, _ = system_call("env")
+        assert "secret" not in out and "OTHER=public" in out
+
     def test_returns_output_error_and_code(self) -> None:
         assert system_call("echo 'hello from moi'") == ["hello from moi\n", "", 0]
         assert system_call("echo out; echo err >&2") == ["out\n", "err\n", 0]

@@ -9,11 +9,12 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
 from tests.processes import environment, free_port, manage, wait_for
 
@@ -42,9 +43,11 @@ def up(project, *arguments):
         text=True,
         start_new_session=True,
     )
+    process.said = []
 
     def line(pattern):
         for text in process.stdout:
+            process.said.append(text)
             if found := re.search(pattern, text):
                 return found
         raise AssertionError(f"it ended without saying {pattern!r}: {process.stderr.read()}")
@@ -95,10 +98,6 @@ def test_one_command_runs_all_and_another_finds_it(project):
         assert (second.returncode, second.stdout) == (1, "")
         assert "already runs for this project" in second.stderr
         started = started_by(process)
-        commands = " ".join(word for child in started for word in child.cmdline())
-        url = json.loads((state / "services.json").read_text())["redis_url"]
-        password = re.search(":([^@]+)@", url)
-        assert password[1] not in commands
         process.terminate()
         out, err = process.communicate()
         assert (process.returncode, err) == (0, "")
@@ -106,6 +105,78 @@ def test_one_command_runs_all_and_another_finds_it(project):
         assert alive(started) == []
         assert not (state / "services.json").exists()
     assert "moi has no Redis" in manage("moi", "users", **project).stderr
+
+
+def test_secrets_stay_where_they_are_needed(project):
+    with up(project, "--bind=127.0.0.1:0", "--engines=2") as (process, line):
+        line("ready")
+        state = state_of(project)
+        services = json.loads((state / "services.json").read_text())
+        password = re.search("://:([^@]+)@", services["redis_url"])[1]
+        key = json.loads(Path(services["connection_file"]).read_text())["key"]
+        assert len(password) > 30 and len(key) > 30
+
+        def submit(*arguments):
+            ran = manage("moi", "submit", "--json", *arguments, **project)
+            assert ran.returncode == 0, ran.stderr
+            return ran.stdout
+
+        printed = [submit("--cmd=env; set", "--cmd-type=system", "--block")]
+        printed.append(submit("--cmd=env >&2; exit 1", "--cmd-type=system", "--block"))
+        printed.append(submit("--cmd=import os; return dict(os.environ)", "--block"))
+        assert "PATH=" in json.loads(printed[0])["result"][0]
+        # A job may submit another one all the same.
+        code = "from moi_django import submit_nouser; return submit_nouser(abs, -3).value(20)"
+        printed.append(submit(f"--cmd={code}", "--block"))
+        assert json.loads(printed[-1])["result"] == 3
+        submit("--cmd=sleep 600", "--cmd-type=system")
+        [sleeper] = wait_for(lambda: [each for each in started_by(process) if is_sleeper(each)])
+
+        started = [psutil.Process(process.pid), *started_by(process)]
+        printed += [word for each in started for word in each.cmdline()]
+        printed += sleeper.environ().values()
+        with redis.Redis.from_url(services["redis_url"], decode_responses=True) as client:
+            printed += [contents(client, key) for key in client.keys("*")]
+        engines = [each for each in started if "ipyparallel.engine" in each.cmdline()]
+        assert len(engines) >= 2
+        assert not any(password in " ".join(each.environ().values()) for each in engines)
+        process.terminate()
+        printed += [*process.communicate(), *process.said]
+        assert [text for text in printed if password in text or key in text] == []
+
+
+def test_files_with_secrets_are_private(project):
+    with up(project, "--no-server") as (_, line):
+        line("ready")
+        state = state_of(project)
+        services = json.loads((state / "services.json").read_text())
+        password = re.search("://:([^@]+)@", services["redis_url"])[1]
+        secrets = [password, json.loads(Path(services["connection_file"]).read_text())["key"]]
+        holders = {
+            path
+            for path in state.rglob("*")
+            if path.is_file() and any(s.encode() in path.read_bytes() for s in secrets)
+        }
+        assert {path.name for path in holders} >= {"services.json", "ipcontroller-client.json"}
+        for path in holders:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700, path
+
+
+def is_sleeper(process):
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()[-2:] == ["sleep", "600"]
+
+
+def contents(client, key):
+    """Return what a key of Redis holds, as text."""
+    read = {
+        "string": client.get,
+        "set": client.smembers,
+        "hash": client.hgetall,
+        "zset": lambda key: client.zrange(key, 0, -1),
+    }
+    return str(read[client.type(key)](key))
 
 
 def test_it_replaces_engines_that_die_and_ends_their_jobs(project, tmp_path):
