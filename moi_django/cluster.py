@@ -96,9 +96,10 @@ class Context:
         self._task("pulse", [home, context, sent], "pulse", targets, lambda reason, died: None)
 
     def engines(self) -> set[str] | None:
-        """Return the ids of the engines that the controller has, or None when it does not answer.
+        """Return the ids of the engines that the controller has, none when that is gone.
 
-        A client that waits for the controller's notices would not notice the controller's end.
+        Returns None when it is there and does not answer. A client that waits for the controller's
+        notices would not notice the controller's end.
         """
         try:
             with self._lock:
@@ -106,7 +107,7 @@ class Context:
                 client = self._client
                 asked = client._send(client._query_stream, "connection_request")
         except ClusterUnavailable:
-            return None
+            return set()
         if not asked.wait(conf.CLUSTER_TIMEOUT):
             client._futures.pop(asked.msg_id, None)
             return None

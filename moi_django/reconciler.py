@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks; between two pulses of a context; what clocks and queues may be off by.
 EVERY, PULSE_EVERY, SLACK = 1.0, 5, 2.0
+# Seconds for which a controller may be silent before it counts as gone with all its engines.
+SILENCE = 30.0
 
 
 class Reconciler:
@@ -28,6 +30,8 @@ class Reconciler:
     def __init__(self, say: Callable[[str], object] = logger.info) -> None:
         self._say = say
         self._trusts_from = 0.0
+        # Contexts whose controller does not answer, and since when.
+        self._silent: dict[str | None, float] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Look again and again until told to stop."""
@@ -56,20 +60,35 @@ class Reconciler:
 
     def _look_at_running(self, entries: list[Entry]) -> None:
         """Find out which of these engines are dead."""
-        alive: dict[str | None, set[str]] = {}
+        alive: dict[str | None, set[str] | None] = {}
         infos = store().get_many([entry.id for entry in entries])
         for entry, info in zip(entries, infos, strict=True):
             if info is None or info.state is not State.RUNNING or info.attempt != entry.attempt:
                 store().forget(entry)
                 continue
             if info.context not in alive:
-                alive[info.context] = _engines(info.context)
-            if info.engine not in alive[info.context]:
+                alive[info.context] = self._engines(info.context)
+            engines = alive[info.context]
+            if engines is None:
+                continue
+            if info.engine not in engines:
                 dispatch.lost(info.id, info.attempt, dispatch.GONE)
                 self._say(f"job {info.id} lost its engine")
             elif self._is_idle(info, entry):
                 dispatch.lost(info.id, info.attempt, dispatch.NO_END)
                 self._say(f"job {info.id} is run no more and has no end")
+
+    def _engines(self, context: str | None) -> set[str] | None:
+        """Return the ids of the engines of a context; None as long as its controller may say."""
+        try:
+            engines = cluster.context(context or "").engines()
+        except UnknownContext:
+            return set()
+        if engines is not None:
+            self._silent.pop(context, None)
+            return engines
+        since = self._silent.setdefault(context, time.monotonic())
+        return None if time.monotonic() - since < SILENCE else set()
 
     def _is_idle(self, info: Info, entry: Entry) -> bool:
         """Tell whether an engine that is there runs this job no more.
@@ -104,11 +123,3 @@ class Reconciler:
                 self._say(f"job {entry.id} {what}")
         except (ClusterUnavailable, UnknownContext) as error:
             logger.info("Cannot send job %s: %s", entry.id, error)
-
-
-def _engines(context: str | None) -> set[str]:
-    """Return the ids of the engines of a context; none when nobody can say."""
-    try:
-        return cluster.context(context or "").engines() or set()
-    except UnknownContext:
-        return set()

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from moi_django import Group, Options, cluster, dispatch, submit_nouser
+from moi_django import reconciler as reconciler_module
 from moi_django.models import State
 from moi_django.payloads import Payload
 from moi_django.reconciler import Reconciler
@@ -213,6 +214,29 @@ def test_a_function_that_keeps_the_interpreter_is_not_taken_for_lost(cluster, re
     wait_for(lambda: any(entry.id == job.id for entry in store.overdue()))
     assert job.value(SOON) == 0
     assert job.info.attempt == 1
+
+
+def test_a_controller_that_is_silent_for_a_while_loses_no_job(
+    own_cluster, moi, tmp_path, store, monkeypatch
+):
+    moi["CLUSTER_TIMEOUT"] = 0.2
+    started = own_cluster(1)
+    held = Held(tmp_path, "held")
+    engine = psutil.Process(held.pid)
+    hub = psutil.Process(started.controller.process.pid)
+    looker = Reconciler()
+    for process in (hub, engine):
+        process.suspend()
+    try:
+        wait_for(lambda: any(entry.id == held.job.id for entry in store.overdue()))
+        looker.look()
+        assert held.job.refresh().state is State.RUNNING
+        monkeypatch.setattr(reconciler_module, "SILENCE", 0.0)
+        looker.look()
+        assert held.job.refresh().state is State.LOST
+    finally:
+        for process in (hub, engine):
+            process.resume()
 
 
 def test_a_job_that_its_engine_runs_no_more_is_lost(cluster, reconciler, store):
