@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from moi_django.calls import system_call
+    from moi_django.current import CurrentJob, attach, current_job, progress, track
     from moi_django.exceptions import MoiError
     from moi_django.jobs import Group, Job, asubmit, ctx_default, submit, submit_nouser
     from moi_django.options import Options
@@ -16,27 +17,37 @@ if TYPE_CHECKING:
 __version__ = "0.3.0"
 
 _HOMES = {
+    "CurrentJob": "current",
     "Group": "jobs",
     "Job": "jobs",
     "MoiError": "exceptions",
     "Options": "options",
     "asubmit": "jobs",
+    "attach": "current",
     "ctx_default": "jobs",
+    "current_job": "current",
+    "progress": "current",
     "submit": "jobs",
     "submit_nouser": "jobs",
     "system_call": "calls",
+    "track": "current",
 }
 
 __all__ = [
+    "CurrentJob",
     "Group",
     "Job",
     "MoiError",
     "Options",
     "asubmit",
+    "attach",
     "ctx_default",
+    "current_job",
+    "progress",
     "submit",
     "submit_nouser",
     "system_call",
+    "track",
 ]
 
 

@@ -56,6 +56,12 @@ DEFAULTS: dict[str, Any] = {
     "RESULT_LIMIT": 1_000_000,
     # Bytes of JSON beyond which a result is not sent to pages that only list the job.
     "RESULT_PREVIEW": 10_000,
+    # Bytes of what a job prints that are kept, the latest; and of how its result looks.
+    "LOG_LIMIT": 5_000_000,
+    "DISPLAY_LIMIT": 2_000_000,
+    # Alias in STORAGES of where files are kept that jobs attach, and greatest size of one in bytes.
+    "STORAGE": "default",
+    "FILE_LIMIT": 100_000_000,
     # Greatest length of a status text and of a name in characters; longer ones are cut.
     "STATUS_LIMIT": 1_000,
     "NAME_LIMIT": 200,

@@ -7,8 +7,9 @@ from functools import partial
 
 from moi_django import cluster
 from moi_django.conf import DEFAULT_CONTEXT, conf
-from moi_django.engine import Home, Spec, again
+from moi_django.engine import Home, Limits, Spec, again
 from moi_django.exceptions import JobNotFound, MoiError, PayloadRefused
+from moi_django.files import Shelf
 from moi_django.models import Info, State, now
 from moi_django.payloads import Payload, unseal
 from moi_django.queues import Entry
@@ -46,6 +47,11 @@ def home() -> Home:
     return Home(conf.engine_redis_url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE)
 
 
+def shelf() -> Shelf:
+    """Return where the files of jobs are kept."""
+    return Shelf(conf.STORAGE, conf.FILE_LIMIT)
+
+
 def _send(info: Info, payload: Payload, sent: float) -> None:
     spec = Spec(
         id=info.id,
@@ -54,8 +60,8 @@ def _send(info: Info, payload: Payload, sent: float) -> None:
         context=payload.context,
         sent=sent,
         options=payload.options,
-        result_limit=conf.RESULT_LIMIT,
-        status_limit=conf.STATUS_LIMIT,
+        limits=Limits(conf.RESULT_LIMIT, conf.STATUS_LIMIT, conf.LOG_LIMIT, conf.DISPLAY_LIMIT),
+        shelf=shelf(),
         grace=conf.CANCEL_GRACE,
         patience=conf.RESULT_PATIENCE,
         python=payload.python,

@@ -3,29 +3,32 @@
 Whatever the function does, the job gets an end: only the death of this process can prevent it.
 """
 
-import asyncio
-import inspect
 import logging
 import os
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
-import cloudpickle
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
+from moi_django.current import CurrentJob, entered
+from moi_django.display import display
 from moi_django.encoding import ResultTooLarge, encode
 from moi_django.exceptions import JobNotFound, StoreUnavailable
+from moi_django.files import Shelf
+from moi_django.invoke import call, format_error, load, offers, surroundings
 from moi_django.keeper import Keeper, Reason
+from moi_django.logs import Log
 from moi_django.models import Info, State, clean, now
 from moi_django.options import Options
+from moi_django.output import captured
+from moi_django.reporter import Reporter
+from moi_django.speaker import Speaker
 from moi_django.store import Store
 
 logger = logging.getLogger(__name__)
@@ -48,6 +51,16 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How long what a job leaves in Redis may be, in bytes; a status text in characters."""
+
+    result: int
+    status: int
+    log: int
+    display: int
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """What an engine has to know to run a job, besides the function and its arguments."""
 
@@ -58,8 +71,8 @@ class Spec:
     # When it was sent, by the clock of Redis.
     sent: float
     options: Options
-    result_limit: int
-    status_limit: int
+    limits: Limits
+    shelf: Shelf
     # Seconds that an interrupted job has to end, and for which an end is tried to be written.
     grace: float
     patience: float
@@ -131,25 +144,62 @@ def start(store: Store, spec: Spec, engine: str) -> Info | None:
     return info if mine else None
 
 
-def _is_ours(spec: Spec, info: Info) -> bool:
-    """Tell whether the run of this spec is the one that the job is in."""
-    return info.state is State.RUNNING and info.attempt == spec.attempt
-
-
 def _outcome(
     store: Store, spec: Spec, info: Info, payload: bytes, is_open: AbstractContextManager[None]
 ) -> dict[str, Any]:
     """Run the function and return the fields in which its end shows."""
+    speaker = Speaker(store, info, spec.limits.status)
+    reporter = Reporter(Log(store, info.id), spec.limits.log, speaker.progress)
+    job = _job(store, spec, info, speaker, reporter)
     try:
-        with is_open, _outside_of_loop(), _django():
-            function, args, kwargs = _load(spec, payload)
-            offered = offers(function, args, kwargs, _provided(store, spec, info))
-            value = _call(function, args, {**offered, **kwargs})
-            result = encode(value, spec.result_limit)
-        return {"state": State.SUCCESS, "status": State.SUCCESS.status, "result": result}
+        with is_open, surroundings(), captured(reporter.write), entered(job):
+            return _succeed(store, spec, job, payload)
     # SystemExit and KeyboardInterrupt end the job, not the engine.
     except BaseException as error:
-        return failure(error, spec.result_limit)
+        return failure(error, spec.limits.result)
+    finally:
+        # So that a job which has ended has said all.
+        reporter.close()
+
+
+def _succeed(store: Store, spec: Spec, job: CurrentJob, payload: bytes) -> dict[str, Any]:
+    if spec.python != PYTHON:
+        raise RuntimeError(
+            f"The job was submitted by Python {spec.python} and this engine runs Python {PYTHON}: "
+            "start engines with the Python of the site."
+        )
+    function, args, kwargs = load(payload)
+    value = call(function, args, {**offers(function, args, kwargs, _provided(job)), **kwargs})
+    result = encode(value, spec.limits.result)
+    if forms := display(value, spec.limits.display):
+        _insist(lambda: store.keep_display(spec.id, forms), spec.patience)
+    return {"state": State.SUCCESS, "status": State.SUCCESS.status, "result": result}
+
+
+def _job(store: Store, spec: Spec, info: Info, speaker: Speaker, reporter: Reporter) -> CurrentJob:
+    return CurrentJob(
+        id=info.id,
+        name=info.name,
+        attempt=info.attempt,
+        context=info.context,
+        parent=info.parent,
+        status_update=speaker.status_update,
+        _progress=reporter.progress,
+        _attach=partial(spec.shelf.attach, store, info.id),
+    )
+
+
+def _provided(job: CurrentJob) -> dict[str, Any]:
+    """Return the keyword arguments that every function may ask for."""
+    return {
+        "status_update": job.status_update,
+        "moi_update_status": job.status_update,
+        "moi_context": job.context,
+        "moi_parent_id": job.parent,
+        "moi_progress": job.progress,
+        "moi_track": job.track,
+        "moi_attach": job.attach,
+    }
 
 
 def end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
@@ -157,7 +207,7 @@ def end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
     final = outcome["state"] is State.SUCCESS or spec.attempt >= spec.options.attempts
 
     def ended(info: Info) -> Info | None:
-        if not _is_ours(spec, info):
+        if info.state is not State.RUNNING or info.attempt != spec.attempt:
             return None
         if final:
             return info.changed(date_end=now(), **outcome)
@@ -184,7 +234,7 @@ def _timed_out(spec: Spec, trace: object = None) -> dict[str, Any]:
     """Return the fields of a job that took too long; `trace` says where it was."""
     reason = f"TimeoutError: the job took longer than its {spec.options.timeout:g} s."
     interrupted = isinstance(trace, str) and trace.endswith("KeyboardInterrupt")
-    return failure(f"{trace}\n\n{reason}" if interrupted else reason, spec.result_limit)
+    return failure(f"{trace}\n\n{reason}" if interrupted else reason, spec.limits.result)
 
 
 def _end_stubborn(store: Store, spec: Spec, reason: Reason) -> None:
@@ -217,133 +267,3 @@ def failure(error: BaseException | str, limit: int) -> dict[str, Any]:
         "status": State.FAILED.status,
         "result": clean(text)[-max(limit // 12, 200) :],
     }
-
-
-def _load(spec: Spec, payload: bytes) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-    """Unpickle the function and its arguments."""
-    if spec.python != PYTHON:
-        raise RuntimeError(
-            f"The job was submitted by Python {spec.python} and this engine runs Python {PYTHON}: "
-            "start engines with the Python of the site."
-        )
-    try:
-        return cloudpickle.loads(payload)
-    except Exception as error:
-        error.add_note(
-            "The engine could not load the function or its arguments. Are their modules "
-            "importable on the engine, in the versions that the site has?"
-        )
-        raise
-
-
-def _provided(store: Store, spec: Spec, info: Info) -> dict[str, Any]:
-    """Return the keyword arguments that every function may ask for."""
-
-    def status_update(status: str) -> str:
-        """Show a status text to everyone who watches; return the one before."""
-        before = ""
-
-        def update(info: Info) -> Info | None:
-            nonlocal before
-            before = info.status
-            if not _is_ours(spec, info):
-                return None
-            return info.changed(status=clean(str(status))[: spec.status_limit])
-
-        try:
-            store.change(spec.id, update)
-        except StoreUnavailable as error:
-            # The work is worth more than what it says of itself.
-            logger.warning("Cannot show %r: %s", status, error)
-        return before
-
-    return {
-        "status_update": status_update,
-        "moi_update_status": status_update,
-        "moi_context": info.context,
-        "moi_parent_id": info.parent,
-    }
-
-
-def offers(
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    provided: dict[str, Any],
-) -> dict[str, Any]:
-    """Return what of `provided` the function accepts and its caller has not given."""
-    try:
-        signature = inspect.signature(function)
-        given = signature.bind_partial(*args, **kwargs).arguments
-    except (TypeError, ValueError):
-        return {}  # a builtin without a signature, or a call that will fail by itself
-    parameters = signature.parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return {name: value for name, value in provided.items() if name not in given}
-    by_name = {
-        parameter.name
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
-    return {
-        name: value for name, value in provided.items() if name in by_name and name not in given
-    }
-
-
-def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    value = function(*args, **kwargs)
-    return asyncio.run(value) if inspect.iscoroutine(value) else value
-
-
-@contextmanager
-def _outside_of_loop() -> Iterator[None]:
-    """Hide the event loop in which ipykernel runs a job.
-
-    While it shows, `asyncio.run` and the Django ORM refuse to work.
-    """
-    loop = asyncio._get_running_loop()
-    asyncio._set_running_loop(None)
-    try:
-        yield
-    finally:
-        asyncio._set_running_loop(loop)
-
-
-@contextmanager
-def _django() -> Iterator[None]:
-    """Give the job the site's Django with fresh database connections, where it is configured."""
-    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
-        yield
-        return
-    import django
-    from django.apps import apps
-    from django.db import close_old_connections, reset_queries
-
-    if not apps.ready:
-        django.setup()
-    reset_queries()
-    close_old_connections()
-    try:
-        yield
-    finally:
-        close_old_connections()
-
-
-_OWN = (str(Path(__file__).parent), str(Path(asyncio.__file__).parent))
-
-
-def format_error(error: BaseException) -> str:
-    """Return a traceback that starts at the first frame which is not ours.
-
-    Of an error that is raised in ours, such as a command that failed, the last frame stays.
-    """
-    report = traceback.TracebackException.from_exception(error)
-    frames = list(report.stack)
-    while len(frames) > 1 and _is_own(frames[0].filename):
-        frames.pop(0)
-    report.stack = traceback.StackSummary.from_list(frames)
-    return "".join(report.format()).rstrip("\n")
-
-
-def _is_own(filename: str) -> bool:
-    return filename.startswith(_OWN) or filename.endswith("cloudpickle.py")

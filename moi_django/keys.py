@@ -16,6 +16,7 @@ user-id-map           hash     user -> id of the user's root group, and that id 
 waiting:<context>     zset     jobs in the scheduler's hands -> when they were last given to it
 delayed               zset     jobs that are to be run again -> when
 running               zset     jobs on an engine -> end of the lease that their engine renews
+with-files            set      ids of jobs that have attached something
 dispatched:<context>  string   when the latest was sent of what has reached an engine of a context
 pulse:<name>          string   is there for some seconds after a pulse was sent
 idle:<engine>         string   when an engine was last without a job
@@ -87,6 +88,11 @@ class Keys:
     def waiting_key(self, context: str | None) -> str:
         """Return the name of the zset of the jobs that a context's scheduler has."""
         return f"{self.prefix}waiting:{context or ''}"
+
+    @property
+    def with_files_key(self) -> str:
+        """The name of the set of the jobs that have attached something."""
+        return f"{self.prefix}with-files"
 
     @property
     def delayed_key(self) -> str:

@@ -18,8 +18,9 @@ from moi_django.site import store
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks; between two pulses of a context; what clocks and queues may be off by.
-EVERY, PULSE_EVERY, SLACK = 1.0, 5, 2.0
+# Seconds between two looks; between two pulses of a context; what clocks and queues may be off by;
+# between two searches for files whose jobs are gone.
+EVERY, PULSE_EVERY, SLACK, SWEEP_EVERY = 1.0, 5, 2.0, 60.0
 # Seconds for which a controller may be silent before it counts as gone with all its engines.
 SILENCE = 30.0
 
@@ -29,7 +30,7 @@ class Reconciler:
 
     def __init__(self, say: Callable[[str], object] = logger.info) -> None:
         self._say = say
-        self._trusts_from = 0.0
+        self._trusts_from = self._sweeps_at = 0.0
         # Contexts whose controller does not answer, and since when.
         self._silent: dict[str | None, float] = {}
 
@@ -57,6 +58,9 @@ class Reconciler:
             self._look_at_running(store().overdue())
         for context in conf.CONTEXTS:
             self._look_at_waiting(context)
+        if time.monotonic() >= self._sweeps_at:
+            self._sweeps_at = time.monotonic() + SWEEP_EVERY
+            self._sweep()
 
     def _look_at_running(self, entries: list[Entry]) -> None:
         """Find out which of these engines are dead."""
@@ -116,6 +120,13 @@ class Reconciler:
             cluster.context(context).pulse(dispatch.home(), store().time(), engine)
         except (ClusterUnavailable, UnknownContext) as error:
             logger.info("Cannot ask the cluster for jobs it has lost: %s", error)
+
+    def _sweep(self) -> None:
+        try:
+            if jobs := dispatch.shelf().sweep(store()):
+                self._say(f"the files of {jobs} removed jobs were deleted")
+        except OSError as error:
+            logger.warning("Cannot delete files: %s", error)
 
     def _resend(self, entry: Entry, what: str) -> None:
         try:

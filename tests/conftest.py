@@ -161,6 +161,11 @@ def chromium():
         browser.close()
 
 
+def pytest_unconfigure():
+    """Leave no file behind that a job of a test has attached."""
+    shutil.rmtree(django_settings.MEDIA_ROOT, ignore_errors=True)
+
+
 def pytest_collection_modifyitems(items):
     """Run browser tests last: Playwright's loop would disturb the others."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)

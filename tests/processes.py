@@ -36,6 +36,7 @@ def environment(**given: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "PYTHONPATH": str(ROOT),
         "MOI_TEST_DATABASE": str(settings.DATABASES["default"]["NAME"]),
+        "MOI_TEST_MEDIA": str(settings.MEDIA_ROOT),
         **given,
     }
 

@@ -1,6 +1,7 @@
 """The smallest site that moi runs in."""
 
 import os
+import tempfile
 from pathlib import Path
 
 BASE_DIR = Path(os.environ.get("MOI_TEST_DIR", Path(__file__).parent))
@@ -50,4 +51,8 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STATIC_URL = "/static/"
+# Engines and servers that a test starts have the same.
+MEDIA_ROOT = os.environ.setdefault(
+    "MOI_TEST_MEDIA", str(Path(tempfile.gettempdir()) / f"moi-media-{os.getpid()}")
+)
 MOI = {"KEY_PREFIX": os.environ.get("MOI_TEST_PREFIX", "")}

@@ -121,3 +121,90 @@ def keeps_the_interpreter(seconds):
     import ctypes
 
     return ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+def speak(gate, **kwargs):
+    """Print and log in every way, wait, and print once more."""
+    import logging
+    import sys
+    import threading
+
+    print("to stdout")
+    print("to stderr", file=sys.stderr)
+    sys.stdout.buffer.write(b"bytes \xff\n")
+    thread = threading.Thread(target=print, args=["from a thread"])
+    thread.start()
+    thread.join()
+    logging.getLogger("lab").info("logged %s", "softly")
+    logging.getLogger("lab").warning("logged loudly")
+    held_until(gate, status_update=kwargs["status_update"])
+    print("at the end", end="")
+
+
+def print_lines(number):
+    for line in range(number):
+        print(f"line {line}")
+
+
+def count_with_kwargs(**kwargs):
+    for number in kwargs["moi_track"](range(4)):
+        kwargs["moi_progress"](number, 4)
+
+
+def count_with_functions(gate):
+    from moi_django import current_job, progress, track
+
+    progress(0.25)
+    held_until(gate, status_update=current_job().status_update)
+    total = sum(track([1, 2, 3]))
+    return [total, current_job().name, current_job().attempt]
+
+
+def count_with_tqdm(gate):
+    from tqdm.auto import tqdm
+
+    for _ in tqdm(range(10), mininterval=0):
+        for _ in tqdm(range(7), mininterval=0, leave=False):
+            pass
+    held_until(gate, status_update=lambda text: None)
+
+
+def figure():
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(2, 1))
+    drawn.subplots().plot([1, 3, 2])
+    return drawn
+
+
+def table():
+    import pandas
+
+    return pandas.DataFrame({"name": ["<b>a</b>", "b"], "value": [1, 2]})
+
+
+def image():
+    from PIL import Image
+
+    return Image.new("RGB", (4, 3), "red")
+
+
+def markdown():
+    from IPython.display import Markdown
+
+    return Markdown("# A title")
+
+
+def attach_files(path):
+    from moi_django import attach
+
+    attach("table.csv", b"a,b\n1,2\n")
+    attach("notes.txt", path)
+    attach("table.csv", b"a,b\n3,4\n")
+    return "attached"
+
+
+def attach_nonsense(name, content):
+    from moi_django import attach
+
+    attach(name, content)

@@ -1,0 +1,104 @@
+"""Write what a job prints and how far it is to Redis, a few times a second, from a thread."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from moi_django.exceptions import MoiError
+from moi_django.logs import Log, Piece
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two writes.
+EVERY = 0.2
+# Seconds for which the end of a job waits for its output to be written.
+PATIENCE = 5.0
+
+# Takes how much is done and of how much.
+WriteProgress = Callable[[float, float | None], object]
+
+
+class Reporter:
+    """What one run of a job says of itself; the thread begins with the first word."""
+
+    def __init__(self, log: Log, limit: int, write_progress: WriteProgress) -> None:
+        self._log, self._limit, self._write_progress = log, limit, write_progress
+        self._lock = threading.Lock()
+        self._pieces: deque[Piece] = deque()
+        # Bytes in the pieces, and those dropped because Redis was too slow or away.
+        self._waiting = self._skipped = 0
+        self._progress: tuple[float, float | None] | None = None
+        self._news, self._closed = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def write(self, stream: str, text: str) -> None:
+        """Note some output."""
+        with self._lock:
+            self._pieces.append(Piece(stream, text))
+            self._waiting += len(text.encode())
+            while self._waiting > self._limit and len(self._pieces) > 1:
+                dropped = len(self._pieces.popleft().text.encode())
+                self._waiting -= dropped
+                self._skipped += dropped
+        self._begin()
+
+    def progress(self, done: float, total: float | None) -> None:
+        """Note how far the job is; only the latest counts."""
+        self._progress = (done, total)
+        self._begin()
+
+    def close(self) -> None:
+        """Write what is left, and note nothing any more."""
+        self._closed.set()
+        self._news.set()
+        if self._thread is not None:
+            self._thread.join(PATIENCE)
+
+    def _begin(self) -> None:
+        self._news.set()
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None and not self._closed.is_set():
+                    self._thread = threading.Thread(
+                        target=self._run, daemon=True, name="moi-reporter"
+                    )
+                    self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            self._news.wait()
+            self._news.clear()
+            self._flush()
+            self._closed.wait(EVERY)
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            self._flush_progress()
+            self._flush_output()
+        except MoiError as error:
+            # It is tried again with the next words; the job itself is worth more.
+            logger.warning("Cannot write what a job says: %s", error)
+        except Exception:
+            logger.exception("Cannot write what a job says")
+
+    def _flush_progress(self) -> None:
+        progress, self._progress = self._progress, None
+        if progress is not None:
+            self._write_progress(*progress)
+
+    def _flush_output(self) -> None:
+        with self._lock:
+            pieces, self._pieces = self._pieces, deque()
+            skipped, self._skipped, self._waiting = self._skipped, 0, 0
+        if not pieces:
+            return
+        try:
+            self._log.append(pieces, self._limit, skipped)
+        except MoiError:
+            with self._lock:
+                self._pieces.extendleft(reversed(pieces))
+                self._skipped += skipped
+                self._waiting += sum(len(piece.text.encode()) for piece in pieces)
+            raise

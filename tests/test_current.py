@@ -1,0 +1,151 @@
+"""current, bars, display, files: what a job can say of itself and leave behind."""
+
+import base64
+import json
+import os
+
+import pytest
+from django.core.files.storage import default_storage
+
+from moi_django import attach, current_job, dispatch, progress, submit_nouser, track
+from moi_django.display import display
+from moi_django.exceptions import InvalidJob
+from moi_django.files import attached_to
+from moi_django.models import State
+from moi_django.reconciler import Reconciler
+from tests.processes import wait_for
+from tests.site import work
+
+pytestmark = [pytest.mark.cluster, pytest.mark.django_db(transaction=True)]
+SOON = 30
+
+
+def how_far(job):
+    info = job.refresh().info
+    return (info.progress, info.done, info.total)
+
+
+def test_progress_by_keyword(cluster):
+    job = submit_nouser(work.count_with_kwargs).wait(SOON)
+    assert job.state is State.SUCCESS, job.result
+    assert how_far(job) == (1.0, 4, 4)
+
+
+def test_progress_by_function_while_it_runs(cluster, tmp_path):
+    gate = tmp_path / "gate"
+    job = submit_nouser(work.count_with_functions, str(gate))
+    wait_for(lambda: how_far(job) == (0.25, 0.25, None))
+    gate.touch()
+    assert job.value(SOON) == [6, "unnamed", 1]
+    assert how_far(job) == (1.0, 3, 3)
+
+
+def test_bars_of_tqdm_are_progress(cluster, tmp_path):
+    gate = tmp_path / "gate"
+    job = submit_nouser(work.count_with_tqdm, str(gate))
+    # Of the outer bar: the inner ones count to 7.
+    wait_for(lambda: how_far(job) == (1.0, 10, 10))
+    gate.touch()
+    job.value(SOON)
+
+
+def test_outside_of_a_job_all_is_silent():
+    assert current_job() is None
+    assert list(track([1, 2])) == [1, 2]
+    progress(1, 2)
+    attach("x", b"")
+
+
+@pytest.mark.parametrize(
+    ("function", "mime"),
+    [
+        (work.figure, "image/png"),
+        (work.table, "text/html"),
+        (work.image, "image/png"),
+        (work.markdown, "text/markdown"),
+    ],
+)
+def test_a_result_is_shown_as_ipython_would(cluster, store, function, mime):
+    job = submit_nouser(function).wait(SOON)
+    assert job.state is State.SUCCESS, job.result
+    forms = store.display(job.id)
+    assert mime in forms
+    if mime == "image/png":
+        assert base64.b64decode(forms[mime]).startswith(b"\x89PNG")
+    else:
+        assert forms[mime]
+    assert 0 < store.redis.ttl(store.display_key(job.id)) <= store.expire
+    job.remove()
+    assert store.display(job.id) == {}
+
+
+def test_what_json_says_needs_no_other_form(cluster, store):
+    for value in (1, "text", [1, {"a": None}], {"b": 2}, None):
+        assert display(value, 1000) == {}
+
+    class Odd:
+        def _repr_html_(self):
+            return "<b>" + "x" * 100 + "</b>"
+
+        def _repr_json_(self):
+            return {"a": 1}
+
+    assert display(Odd(), 1000)["text/html"].startswith("<b>")
+    assert json.loads(display(Odd(), 1000)["application/json"]) == {"a": 1}
+    assert "text/html" not in display(Odd(), 100)
+
+
+def test_what_cannot_be_shown_is_still_a_result(cluster, store):
+    class Broken:
+        def __repr__(self):
+            raise ValueError("no")
+
+    assert display(Broken(), 1000) == {}
+
+
+def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
+    notes = tmp_path / "some.txt"
+    notes.write_text("noted")
+    job = submit_nouser(work.attach_files, str(notes))
+    assert job.value(SOON) == "attached"
+    files = attached_to(store, job.id)
+    assert {name: (each.size, each.type) for name, each in files.items()} == {
+        "table.csv": (8, "text/csv"),
+        "notes.txt": (5, "text/plain"),
+    }
+    shelf = dispatch.shelf()
+    with shelf.open(files["table.csv"]) as file:
+        assert file.read() == b"a,b\n3,4\n"
+    assert shelf.sweep(store) == 0
+    job.remove()
+    said = []
+    Reconciler(said.append).look()
+    assert said == ["the files of 1 removed jobs were deleted"]
+    assert not os.path.exists(default_storage.path(f"moi/{job.id}"))
+    assert not store.redis.exists(store.with_files_key)
+    Reconciler(said.append).look()
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a\\b", "x" * 201, "a\nb", 7])
+def test_odd_names_are_refused(store, name):
+    with pytest.raises(InvalidJob, match="is no name for a file"):
+        dispatch.shelf().attach(store, "a-job", name, b"x")
+
+
+def test_what_is_no_file_is_refused(store, moi, tmp_path):
+    moi["FILE_LIMIT"] = 10
+    shelf = dispatch.shelf()
+    with pytest.raises(InvalidJob, match="bytes or a path"):
+        shelf.attach(store, "a-job", "x", 7)
+    with pytest.raises(InvalidJob, match="cannot be read"):
+        shelf.attach(store, "a-job", "x", tmp_path / "none")
+    with pytest.raises(InvalidJob, match="FILE_LIMIT"):
+        shelf.attach(store, "a-job", "x", b"x" * 11)
+    assert store.files("a-job") == {}
+
+
+def test_a_file_that_cannot_be_kept_fails_the_job_with_a_reason(cluster):
+    job = submit_nouser(work.attach_nonsense, "a/b", b"").wait(SOON)
+    assert job.state is State.FAILED
+    assert "is no name for a file" in job.result

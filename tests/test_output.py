@@ -1,0 +1,174 @@
+"""logs, output, reporter: what a job prints is caught, kept in part, and told of."""
+
+import io
+import logging
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from moi_django import submit_nouser
+from moi_django.exceptions import StoreUnavailable
+from moi_django.logs import PIECE, Log, Piece
+from moi_django.output import captured
+from moi_django.reporter import Reporter
+from moi_django.site import store as site_store
+from tests.processes import wait_for
+from tests.site import work
+
+SOON = 30
+
+
+def text_of(log):
+    return "".join(entry.piece.text for entry in log.whole())
+
+
+@pytest.fixture
+def log(store):
+    return Log(store, "a-job")
+
+
+def test_pieces_are_kept_in_order_and_in_place(log, store):
+    log.append([Piece("stdout", "a"), Piece("stdout", "é\n"), Piece("stderr", "c")], 1000)
+    log.append([Piece("stdout", "d")], 1000)
+    first, second, third = log.read()
+    assert [entry.piece for entry in (first, second, third)] == [
+        ("stdout", "aé\n"),
+        ("stderr", "c"),
+        ("stdout", "d"),
+    ]
+    assert [entry.at for entry in (first, second, third)] == [0, 4, 5]
+    assert log.read(second.id) == [third]
+    assert log.tail(2) == [second, third]
+    assert log.tail(99) == log.read()
+    assert 0 < store.redis.ttl(store.log_key("a-job")) <= store.expire
+
+
+def test_the_oldest_is_dropped_beyond_the_limit(log):
+    for number in range(100):
+        log.append([Piece("stdout", f"{number:09}\n")], 200)
+    entries = log.read()
+    assert 190 <= sum(len(entry.piece.text) for entry in entries) <= 210
+    assert entries[-1].piece.text == "000000099\n"
+    assert entries[-1].end == 1000
+    assert entries[0].at >= 790
+
+
+def test_a_long_text_comes_in_bounded_pieces(log):
+    log.append([Piece("stdout", "é" * 50_000)], 1_000_000)
+    assert text_of(log) == "é" * 50_000
+    assert all(len(entry.piece.text.encode()) <= PIECE for entry in log.read())
+
+
+def test_who_listens_is_told(log, store):
+    with store.redis.pubsub() as pubsub:
+        pubsub.subscribe(store.log_key("a-job"))
+        assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+        log.append([Piece("stdout", "x")], 10)
+        assert pubsub.get_message(timeout=5)["type"] == "message"
+
+
+def test_what_is_printed_and_logged_is_caught(monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as where nobody has set it up
+    heard = []
+    before = (sys.stdout, sys.stderr, logging.getLogger().level)
+    with captured(lambda stream, text: heard.append((stream, text))):
+        print("one", "two")
+        print("three", file=sys.stderr)
+        sys.stdout.buffer.write(b"\xff")
+        logging.getLogger("lab").info("four")
+        logging.getLogger("IPEngine").error("of the engine")
+        subprocess.run(["true"], stdout=sys.stdout, check=True)
+        with pytest.raises(TypeError):
+            sys.stdout.write(b"x")
+        assert sys.stdout.writable() and not sys.stdout.isatty()
+    assert (sys.stdout, sys.stderr, logging.getLogger().level) == before
+    print("five")
+    assert "".join(text for stream, text in heard if stream == "stdout") == "one two\n\ufffd"
+    assert "".join(text for stream, text in heard if stream == "stderr") == "three\n"
+    [logged] = [text for stream, text in heard if stream == "log"]
+    assert logged.endswith(" INFO lab: four\n")
+
+
+def test_logging_that_the_site_has_set_up_keeps_its_level(monkeypatch):
+    root, heard = logging.getLogger(), []
+    monkeypatch.setattr(root, "handlers", [logging.StreamHandler(io.StringIO())])
+    monkeypatch.setattr(root, "level", logging.ERROR)
+    logging.getLogger("lab").manager._clear_cache()
+    with captured(lambda stream, text: heard.append(text)):
+        logging.getLogger("lab").warning("soft")
+        logging.getLogger("lab").error("loud")
+    logging.getLogger("lab").manager._clear_cache()
+    assert len(heard) == 1
+
+
+def test_a_reporter_writes_from_its_own_thread_and_closes_with_the_rest(log):
+    progress = []
+    reporter = Reporter(log, 10_000, lambda done, total: progress.append((done, total)))
+    before = threading.active_count()
+    reporter.close()  # nobody has said anything, so there is no thread
+    assert threading.active_count() == before
+    reporter = Reporter(log, 10_000, lambda done, total: progress.append((done, total)))
+    reporter.write("stdout", "first\n")
+    wait_for(lambda: text_of(log) == "first\n")
+    for number in range(1000):
+        reporter.write("stdout", f"{number}\n")
+        reporter.progress(number, 1000)
+    reporter.close()
+    assert text_of(log).endswith("\n999\n")
+    assert progress[-1] == (999, 1000)
+    assert len(progress) < 50
+    assert len(log.read()) < 50
+
+
+def test_output_that_cannot_be_written_waits_but_not_without_end(own_redis, caplog):
+    log = Log(site_store(), "a-job")
+    reporter = Reporter(log, 100, lambda done, total: None)
+    own_redis.kill()
+    with pytest.raises(StoreUnavailable):
+        log.read()
+    for number in range(100):
+        reporter.write("stdout", f"{number:09}\n")
+    own_redis.start()
+    reporter.close()
+    entries = log.read()
+    assert text_of(log).endswith("000000099\n")
+    assert sum(len(entry.piece.text) for entry in entries) <= 110
+    assert entries[-1].end == 1000
+
+
+@pytest.mark.cluster
+@pytest.mark.django_db(transaction=True)
+def test_a_job_speaks_while_it_runs(cluster, store, tmp_path):
+    gate = tmp_path / "gate"
+    job = submit_nouser(work.speak, str(gate))
+    log = Log(store, job.id)
+    wait_for(lambda: "logged loudly" in text_of(log))
+    assert not job.refresh().finished
+    gate.touch()
+    job.wait(SOON)
+    said = {name: "" for name in ("stdout", "stderr", "log")}
+    for entry in log.whole():
+        said[entry.piece.stream] += entry.piece.text
+    assert said["stdout"] == "to stdout\nbytes \ufffd\nfrom a thread\nat the end"
+    assert said["stderr"] == "to stderr\n"
+    assert [line.split(" ", 2)[2] for line in said["log"].splitlines()] == [
+        "INFO lab: logged softly",
+        "WARNING lab: logged loudly",
+    ]
+    job.remove()
+    assert log.read() == []
+
+
+@pytest.mark.cluster
+@pytest.mark.django_db(transaction=True)
+def test_a_hundred_thousand_lines_are_kept_in_few_entries(cluster, store, moi):
+    moi["LOG_LIMIT"] = 100_000
+    job = submit_nouser(work.print_lines, 100_000).wait(SOON)
+    log = Log(store, job.id)
+    assert text_of(log).endswith("\nline 99999\n")
+    entries = log.read()
+    assert len(entries) < 100
+    assert sum(len(entry.piece.text) for entry in entries) < 100_000 + PIECE
+    assert entries[0].at > 900_000
