@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,8 +66,12 @@ class Bridge:
         self._moved: set[tuple[str, str]] = set()
         # (verb, group, id) that others asked for over pubsub.
         self._requests: set[tuple[str, str, str]] = set()
+        # Jobs whose output is followed, and who is told that there is more.
+        self._followed: dict[str, set[Callable[[], None]]] = {}
         self._pubsub: PubSub | None = None
+        # Ids of which the channel is subscribed to, and of which the log's is.
         self._subscribed: set[str] = set()
+        self._subscribed_logs: set[str] = set()
         self._wake = asyncio.Event()
         self._listeners: set[Callable[[bool], None]] = set()
         self._tasks = [
@@ -115,6 +119,18 @@ class Bridge:
             self._forest.fell(group)
             self._wake.set()
 
+    def follow(self, id: str, listener: Callable[[], None]) -> None:
+        """Tell when there may be more output of a job."""
+        self._followed.setdefault(id, set()).add(listener)
+        self._wake.set()
+
+    def unfollow(self, id: str, listener: Callable[[], None]) -> None:
+        """Undo `follow`."""
+        self._followed[id].discard(listener)
+        if not self._followed[id]:
+            del self._followed[id]
+            self._wake.set()
+
     async def in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         """Run something that blocks, such as the store, outside of the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
@@ -133,7 +149,8 @@ class Bridge:
             try:
                 async with client.pubsub() as pubsub:
                     await pubsub.ping()
-                    self._pubsub, self._subscribed = pubsub, set()
+                    self._pubsub = pubsub
+                    self._subscribed, self._subscribed_logs = set(), set()
                     self._set_live(True)
                     delay = 0.1
                     self._wake.set()
@@ -171,7 +188,12 @@ class Bridge:
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] not in ("subscribe", "message"):
             return
-        id = self._store.id_of_channel(message["channel"].decode(errors="replace"))
+        channel = message["channel"].decode(errors="replace")
+        if channel.endswith(":log"):
+            for listener in list(self._followed.get(self._store.id_of_log(channel), ())):
+                listener()
+            return
+        id = self._store.id_of_channel(channel)
         if message["type"] == "subscribe":
             self._dirty.add(id)
         else:
@@ -226,13 +248,8 @@ class Bridge:
         pubsub = self._pubsub
         if pubsub is None:
             return
-        want = self._forest.nodes.keys()
-        fresh, stale = want - self._subscribed, self._subscribed - want
-        self._subscribed = set(want)
-        if fresh:
-            await pubsub.subscribe(*map(self._store.channel, fresh))
-        if stale:
-            await pubsub.unsubscribe(*map(self._store.channel, stale))
+        await _align(pubsub, self._forest.nodes.keys(), self._subscribed, self._store.channel)
+        await _align(pubsub, self._followed.keys(), self._subscribed_logs, self._store.log_key)
 
     async def _obey(self) -> None:
         """Do what was asked for over the pubsub of a group: add, remove, get."""
@@ -331,6 +348,19 @@ class Bridge:
                     await self._deliver(group, watch.sent, [])
             except (RedisError, OSError) as error:
                 logger.warning("The channel layer does not take messages: %s", error)
+
+
+async def _align(
+    pubsub: PubSub, want: Set[str], have: set[str], channel: Callable[[str], str]
+) -> None:
+    """Subscribe to the channels of what is wanted, and to no others; note that in `have`."""
+    fresh, stale = want - have, have - want
+    have |= fresh
+    have -= stale
+    if fresh:
+        await pubsub.subscribe(*map(channel, fresh))
+    if stale:
+        await pubsub.unsubscribe(*map(channel, stale))
 
 
 def _report(task: asyncio.Task[None]) -> None:

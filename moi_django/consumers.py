@@ -3,13 +3,15 @@
 Server to client: `{"add": info}`, `{"update": info}`, `{"remove": info}`, `{"get": info}` answers
 a get, `{"sync": {"group": id, "complete": false}}` and the same with true stand around a snapshot,
 `{"more": {"group": id, "covered": n}}` says that only the first n members of a group were sent,
-`{"live": false}` says that Redis is lost, `{"error": {"verb", "id", "reason"}}`.
+`{"log": {"id", "at", "pieces"}}` is output of a job, `{"live": false}` says that Redis is lost,
+`{"error": {"verb", "id", "reason"}}`.
 
 Client to server: `{"remove": id}`, `{"cancel": id}`, `{"get": [id]}` ([] for everything of mine),
 `{"watch": {group id: rows}}` sets what is watched and asks for the beginnings of these trees,
-`{"more": [group id]}` asks for the next members, `{"live": null}` for a sign of life,
-`{"close": null}`. Where an id stands a list of ids may stand, and the other way round. Until the
-first `watch` all of the user's own tree is watched, as moi 0.2 did.
+`{"more": [group id]}` asks for the next members, `{"log": [job id]}` for the output of jobs,
+`{"live": null}` for a sign of life, `{"close": null}`. Where an id stands a list of ids may stand,
+and the other way round. Until the first `watch` all of the user's own tree is watched, as moi 0.2
+did.
 """
 
 import asyncio
@@ -31,6 +33,7 @@ from moi_django.frames import Allowance, Ids, Mistake, parse
 from moi_django.outbox import Outbox
 from moi_django.sessions import current_user
 from moi_django.site import store
+from moi_django.tail import Tails
 from moi_django.watching import Watching, deliver
 from moi_django.window import Window
 
@@ -49,6 +52,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     _bridge: Bridge | None = None
     _watching: Watching
+    _tails: Tails
 
     @property
     def channel_layer_alias(self) -> str:
@@ -103,6 +107,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
             self._in_thread,
             partial(self._may, "view"),
         )
+        self._tails = Tails(self._bridge, self._outbox, self._in_thread)
         self._outbox.later(partial(self._watching.set, {self.root: None}))
         self._writer = asyncio.create_task(self._write(self._watching), name="moi-writer")
         self._guard = asyncio.create_task(self._check_session(), name="moi-guard")
@@ -120,6 +125,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
             if tasks:
+                self._tails.end()
                 await self._watching.end()
         finally:
             if self._bridge is not None:
@@ -138,6 +144,11 @@ class JobsConsumer(AsyncWebsocketConsumer):
                 await self.close(NOT_LOGGED_IN)
                 return
             self.scope["user"] = user
+            for id in [*self._watching.roots(), *self._tails.ids()]:
+                if not await self._in_thread(self._still_may_view, id):
+                    # Back again, it hears what it may see now.
+                    await self.close(TRY_AGAIN)
+                    return
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         assert self._bridge is not None  # noqa: S101 - connect() has set it
@@ -220,6 +231,10 @@ class JobsConsumer(AsyncWebsocketConsumer):
     def _remove_one(self, id: str) -> bool:
         return self._may("change", id) and bool(store().remove(id))
 
+    def _still_may_view(self, id: str) -> bool:
+        info = store().get(id)
+        return info is None or access.allowed(self.scope["user"], "view", info)
+
     def _may(self, action: access.Action, id: str) -> bool:
         info = store().get(id)
         return info is not None and access.allowed(self.scope["user"], action, info)
@@ -229,15 +244,28 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if len(ids) > conf.WATCH_LIMIT:
             raise Mistake(f"At most {conf.WATCH_LIMIT} groups can be watched by one page.")
         visible: dict[str, Window | None] = {}
-        for id, rows in ids.items():
-            if await self._in_thread(self._may, "view", id):
-                top = min(rows or conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
-                visible[id] = Window(id, top, conf.PAGE_ROWS)
-            else:
-                self._complain("watch", id, UNKNOWN.format(verb="see"))
+        for id in await self._visible("watch", ids):
+            top = min(ids[id] or conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+            visible[id] = Window(id, top, conf.PAGE_ROWS)
         self._outbox.later(partial(self._watching.set, visible))
         for group in visible:
             self._outbox.later(partial(self._watching.snapshot, group))
+
+    async def _log(self, ids: Ids) -> None:
+        """Send the output of these jobs as it comes, and of no others."""
+        if len(ids) > conf.WATCH_LIMIT:
+            raise Mistake(f"At most {conf.WATCH_LIMIT} jobs can be followed by one page.")
+        self._tails.set(await self._visible("log", ids))
+
+    async def _visible(self, verb: str, ids: Ids) -> list[str]:
+        """Return which of these the user may see; complain of the others."""
+        visible = []
+        for id in ids:
+            if await self._in_thread(self._may, "view", id):
+                visible.append(id)
+            else:
+                self._complain(verb, id, UNKNOWN.format(verb="see"))
+        return visible
 
     async def _more(self, ids: Ids) -> None:
         """Send the next members of groups that are shown in part."""
@@ -265,6 +293,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         "cancel": _cancel,
         "watch": _watch,
         "more": _more,
+        "log": _log,
         "live": _live,
         "close": _close,
     }

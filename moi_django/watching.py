@@ -95,6 +95,10 @@ class Watching:
             watched.heard = max(watched.heard, await self._bridge.watch(group))
         self._outbox.forget_changes()
 
+    def roots(self) -> list[str]:
+        """Return the groups that are watched."""
+        return list(self._watched)
+
     def hear(self, group: str, number: int, frames: list[Frame]) -> None:
         """Take in what the bridge tells the viewers of a group."""
         watched = self._watched.get(group)

@@ -148,7 +148,7 @@ def test_a_job_speaks_while_it_runs(cluster, store, tmp_path):
     assert not job.refresh().finished
     gate.touch()
     job.wait(SOON)
-    said = {name: "" for name in ("stdout", "stderr", "log")}
+    said = dict.fromkeys(("stdout", "stderr", "log"), "")
     for entry in log.whole():
         said[entry.piece.stream] += entry.piece.text
     assert said["stdout"] == "to stdout\nbytes \ufffd\nfrom a thread\nat the end"

@@ -61,6 +61,7 @@ LAYERS = [
     "window",
     "outbox",
     "watching",
+    "tail",
     "sessions",
     "frames",
     "consumers",

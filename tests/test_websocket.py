@@ -15,6 +15,7 @@ from django.test import AsyncClient
 
 from moi_django import Group
 from moi_django.bridge import _bridges
+from moi_django.logs import Log, Piece
 from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -468,3 +469,68 @@ async def test_a_long_result_is_sent_to_who_asks_for_it(server, ada, moi, store)
             assert info.get("result_omitted", False) is is_long
         await say(socket, "get", [job.id])
         assert (await hear(socket))[1]["result"] == "x" * 200
+
+
+async def test_output_comes_as_it_is_written(server, ada, store):
+    user, root = ada
+    job = await sync_to_async(job_in)(store, root)
+    log = Log(store, job.id)
+
+    def write(*texts):
+        log.append([Piece("stdout", text) for text in texts], 1_000_000)
+
+    await sync_to_async(write)("before\n")
+    async with connected(server, user) as socket:
+        await say(socket, "log", [job.id])
+        assert await hear(socket) == (
+            "log",
+            {"id": job.id, "at": 0, "pieces": [["stdout", "before\n"]]},
+        )
+        await sync_to_async(write)("after\n")
+        verb, said = await hear(socket)
+        assert (verb, said["at"], said["pieces"]) == ("log", 7, [["stdout", "after\n"]])
+        # A gap is found: the bridge subscribes anew.
+        await sync_to_async(store.redis.client_kill_filter)(_type="pubsub")
+        await sync_to_async(write)("unheard\n")
+        verbs = {}
+        while "log" not in verbs:
+            verb, payload = await hear(socket)
+            verbs[verb] = payload
+        assert verbs["log"]["pieces"] == [["stdout", "unheard\n"]]
+        await say(socket, "log", [])
+        await say(socket, "live", None)
+        while (await hear(socket))[0] != "live":
+            pass
+        await sync_to_async(write)("nobody hears this")
+        await say(socket, "get", [job.id])
+        assert (await hear(socket))[0] == "get"
+
+
+async def test_a_page_that_comes_late_gets_the_last_output(server, ada, store):
+    user, root = ada
+    job = await sync_to_async(job_in)(store, root)
+    log = Log(store, job.id)
+
+    def write():
+        for number in range(100):
+            log.append([Piece("stdout", f"{number:04}\n")], 1_000_000)
+
+    await sync_to_async(write)()
+    async with connected(server, user) as socket:
+        await say(socket, "log", job.id)
+        _, said = await hear(socket)
+        assert said["pieces"][-1] == ["stdout", "0099\n"]
+        assert said["at"] == 5 * (100 - len(said["pieces"]))
+
+
+async def test_a_socket_that_may_no_longer_see_is_closed(server, ada, moi, store):
+    moi["SESSION_CHECK"] = 0.05
+    user, _ = ada
+    theirs = await sync_to_async(Group.of)("somebody else")
+    permission = await Permission.objects.aget(codename="view_jobs")
+    await user.user_permissions.aadd(permission)
+    async with connected(server, user) as socket:
+        await say(socket, "watch", [theirs.id])
+        await frames_until(socket, "sync", {"group": theirs.id, "complete": True})
+        await user.user_permissions.aremove(permission)
+        assert await close_code(socket) == 1013
