@@ -1,0 +1,83 @@
+"""Whether a process that submits many jobs grows.
+
+    python bench/growth.py [jobs]
+
+One process submits them to two engines, a tenth at a time, and removes each tenth when it has
+ended. Its memory is printed after each.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import django
+import psutil
+
+from moi_django.embedded import EmbeddedRedis
+from moi_django.local_cluster import connection_file, local_cluster
+
+if TYPE_CHECKING:
+    from moi_django import Group
+
+ENGINES, STEPS = 2, 10
+# So many are on their way at once: what waits for an engine takes memory of its own.
+AHEAD = 500
+
+
+def main(jobs: int) -> None:
+    """Start services, measure, print."""
+    with EmbeddedRedis() as server, tempfile.TemporaryDirectory() as directory:
+        cluster = local_cluster(ENGINES, Path(directory), {})
+        cluster.start_and_connect_sync().close()
+        os.environ.update(
+            DJANGO_SETTINGS_MODULE="tests.settings",
+            MOI_TEST_DIR=directory,
+            MOI_REDIS_URL=server.url,
+            MOI_CONNECTION_FILE=str(connection_file(Path(directory))),
+        )
+        django.setup()
+        try:
+            for done, size, seconds in measure(jobs):
+                print(f"{done:7,} jobs  {size / 1e6:6.1f} MB  {seconds:6.1f} s", flush=True)
+        finally:
+            cluster.stop_cluster_sync()
+
+
+def measure(jobs: int) -> Iterator[tuple[int, int, float]]:
+    """Submit; after each tenth give the number of jobs, the bytes in memory and the seconds."""
+    from moi_django import Group, cluster, submit_nouser
+
+    begun, process = time.perf_counter(), psutil.Process()
+    # What is loaded and cached by the first ones is no growth.
+    submit_nouser(abs, -1).wait()
+    yield 1, process.memory_info().rss, time.perf_counter() - begun
+    for step in range(1, STEPS + 1):
+        submit_all(Group.create("no-user", "growth"), jobs // STEPS)
+        yield step * (jobs // STEPS), process.memory_info().rss, time.perf_counter() - begun
+    cluster.close()
+
+
+def submit_all(group: "Group", jobs: int) -> None:
+    """Submit so many jobs, and remove them when all have ended."""
+    from moi_django import ctx_default, submit
+    from moi_django.site import store
+
+    def ended() -> int:
+        return store().totals(group.id).get("success", 0)
+
+    for number in range(jobs):
+        if number % 100 == 0:
+            while number - ended() > AHEAD:
+                time.sleep(0.01)
+        submit(ctx_default, group, "a job", None, abs, -1)
+    while ended() < jobs:
+        time.sleep(0.05)
+    group.delete()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50_000)
