@@ -177,6 +177,10 @@ def _succeed(store: Store, spec: Spec, job: CurrentJob, payload: bytes) -> dict[
 
 
 def _job(store: Store, spec: Spec, info: Info, speaker: Speaker, reporter: Reporter) -> CurrentJob:
+    def attach(name: str, content: Any) -> None:
+        spec.shelf.attach(store, info.id, name, content)
+        speaker.note_change()
+
     return CurrentJob(
         id=info.id,
         name=info.name,
@@ -185,7 +189,7 @@ def _job(store: Store, spec: Spec, info: Info, speaker: Speaker, reporter: Repor
         parent=info.parent,
         status_update=speaker.status_update,
         _progress=reporter.progress,
-        _attach=partial(spec.shelf.attach, store, info.id),
+        _attach=attach,
     )
 
 

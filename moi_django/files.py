@@ -103,7 +103,8 @@ class Shelf:
 
 def attached_to(store: Store, id: str) -> dict[str, Attached]:
     """Return the files of a job by their names."""
-    return {name: Attached(**json.loads(raw)) for name, raw in sorted(store.files(id).items())}
+    noted = sorted(store.files(id).items())
+    return {name: Attached(**json.loads(raw)) for name, raw in noted if _is_plain(name)}
 
 
 def _size(content: Any) -> int:
@@ -119,9 +120,13 @@ def _size(content: Any) -> int:
 
 def _checked_name(name: object) -> str:
     text = clean(name) if isinstance(name, str) else ""
-    is_plain = text.isprintable() and text not in ("", ".", "..") and not set(text) & set("/\\")
-    if not is_plain or len(text) > NAME_LIMIT:
+    if not _is_plain(text):
         raise InvalidJob(
             f"{name!r} is no name for a file: give up to {NAME_LIMIT} characters without slashes."
         )
     return text
+
+
+def _is_plain(name: str) -> bool:
+    is_safe = name.isprintable() and name not in ("", ".", "..") and not set(name) & set("/\\")
+    return is_safe and len(name) <= NAME_LIMIT

@@ -1,6 +1,6 @@
 """The output of one job in Redis: a stream of pieces, from which the oldest are dropped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +11,8 @@ PIECE = 32_000
 # So many entries are looked through at once for the first one to keep.
 BATCH = 100
 BEGINNING = "0-0"
+# Seconds after which a follower looks by itself whether it is over.
+FOLLOW = 0.5
 
 
 class Piece(NamedTuple):
@@ -77,6 +79,21 @@ class Log:
         while entries := self.read(after, BATCH):
             yield from entries
             after = entries[-1].id
+
+    def follow(self, is_over: Callable[[], bool]) -> Iterator[Entry]:
+        """Yield all that is kept and what comes, until there is no more and it is over."""
+        after = BEGINNING
+        with self._store.listen_to(self._key) as heard:
+            while True:
+                over = is_over()  # asked first: what comes before an end is read after it
+                entries = self.read(after, BATCH)
+                yield from entries
+                if entries:
+                    after = entries[-1].id
+                elif over:
+                    return
+                else:
+                    heard(FOLLOW)
 
     def _latest(self) -> Any:
         with self._store.answers():

@@ -8,6 +8,7 @@ from typing import Any
 from django.urls import get_script_prefix
 
 from moi_django import access, owners
+from moi_django.addresses import link_of, patterns
 from moi_django.conf import WEBSOCKET_PATH, conf
 from moi_django.exceptions import MoiError
 from moi_django.models import GROUP, JOB, Info, State
@@ -51,8 +52,8 @@ class Row:
 
     @property
     def link(self) -> str | None:
-        """Where it leads: a job only when there is a result to look at."""
-        return self.info.link if self.info.is_group or self.info.finished else None
+        """Where it leads, or None when there is nothing to look at yet."""
+        return link_of(self.info) if self.info.id else None
 
     @property
     def parts(self) -> list[Part]:
@@ -91,12 +92,22 @@ class Panel:
     @property
     def socket(self) -> str:
         """Address of the websocket."""
-        return conf.WEBSOCKET_URL or f"{get_script_prefix()}{WEBSOCKET_PATH}"
+        return socket_address()
+
+    @property
+    def pages(self) -> dict[str, str]:
+        """Addresses of our own pages, with a blank for the id."""
+        return patterns()
 
     @property
     def blanks(self) -> dict[str, Row]:
         """An empty row of each type, from which the script makes new ones."""
         return {type: Row(Info(id="", name="", type=type, pubsub="")) for type in (JOB, GROUP)}
+
+
+def socket_address() -> str:
+    """Return the address of the websocket."""
+    return conf.WEBSOCKET_URL or f"{get_script_prefix()}{WEBSOCKET_PATH}"
 
 
 def panel(user: Any, group: Any = None, limit: int = 100) -> Panel:

@@ -30,6 +30,10 @@ class Speaker:
             lambda info: info.changed(progress=min(1.0, max(0.0, share)), done=done, total=total)
         )
 
+    def note_change(self) -> None:
+        """Let who watches look again: there is more of the job than its info object."""
+        self._say(lambda info: info.changed())
+
     def _say(self, change: Callable[[Info], Info]) -> Info | None:
         """Change the info object; return what it was before."""
         before: Info | None = None

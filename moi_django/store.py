@@ -269,14 +269,13 @@ class Store(Pager):
         return json.loads(raw) if raw else {}
 
     def keep_file(self, id: str, name: str, described: str) -> None:
-        """Note a file of a job, and tell who watches it."""
+        """Note a file of a job."""
         with self.answers():
             pipeline = self.redis.pipeline()
             pipeline.hset(self.files_key(id), name, described)
             pipeline.expire(self.files_key(id), self.expire)
             pipeline.sadd(self.with_files_key, id)
             pipeline.expire(self.with_files_key, self.expire)
-            pipeline.publish(self.channel(id), _message("update", id))
             pipeline.execute()
 
     def files(self, id: str) -> dict[str, str]:
@@ -333,8 +332,14 @@ class Store(Pager):
 
         It may return early and without a change: read what you want to know after each call.
         """
+        with self.listen_to(self.channel(id)) as heard:
+            yield heard
+
+    @contextmanager
+    def listen_to(self, channel: str) -> Iterator[Callable[[float | None], None]]:
+        """Subscribe to any channel, as `listen` does to that of an id."""
         with self.answers(), self.redis.pubsub() as pubsub:
-            pubsub.subscribe(self.channel(id))
+            pubsub.subscribe(channel)
             pubsub.get_message(timeout=LISTEN)  # its confirmation: from here on nothing is missed
 
             def heard(seconds: float | None) -> None:

@@ -1,5 +1,6 @@
 """Write jobs as text for a terminal, exactly as the command of moi 0.2 did."""
 
+import re
 from collections.abc import Iterable
 
 from moi_django.models import Info, State
@@ -41,6 +42,20 @@ def users(names: dict[str, str]) -> str:
 def details(infos: Iterable[Info]) -> str:
     """Return everything about several jobs."""
     return "".join(detail(info) for info in infos)
+
+
+# What tells a terminal to use colours and weights, which is all that output may do to it.
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def output(text: str) -> str:
+    """Return what a job has printed, with its colours, without what else could steer a terminal."""
+    parts = _COLOUR.split(text)
+    return "".join(part if index % 2 else _harmless(part) for index, part in enumerate(parts))
+
+
+def _harmless(text: str) -> str:
+    return "".join(each if each.isprintable() or each in "\t\n\r" else "\ufffd" for each in text)
 
 
 def _label(key: str) -> str:

@@ -73,7 +73,12 @@ LAYERS = [
     "permissions",
     "checks",
     "apps",
+    "addresses",
     "panel",
+    "trees",
+    "results",
+    "views",
+    "urls",
     "templatetags.moi",
     "management.commands.moi",
 ]

@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from moi_django.models import Info, timestamp
 from moi_django.panel import panel
 
 register = template.Library()
@@ -45,6 +46,23 @@ def moi_assets(context: template.Context) -> dict[str, Any]:
     request = context.get("request")
     # Django's own policy puts a nonce into the context, django-csp on the request.
     return {"nonce": context.get("csp_nonce") or getattr(request, "csp_nonce", None)}
+
+
+@register.filter
+def moi_number(number: float) -> str:
+    """Return a number as HTML and people read it, without a needless fraction."""
+    return f"{number:.6g}"
+
+
+@register.filter
+def moi_duration(info: Info) -> str:
+    """Return how long a job has run."""
+    seconds = timestamp(info.date_end) - timestamp(info.date_start)
+    if seconds < 60:
+        return f"{max(0.0, seconds):.2f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 @register.filter

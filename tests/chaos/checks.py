@@ -1,11 +1,13 @@
 """What has to be so when all has come to rest."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
 
 import psutil
 
+from moi_django.conf import conf
 from moi_django.models import Info
 from moi_django.site import store
 from tests.chaos.load import Load
@@ -53,11 +55,15 @@ def pages(pages: list[Page]) -> float:
     """Every page shows what Redis holds; return the seconds until that was so."""
 
     def wrong() -> list[str]:
-        trees = {root: store().tree(root) for root in {page.root for page in pages}}
-        held = {root: {i.id: i.to_dict() for i in tree} for root, tree in trees.items()}
+        held = {root: tree(root) for root in {page.root for page in pages}}
         return [page.root for page in pages if page.infos != held[page.root]]
 
     return until(lambda: not wrong(), SHOWN, lambda: f"pages of {wrong()} show something else")
+
+
+def tree(root: str) -> dict[str, dict]:
+    """Return what Redis holds of a tree, as a page has it."""
+    return {info.id: json.loads(info.to_wire(conf.RESULT_PREVIEW)) for info in store().walk(root)}
 
 
 def keys(load: Load) -> None:

@@ -18,11 +18,13 @@ class Page:
         self.infos: dict[str, dict] = {}
         self.snapshots = 0
         self._seen: set[str] | None = None
+        # Groups of which more is to be asked for.
+        self._cut: set[str] = set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
-            self._seen = None
+            self._seen, self._cut = None, set()
             try:
                 async with websockets.connect(
                     f"ws://{self._address}/moi-ws/",
@@ -33,16 +35,25 @@ class Page:
                     await socket.send(f'{{"watch": ["{self.root}"]}}')
                     async for text in socket:
                         self._hear(text)
+                        if self._cut:
+                            await socket.send(json.dumps({"more": [self._cut.pop()]}))
             except (OSError, websockets.WebSocketException, TimeoutError):
                 await asyncio.sleep(random.uniform(0.05, 0.5))
+
+    def _sync(self, complete: bool) -> None:
+        if complete:
+            self.infos = {id: self.infos[id] for id in self._seen or () if id in self.infos}
+            self.snapshots += 1
+        self._seen = None if complete else set()
 
     def _hear(self, text: str) -> None:
         [(verb, payload)] = json.loads(text).items()
         if verb == "sync":
-            if payload["complete"]:
-                self.infos = {id: self.infos[id] for id in self._seen or () if id in self.infos}
-                self.snapshots += 1
-            self._seen = None if payload["complete"] else set()
+            self._sync(payload["complete"])
+        elif verb == "more":
+            group = self.infos.get(payload["group"])
+            if group is not None and payload["covered"] < group["size"]:
+                self._cut.add(payload["group"])
         elif verb == "remove":
             self.infos.pop(payload["id"], None)
         elif verb in ("add", "update", "get"):

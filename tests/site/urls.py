@@ -2,7 +2,7 @@
 
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.urls import path
+from django.urls import include, path
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'"
@@ -26,4 +26,5 @@ urlpatterns = [
     path("favicon.ico", lambda request: HttpResponse(status=204)),
     path("result/<id>", result),
     path("group/<group>", page),
+    path("moi/", include("moi_django.urls")),
 ]

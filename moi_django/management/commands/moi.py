@@ -6,6 +6,7 @@ What costs time to import is imported by the verb that needs it.
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -95,6 +96,23 @@ class Command(BaseCommand):
             self._write_json(info.to_dict())
         else:
             self._write_details([info])
+
+    def _logs(self, options: dict[str, Any]) -> None:
+        from moi_django.logs import Log
+        from moi_django.site import store
+        from moi_django.transcript import output
+
+        job = _find_job(options["job_id"])
+        log = Log(store(), job.id)
+        if options["json"]:
+            self._write_json([entry.piece._asdict() for entry in log.whole()])
+            return
+        try:
+            for entry in log.follow(partial(_is_over, job)) if options["follow"] else log.whole():
+                self.stdout.write(output(entry.piece.text), ending="")
+                self.stdout.flush()
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
     def _cancel(self, options: dict[str, Any]) -> None:
         job = _find_job(options["job_id"])
@@ -190,6 +208,14 @@ def _find_job(id: str) -> Any:
         raise JobNotFound("Job ID not found") from error
 
 
+def _is_over(job: Any) -> bool:
+    """Tell whether a job has ended or is gone."""
+    try:
+        return job.refresh().finished
+    except JobNotFound:
+        return True
+
+
 def _brief(info: Any) -> dict[str, Any]:
     return {"date_created": info.date_created, "id": info.id, "status": info.status}
 
@@ -230,6 +256,13 @@ def _describe_submit(parser: Any) -> None:
 def _describe_job(parser: Any) -> None:
     """Show a job."""
     parser.add_argument("--job-id", required=True, help="the id that submit printed")
+    _describe_json(parser)
+
+
+def _describe_logs(parser: Any) -> None:
+    """Show what a job has printed and logged."""
+    parser.add_argument("--job-id", required=True, help="the id that submit printed")
+    parser.add_argument("--follow", action="store_true", help="go on until the job has ended")
     _describe_json(parser)
 
 
@@ -279,6 +312,7 @@ def _count(text: str) -> int:
 _DESCRIPTIONS = {
     "submit": _describe_submit,
     "job": _describe_job,
+    "logs": _describe_logs,
     "cancel": _describe_cancel,
     "userjobs": _describe_userjobs,
     "users": _describe_users,

@@ -12,6 +12,8 @@ const PARTS = {
   running: ["running"],
   queued: ["queued"],
 };
+// What stands for an id in the addresses of our own pages.
+const BLANK = "00000000-0000-0000-0000-000000000000";
 // Close codes after which another attempt would end the same way.
 const FINAL = new Set([4400, 4401, 4403, 4404]);
 // Milliseconds: longest wait between attempts; silence after which the server is asked for a sign
@@ -19,11 +21,31 @@ const FINAL = new Set([4400, 4401, 4403, 4404]);
 const LONGEST_WAIT = 30_000;
 const SILENCE = 15_000;
 const PATIENCE = 10_000;
-// Greatest number of rows to ask for at once.
+// Greatest number of rows to ask for at once, and of lines of output that a page keeps.
 const MOST_ROWS = 1_000;
+const MOST_LINES = 5_000;
+// What terminals understand: kind of style, its value (or none), codes.
+const STYLES = [
+  ["weight", "bold", [1]],
+  ["weight", "dim", [2]],
+  ["weight", "", [22]],
+  ["slant", "italic", [3]],
+  ["slant", "", [23]],
+  ["line", "under", [4]],
+  ["line", "", [24]],
+  ["ink", "number", [30, 31, 32, 33, 34, 35, 36, 37, 90, 91, 92, 93, 94, 95, 96, 97]],
+  ["ink", "", [39]],
+  ["paper", "number", [40, 41, 42, 43, 44, 45, 46, 47, 100, 101, 102, 103, 104, 105, 106, 107]],
+  ["paper", "", [49]],
+];
 
-/** Return where a job or group leads, or null when there is nothing safe to link to. */
-export function linkOf(info) {
+/** Return where a job or group leads, or null when there is nothing safe to link to.
+ *
+ * Without a url of its own it leads to our page of it, if the site has that: `pages` are the addresses
+ * of a "job" and a "group" with a blank for the id.
+ */
+export function linkOf(info, pages = {}) {
+  if (info.url === null) return pages[info.type]?.replace(BLANK, info.id) ?? null;
   const open = info.type === "group" || FINISHED.has(info.state);
   if (!open || !info.url || /[\u0000-\u0020\\]/.test(info.url) || info.url.startsWith("//")) {
     return null;
@@ -50,10 +72,10 @@ function localize(time) {
 }
 
 /** Fill one hole of a row. */
-function fill(hole, info) {
+function fill(hole, info, pages) {
   const name = hole.dataset.moi;
   if (name === "link") {
-    const link = linkOf(info);
+    const link = linkOf(info, pages);
     link ? hole.setAttribute("href", link) : hole.removeAttribute("href");
   } else if (name === "totals") {
     fillTotals(hole, info.totals ?? {});
@@ -95,6 +117,104 @@ function offer(button, hole, left) {
   if (hole) hole.textContent = Math.max(0, left);
 }
 
+/** A connection that is made anew whenever it is lost, until the server says that it is no use. */
+class Live {
+  #address;
+  #on;
+  #socket = null;
+  #attempts = 0;
+  #retry = 0;
+  #watchdog = 0;
+  #heardAt = 0;
+  #askedAt = 0;
+  #isRefused = false;
+
+  constructor(address, on) {
+    this.#address = address;
+    this.#on = on;
+  }
+
+  begin() {
+    window.addEventListener("online", this.#onOnline);
+    this.#watchdog = setInterval(() => this.#checkPulse(), PATIENCE / 2);
+    this.#connect();
+  }
+
+  end() {
+    window.removeEventListener("online", this.#onOnline);
+    clearTimeout(this.#retry);
+    clearInterval(this.#watchdog);
+    this.#hangUp();
+  }
+
+  /** Take the next loss for the first. */
+  succeeded() {
+    this.#attempts = 0;
+  }
+
+  send(verb, payload) {
+    if (this.#socket?.readyState === WebSocket.OPEN) {
+      this.#socket.send(JSON.stringify({ [verb]: payload }));
+    }
+  }
+
+  #connect() {
+    clearTimeout(this.#retry);
+    const address = new URL(this.#address(), document.baseURI);
+    address.protocol = address.protocol.replace("http", "ws");
+    const socket = new WebSocket(address);
+    this.#socket = socket;
+    this.#heardAt = Date.now();
+    this.#askedAt = 0;
+    socket.onopen = () => this.#on.opened();
+    socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
+    socket.onclose = (event) => this.#onClose(event.code);
+  }
+
+  /** Leave a socket whatever it does from now on. */
+  #hangUp() {
+    const socket = this.#socket;
+    this.#socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  #onClose(code) {
+    this.#socket = null;
+    this.#isRefused = FINAL.has(code);
+    this.#on.lost(this.#isRefused);
+    if (this.#isRefused) return;
+    // Spread over the whole time, so a server that restarts is not stormed.
+    const longest = Math.min(LONGEST_WAIT, 250 * 2 ** this.#attempts);
+    this.#attempts += 1;
+    this.#retry = setTimeout(() => this.#connect(), Math.random() * longest);
+  }
+
+  #onOnline = () => {
+    if (!this.#socket && !this.#isRefused) this.#connect();
+  };
+
+  /** A connection may die without a word: ask for one, and give up when none comes. */
+  #checkPulse() {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    const now = Date.now();
+    if (this.#askedAt && now - this.#askedAt > PATIENCE) {
+      this.#hangUp();
+      this.#onClose(1006);
+    } else if (!this.#askedAt && now - this.#heardAt > SILENCE) {
+      this.#askedAt = now;
+      this.send("live", null);
+    }
+  }
+
+  #hear(frame) {
+    this.#heardAt = Date.now();
+    this.#askedAt = 0;
+    for (const [verb, payload] of Object.entries(frame)) this.#on.heard(verb, payload);
+  }
+}
+
 /** The <li> of a job or group, and the holes that are its own. */
 class Row {
   constructor(element, holes) {
@@ -127,7 +247,7 @@ class Row {
   }
 
   /** Show an info object unless a newer one is shown; tell whether it was shown. */
-  show(info) {
+  show(info, pages) {
     if (info.version < Number(this.element.dataset.version)) return false;
     Object.assign(this.element.dataset, {
       id: info.id,
@@ -142,7 +262,7 @@ class Row {
       Object.keys(info.totals ?? {}).some((state) => !FINISHED.has(state)),
     );
     this.size = info.size ?? 0;
-    for (const hole of this.holes) fill(hole, info);
+    for (const hole of this.holes) fill(hole, info, pages);
     this.showLeft();
     return true;
   }
@@ -162,13 +282,7 @@ class Row {
 
 class MoiJobs extends HTMLElement {
   #rows = new Map();
-  #socket = null;
   #isLive = false;
-  #attempts = 0;
-  #retry = 0;
-  #watchdog = 0;
-  #heardAt = 0;
-  #askedAt = 0;
   // Ids met since a snapshot began, or null outside of one.
   #seen = null;
   // How many rows stand side by side at most, how many there are, and how many were sent of them.
@@ -183,21 +297,21 @@ class MoiJobs extends HTMLElement {
     this.#limit = Number(this.getAttribute("limit")) || Infinity;
     this.#adopt();
     this.addEventListener("click", this.#onClick);
-    window.addEventListener("online", this.#onOnline);
-    this.#connect();
-    this.#watchdog = setInterval(() => this.#checkPulse(), PATIENCE / 2);
+    this.#live.begin();
   }
 
   disconnectedCallback() {
-    window.removeEventListener("online", this.#onOnline);
     this.removeEventListener("click", this.#onClick);
-    clearTimeout(this.#retry);
-    clearInterval(this.#watchdog);
-    this.#hangUp();
+    this.#live.end();
   }
 
   get #group() {
     return this.getAttribute("group");
+  }
+
+  get #pages() {
+    const pages = { job: this.getAttribute("job-page"), group: this.getAttribute("group-page") };
+    return Object.fromEntries(Object.entries(pages).filter(([, address]) => address));
   }
 
   /** Return the element of the div itself that has this `data-moi`. */
@@ -236,7 +350,7 @@ class MoiJobs extends HTMLElement {
     }
     const row = this.#rows.get(info.id);
     const wasFinished = row?.isFinished ?? false;
-    const isShown = row ? row.show(info) : this.#add(info);
+    const isShown = row ? row.show(info, this.#pages) : this.#add(info);
     if (isShown && isNews && !wasFinished && FINISHED.has(info.state)) this.#announce(info);
   }
 
@@ -246,7 +360,7 @@ class MoiJobs extends HTMLElement {
     if (!element) return false;
     const row = new Row(element, [...element.querySelectorAll("[data-moi]")]);
     element.dataset.version = 0;
-    row.show(info);
+    row.show(info, this.#pages);
     row.enable(this.#isLive);
     this.#rows.set(info.id, row);
     this.#place(row);
@@ -360,73 +474,24 @@ class MoiJobs extends HTMLElement {
     }
   }
 
-  // The socket
+  // The connection
 
-  #connect() {
-    clearTimeout(this.#retry);
-    const address = new URL(this.getAttribute("socket"), document.baseURI);
-    address.protocol = address.protocol.replace("http", "ws");
-    const socket = new WebSocket(address);
-    this.#socket = socket;
-    this.#heardAt = Date.now();
-    this.#askedAt = 0;
-    const rows = Math.min(this.#limit, MOST_ROWS);
-    socket.onopen = () => this.#send("watch", { [this.#group]: rows });
-    socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
-    socket.onclose = (event) => this.#onClose(event.code);
-  }
+  #live = new Live(() => this.getAttribute("socket"), {
+    opened: () => this.#send("watch", { [this.#group]: Math.min(this.#limit, MOST_ROWS) }),
+    heard: (verb, payload) => this.#verbs[verb]?.(payload),
+    lost: (isFinal) => this.#onLost(isFinal),
+  });
 
-  /** Leave a socket whatever it does from now on. */
-  #hangUp() {
-    const socket = this.#socket;
-    this.#socket = null;
-    if (!socket) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close();
-  }
-
-  #onClose(code) {
-    this.#socket = null;
+  #onLost(isFinal) {
     this.#seen = null;
     this.#setLive(false);
-    if (FINAL.has(code)) {
-      this.#toggle("offline", false);
-      this.#toggle("refused", true);
-      return;
-    }
-    // Spread over the whole time, so a server that restarts is not stormed.
-    const longest = Math.min(LONGEST_WAIT, 250 * 2 ** this.#attempts);
-    this.#attempts += 1;
-    this.#retry = setTimeout(() => this.#connect(), Math.random() * longest);
-  }
-
-  #onOnline = () => {
-    if (!this.#socket && this.#part("refused")?.hidden !== false) this.#connect();
-  };
-
-  /** A connection may die without a word: ask for one, and give up when none comes. */
-  #checkPulse() {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return;
-    const now = Date.now();
-    if (this.#askedAt && now - this.#askedAt > PATIENCE) {
-      this.#hangUp();
-      this.#onClose(1006);
-    } else if (!this.#askedAt && now - this.#heardAt > SILENCE) {
-      this.#askedAt = now;
-      this.#send("live", null);
-    }
+    if (!isFinal) return;
+    this.#toggle("offline", false);
+    this.#toggle("refused", true);
   }
 
   #send(verb, payload) {
-    if (this.#socket?.readyState === WebSocket.OPEN) {
-      this.#socket.send(JSON.stringify({ [verb]: payload }));
-    }
-  }
-
-  #hear(frame) {
-    this.#heardAt = Date.now();
-    this.#askedAt = 0;
-    for (const [verb, payload] of Object.entries(frame)) this.#verbs[verb]?.(payload);
+    this.#live.send(verb, payload);
   }
 
   #verbs = {
@@ -453,7 +518,7 @@ class MoiJobs extends HTMLElement {
     this.#seen = null;
     for (const row of this.#rows.values()) row.showLeft();
     this.#tidy();
-    this.#attempts = 0;
+    this.#live.succeeded();
     this.#setLive(true);
   }
 
@@ -474,4 +539,166 @@ class MoiJobs extends HTMLElement {
   }
 }
 
+/** Output of a job in a <pre>: colours become classes, \r starts a line anew, the oldest lines go. */
+class Output {
+  #element;
+  #line;
+  #classes = [];
+
+  constructor(element) {
+    this.#element = element;
+    element.textContent = "";
+    this.#line = this.#begin();
+  }
+
+  append(stream, text) {
+    const isAtEnd = this.#isAtEnd();
+    for (const part of text.split(/(\n|\r(?!\n)|\x1b\[[0-?]*[ -/]*[@-~])/)) {
+      if (part === "\n") {
+        this.#line.append("\n");
+        this.#line = this.#begin();
+      } else if (part === "\r") this.#line.textContent = "";
+      else if (part.startsWith("\x1b[")) this.#style(part);
+      else if (part) this.#write(stream, part.replaceAll("\r", ""));
+    }
+    while (this.#element.childElementCount > MOST_LINES) this.#element.firstElementChild.remove();
+    if (isAtEnd) this.#element.scrollTop = this.#element.scrollHeight;
+  }
+
+  #isAtEnd() {
+    const { scrollTop, clientHeight, scrollHeight } = this.#element;
+    return scrollTop + clientHeight >= scrollHeight - 10;
+  }
+
+  #begin() {
+    return this.#element.appendChild(document.createElement("span"));
+  }
+
+  #write(stream, text) {
+    const piece = document.createElement("span");
+    piece.classList.add(`moi-${stream}`, ...this.#classes);
+    piece.textContent = text;
+    this.#line.append(piece);
+  }
+
+  /** Heed what tells a terminal to use colours and weights; the rest of its language is dropped. */
+  #style(sequence) {
+    if (!sequence.endsWith("m")) return;
+    for (const code of sequence.slice(2, -1).split(";").map(Number)) {
+      const [kind, value] = STYLES.find(([, , codes]) => codes.includes(code)) ?? [];
+      if (code === 38 || code === 48) return; // of 256 or more colours, whose numbers follow
+      if (code === 0) this.#classes = [];
+      if (!kind) continue;
+      this.#classes = this.#classes.filter((name) => !name.startsWith(`moi-${kind}-`));
+      if (value) this.#classes.push(`moi-${kind}-${value === "number" ? code % 10 : value}`);
+    }
+  }
+}
+
+/** Return the markup of a part, but for the token that is another one each time. */
+function contentOf(part) {
+  const copy = part.cloneNode(true);
+  copy.querySelector("[name=csrfmiddlewaretoken]")?.remove();
+  return copy.outerHTML;
+}
+
+/** <moi-job>: keeps the page of one job as it is in Redis, and appends what the job prints. */
+class MoiJob extends HTMLElement {
+  #output = null;
+  #contents = new WeakMap();
+  #version = 0;
+  #timer = 0;
+  #live = new Live(() => this.getAttribute("socket"), {
+    opened: () => this.#watch(),
+    heard: (verb, payload) => this.#verbs[verb]?.(payload),
+    lost: (isFinal) => this.#toggle(isFinal ? "refused" : "offline", true),
+  });
+
+  connectedCallback() {
+    for (const part of this.querySelectorAll("[data-moi-part]")) this.#take(part);
+    this.#live.begin();
+  }
+
+  disconnectedCallback() {
+    clearTimeout(this.#timer);
+    this.#live.end();
+  }
+
+  get #id() {
+    return this.getAttribute("job");
+  }
+
+  #part(name) {
+    return this.querySelector(`[data-moi="${name}"]`);
+  }
+
+  #toggle(name, isShown) {
+    this.#part(name)?.toggleAttribute("hidden", !isShown);
+  }
+
+  #watch() {
+    this.#output = null; // it is sent again, from its last part on
+    this.#live.send("watch", [this.#id]);
+    this.#live.send("log", [this.#id]);
+  }
+
+  #verbs = {
+    add: (info) => this.#change(info),
+    update: (info) => this.#change(info),
+    get: (info) => this.#change(info),
+    remove: (info) => this.#change(info),
+    log: (output) => this.#print(output),
+    sync: ({ complete }) => complete && this.#settle(),
+    live: (isLive) => isLive || this.#toggle("offline", true),
+  };
+
+  #settle() {
+    this.#live.succeeded();
+    this.toggleAttribute("live", true);
+    this.#toggle("offline", false);
+  }
+
+  #change({ version }) {
+    if (version < this.#version) return;
+    this.#version = version;
+    // Several changes in a short while are fetched as one.
+    this.#timer ||= setTimeout(() => this.#refresh(), 100);
+  }
+
+  /** Put what the server shows now in place of the parts that have changed. */
+  async #refresh() {
+    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    this.#timer = 0;
+    if (!response.ok || response.redirected) return location.reload();
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const part of this.querySelectorAll("[data-moi-part]")) {
+      const fresh = page.querySelector(`[data-moi-part="${part.dataset.moiPart}"]`);
+      if (!fresh || contentOf(fresh) === this.#contents.get(part)) continue;
+      this.#take(document.adoptNode(fresh));
+      fresh.open = part.open;
+      const focused = part.contains(document.activeElement) ? document.activeElement.value : null;
+      part.replaceWith(fresh);
+      if (focused) fresh.querySelector(`[value="${CSS.escape(focused)}"]`)?.focus();
+    }
+  }
+
+  /** Remember what the server has made of a part, and show its times as the viewer reads them. */
+  #take(part) {
+    this.#contents.set(part, contentOf(part));
+    part.querySelectorAll("time").forEach(localize);
+  }
+
+  #print({ at, pieces }) {
+    const element = this.#part("output");
+    if (!element) return;
+    if (!this.#output) {
+      this.#output = new Output(element);
+      this.#toggle("output-cut", at > 0);
+    }
+    this.#toggle("output-section", true);
+    for (const [stream, text] of pieces) this.#output.append(stream, text);
+  }
+}
+
 customElements.define("moi-jobs", MoiJobs);
+customElements.define("moi-job", MoiJob);

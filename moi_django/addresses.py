@@ -1,0 +1,37 @@
+"""Where the app's own pages are, if the site has put them among its urls."""
+
+from django.urls import NoReverseMatch, reverse
+
+from moi_django.models import Info
+
+NAMESPACE = "moi"
+# Stands for an id in an address, for the script to fill in.
+BLANK = "00000000-0000-0000-0000-000000000000"
+
+
+def page_of(info: Info) -> str | None:
+    """Return the address of our page of a job or group, or None where the site has not ours."""
+    return _address("group" if info.is_group else "job", info.id)
+
+
+def patterns() -> dict[str, str]:
+    """Return the addresses of pages of jobs and groups with BLANK for the id; empty without."""
+    found = {name: _address(name, BLANK) for name in ("job", "group")}
+    return {name: address for name, address in found.items() if address}
+
+
+def link_of(info: Info) -> str | None:
+    """Return where a row leads, or None: to its own url, and without one to our page of it.
+
+    A job's own url has nothing to show before the job has ended.
+    """
+    if info.url is None:
+        return page_of(info)
+    return info.link if info.is_group or info.finished else None
+
+
+def _address(name: str, id: str) -> str | None:
+    try:
+        return reverse(f"{NAMESPACE}:{name}", args=[id])
+    except NoReverseMatch:
+        return None

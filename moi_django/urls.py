@@ -1,0 +1,17 @@
+"""The app's own pages, for the urls of a site: `path("moi/", include("moi_django.urls"))`."""
+
+from django.urls import path
+
+from moi_django import views
+from moi_django.addresses import NAMESPACE
+
+app_name = NAMESPACE
+urlpatterns = [
+    path("jobs/<uuid:id>/", views.job, name="job"),
+    path("jobs/<uuid:id>/act/", views.act, name="act"),
+    path("jobs/<uuid:id>/output.txt", views.output, name="output"),
+    path("jobs/<uuid:id>/result.json", views.result, name="result"),
+    path("jobs/<uuid:id>/shown/<name>", views.form, name="form"),
+    path("jobs/<uuid:id>/files/<name>", views.file, name="file"),
+    path("groups/<uuid:id>/", views.group, name="group"),
+]

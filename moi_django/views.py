@@ -1,0 +1,173 @@
+"""The app's own pages: one of a job with everything about it, one of a group, and what to download.
+
+Each is for who may see the job or group. What is another's is as good as not there.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from moi_django import access, dispatch, results
+from moi_django.addresses import page_of
+from moi_django.conf import conf
+from moi_django.exceptions import MoiError, StoreUnavailable
+from moi_django.files import attached_to
+from moi_django.logs import Log
+from moi_django.models import Info
+from moi_django.panel import socket_address
+from moi_django.site import store
+
+View = Callable[..., HttpResponseBase]
+# How terminals are told to use colours and the like, which plain text does without.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
+# Of the output, so much stands in the page as the server renders it.
+TAIL = 50
+
+
+def _of_what_may(action: access.Action, *, group: bool = False) -> Callable[[View], View]:
+    """Hand the info object of a job or group to a view, for who may see or change it."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, id: Any, **more: Any) -> HttpResponseBase:
+            try:
+                info = store().get(str(id))
+                if info is None or info.is_group is not group or not _may(request, action, info):
+                    return _refusal(request)
+                return view(request, info, **more)
+            except StoreUnavailable:
+                text = _("Jobs cannot be shown just now. Try again in a while.")
+                return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8")
+
+        return never_cache(guarded)
+
+    return decorate
+
+
+def _may(request: HttpRequest, action: access.Action, info: Info) -> bool:
+    return access.allowed(request.user, action, info)
+
+
+def _refusal(request: HttpRequest) -> HttpResponseBase:
+    """Answer alike for what is not there and what is another's."""
+    if request.user.is_anonymous and not conf.ANONYMOUS_USER:
+        return redirect_to_login(request.get_full_path())
+    raise Http404(_("There is no such job, or you may not see it."))
+
+
+@require_safe
+@_of_what_may("view")
+def job(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Show everything about a job."""
+    log = Log(store(), info.id)
+    entries = log.tail(TAIL)
+    shown = {
+        "info": info,
+        "result": results.shown(info, store().display(info.id)),
+        "output": "".join(plain(entry.piece.text) for entry in entries),
+        "is_cut": bool(entries and entries[0].at),
+        "files": attached_to(store(), info.id).values(),
+        "may_change": _may(request, "change", info),
+        "parent": _visible_parent(request, info),
+        "socket": socket_address(),
+    }
+    return render(request, "moi_django/job.html", shown)
+
+
+def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
+    parent = store().get(info.parent) if info.parent else None
+    return parent if parent is not None and _may(request, "view", parent) else None
+
+
+@require_safe
+@_of_what_may("view", group=True)
+def group(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Show a group and all below it."""
+    return render(request, "moi_django/group.html", {"info": info})
+
+
+@require_safe
+@_of_what_may("view")
+def output(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Send all output of a job that is kept, as a text file."""
+    texts = (plain(entry.piece.text) for entry in Log(store(), info.id).whole())
+    return _download(
+        StreamingHttpResponse(texts, content_type="text/plain; charset=utf-8"), f"{info.id}.txt"
+    )
+
+
+@require_safe
+@_of_what_may("view")
+def result(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Send the result of a job, as a JSON file."""
+    text = json.dumps(info.result, indent=2, ensure_ascii=False)
+    return _download(
+        HttpResponse(text, content_type="application/json; charset=utf-8"), f"{info.id}.json"
+    )
+
+
+@require_safe
+@_of_what_may("view")
+def form(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
+    """Send one of the forms in which a result can be shown."""
+    data = store().display(info.id).get(results.FORMS.get(name, ""))
+    if data is None:
+        raise Http404
+    return results.document(name, data)
+
+
+@require_safe
+@_of_what_may("view")
+def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
+    """Send a file that a job has attached."""
+    attached = attached_to(store(), info.id).get(name)
+    if attached is None:
+        raise Http404
+    try:
+        content = dispatch.shelf().open(attached)
+    except FileNotFoundError as error:
+        raise Http404 from error
+    response = FileResponse(content, as_attachment=True, filename=name)
+    response["Content-Type"] = attached.type
+    return results.harmless(response)
+
+
+@require_POST
+@_of_what_may("change")
+def act(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Cancel or remove a job, where no script does it."""
+    act = request.POST.get("act")
+    try:
+        if act == "cancel":
+            store().cancel(info.id)
+        elif act == "remove":
+            parent = _visible_parent(request, info)
+            store().remove(info.id)
+            messages.info(request, _("The job was removed."), fail_silently=True)
+            return redirect((page_of(parent) if parent else None) or "/")
+    except StoreUnavailable:
+        raise
+    except MoiError as error:
+        messages.error(request, str(error), fail_silently=True)
+    return redirect("moi:job", info.id)
+
+
+def plain(text: str) -> str:
+    """Return output without what steers a terminal."""
+    return _CONTROL.sub("", text)
+
+
+def _download(response: Any, name: str) -> Any:
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return results.harmless(response)

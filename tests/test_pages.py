@@ -1,0 +1,235 @@
+"""The app's own pages: of a job, of a group, and what can be downloaded, for who may see it."""
+
+import base64
+import json
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from moi_django import Group, dispatch
+from moi_django.logs import Log, Piece
+from moi_django.models import State
+from moi_django.trees import MOST, tree
+from tests.records import finish, job_in
+
+pytestmark = pytest.mark.django_db
+EVIL = "<script>alert(1)</script>"
+PNG = base64.b64encode(b"\x89PNG\r\n").decode()
+
+
+@pytest.fixture
+def ada(moi):
+    return get_user_model().objects.create_user("ada")
+
+
+@pytest.fixture
+def client(ada):
+    client = Client(raise_request_exception=True)
+    client.force_login(ada)
+    return client
+
+
+@pytest.fixture
+def job(ada, store):
+    return job_in(store, Group.create(ada, "a sweep"), "a job")
+
+
+def page(client, job, name="job", *more):
+    return client.get(reverse(f"moi:{name}", args=[job.id, *more]))
+
+
+def test_a_job_without_a_url_links_to_its_page(client, job):
+    assert f'href="/moi/jobs/{job.id}/"' in client.get("/").content.decode()
+    html = page(client, job).content.decode()
+    assert "a job" in html and "Queued" in html
+    assert f'href="/moi/groups/{job.parent}/"' in html
+    group = client.get(f"/moi/groups/{job.parent}/").content.decode()
+    assert "a sweep" in group and "a job" in group
+
+
+PLACES = ["job", "output", "result"]
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_who_may_see_it(job, name, ada):
+    assert page(Client(), job, name).status_code == 302
+    bob = get_user_model().objects.create_user("bob")
+    client = Client()
+    client.force_login(bob)
+    assert page(client, job, name).status_code == 404
+    unknown = client.get(reverse(f"moi:{name}", args=["0" * 8 + "-0000-4000-8000-" + "0" * 12]))
+    assert unknown.status_code == 404
+    bob.user_permissions.add(Permission.objects.get(codename="view_jobs"))
+    assert page(client, job, name).status_code == 200
+    assert "moi/jobs" in page(client, job).content.decode()
+    assert 'name="act"' not in page(client, job).content.decode()
+
+
+def test_a_group_is_no_job_and_a_job_no_group(client, job):
+    assert client.get(f"/moi/jobs/{job.parent}/").status_code == 404
+    assert client.get(f"/moi/groups/{job.id}/").status_code == 404
+
+
+def test_what_a_job_says_and_made_is_text(client, store, ada):
+    job = job_in(store, Group.of(ada), EVIL, url=f"/x?{EVIL}")
+    store.change(job.id, lambda info: info.changed(status=EVIL))
+    Log(store, job.id).append([Piece("stdout", EVIL)], 1000)
+    finish(store, job, result={EVIL: [EVIL]})
+    for name in (EVIL, EVIL.replace("/", "")):  # the former is no name for a file
+        noted = {"name": name, "path": "", "size": 1, "type": EVIL}
+        store.keep_file(job.id, name, json.dumps(noted))
+    html = page(client, job).content.decode()
+    assert "<script>alert" not in html
+    assert html.count("&lt;script&gt;alert") >= 5
+
+
+def test_output_is_without_what_steers_terminals_and_can_be_downloaded(client, store, job):
+    log = Log(store, job.id)
+    for number in range(60):
+        log.append([Piece("stdout", f"\x1b[31mred\x1b[0m {number}\n")], 100_000)
+    html = page(client, job).content.decode()
+    assert "red 59" in html and "red 9\n" not in html and "\x1b" not in html
+    assert "Only the last part is shown." in html
+    response = page(client, job, "output")
+    text = b"".join(response.streaming_content).decode()
+    assert text == "".join(f"red {number}\n" for number in range(60))
+    assert response["Content-Disposition"] == f'attachment; filename="{job.id}.txt"'
+    assert is_harmless(response)
+
+
+def is_harmless(response):
+    return (
+        response["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+        and response["X-Content-Type-Options"] == "nosniff"
+        and response["X-Frame-Options"] == "SAMEORIGIN"
+    )
+
+
+@pytest.mark.parametrize(
+    ("forms", "shown", "form", "type", "content"),
+    [
+        ({"image/png": PNG}, "<img", "png", "image/png", b"\x89PNG\r\n"),
+        ({"image/svg+xml": "<svg/>"}, "<img", "svg", "image/svg+xml; charset=utf-8", b"<svg/>"),
+        (
+            {"text/html": f"<b>x</b>{EVIL}", "text/plain": "x"},
+            "<iframe",
+            "html",
+            "text/html; charset=utf-8",
+            b"<b>x</b>",
+        ),
+        (
+            {"text/markdown": f"# A\n\n{EVIL}"},
+            "<iframe",
+            "markdown",
+            "text/html; charset=utf-8",
+            b"<h1>A</h1>",
+        ),
+    ],
+)
+def test_a_rich_result_is_a_document_of_its_own(
+    client, store, job, forms, shown, form, type, content
+):
+    finish(store, job, result={"repr": "x", "type": "y"})
+    store.keep_display(job.id, forms)
+    html = page(client, job).content.decode()
+    assert shown in html and f"/shown/{form}" in html
+    assert EVIL not in html
+    response = page(client, job, "form", form)
+    assert response["Content-Type"] == type
+    assert content in response.content
+    assert is_harmless(response)
+    if form == "markdown":
+        assert EVIL.encode() not in response.content
+    assert page(client, job, "form", "jpeg").status_code == 404
+    assert page(client, job, "form", "nonsense").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        ("plain & simple", ["plain &amp; simple"]),
+        (42, ["42"]),
+        (None, ["None"]),
+        ({"a": [1, True, None, "x"]}, ["moi-tree", 'data-kind="boolean">true', "&quot;x&quot;"]),
+        ({"repr": "<obj>", "type": "lab.Odd"}, ["&lt;obj&gt;", "(lab.Odd)"]),
+    ],
+)
+def test_other_results_are_a_tree_or_text(client, store, job, result, words):
+    finish(store, job, result=result)
+    html = page(client, job).content.decode()
+    assert all(word in html for word in words)
+    response = page(client, job, "result")
+    assert json.loads(response.content) == result
+    assert is_harmless(response)
+
+
+def test_what_went_wrong_is_shown_with_its_lines(client, store, job):
+    finish(store, job, State.FAILED, result="Traceback ...\n  1 / 0\nZeroDivisionError")
+    html = page(client, job).content.decode()
+    assert "What went wrong" in html and "1 / 0" in html
+
+
+def test_a_large_result_is_shown_in_part():
+    leaf = tree([list(range(100))] * 1000)
+    assert count(leaf) <= MOST + 20
+    assert leaf.left > 900
+    nested = []
+    for _ in range(500):
+        nested = [nested]
+    assert count(tree(nested)) < 30
+    assert len(tree("x" * 1_000_000).text) < 3000
+
+
+def count(leaf):
+    return 1 + sum(map(count, leaf.members))
+
+
+def test_a_file_can_be_downloaded(client, store, job):
+    dispatch.shelf().attach(store, job.id, "page.html", EVIL.encode())
+    html = page(client, job).content.decode()
+    assert "page.html" in html
+    response = page(client, job, "file", "page.html")
+    assert b"".join(response.streaming_content) == EVIL.encode()
+    assert response["Content-Disposition"] == 'attachment; filename="page.html"'
+    assert is_harmless(response)
+    assert page(client, job, "file", "other").status_code == 404
+    dispatch.shelf().discard(job.id)
+    assert page(client, job, "file", "page.html").status_code == 404
+
+
+def test_without_scripts_a_form_cancels_and_removes(client, store, job):
+    act = reverse("moi:act", args=[job.id])
+    assert client.get(act).status_code == 405
+    assert Client(enforce_csrf_checks=True).post(act, {"act": "cancel"}).status_code in (302, 403)
+    assert store.get(job.id).state is State.QUEUED
+    assert client.post(act, {"act": "cancel"}).url == f"/moi/jobs/{job.id}/"
+    assert store.get(job.id).state is State.CANCELLED
+    assert client.post(act, {"act": "remove"}).url == f"/moi/groups/{job.parent}/"
+    assert store.get(job.id) is None
+
+
+def test_who_may_only_see_cannot_act(store, job):
+    bob = get_user_model().objects.create_user("bob")
+    bob.user_permissions.add(Permission.objects.get(codename="view_jobs"))
+    client = Client()
+    client.force_login(bob)
+    act = reverse("moi:act", args=[job.id])
+    assert client.post(act, {"act": "remove"}).status_code == 404
+    assert store.get(job.id) == job
+
+
+def test_without_redis_the_page_says_so(client, job, moi):
+    moi["REDIS_URL"] = "redis://127.0.0.1:1/0"
+    response = page(client, job)
+    assert response.status_code == 503
+    assert b"Jobs cannot be shown just now." in response.content
+
+
+def test_a_site_without_our_urls_has_no_links_to_them(client, job, settings):
+    settings.ROOT_URLCONF = "tests.site.bare_urls"
+    html = client.get("/").content.decode()
+    assert "a job" in html
+    assert "/moi/jobs/" not in html and "job-page" not in html
