@@ -8,11 +8,15 @@ import ast
 import os
 import signal
 import subprocess
+import sys
 import textwrap
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import CodeType
-from typing import Any
+from typing import IO, Any
+
+from moi_django.current import current_job
 
 # Variables that a command does not get: what it prints is shown in pages.
 PRIVATE = {"MOI_REDIS_URL"}
@@ -30,7 +34,7 @@ def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
     A string goes to the shell, a sequence runs without one. Stdin is empty; bytes that are not text
     in the locale's encoding are replaced. A code other than 0 raises ValueError. What moi hands
     to a function by keyword is accepted and ignored. The address of Redis is not in the environment
-    of the command.
+    of the command. In a job its output is the job's as well, a line at a time.
 
     Whatever interrupts the call also ends the command and all it has started, and so does the death
     of this process.
@@ -47,14 +51,42 @@ def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
             errors="replace",
             process_group=group,
         )
+        readers = [_Reader(process.stdout, "stdout"), _Reader(process.stderr, "stderr")]
         try:
-            stdout, stderr = process.communicate()
+            for reader in readers:
+                reader.join()
+            process.wait()
         except BaseException:
             _end(group, process)
             raise
+    stdout, stderr = (reader.text for reader in readers)
     if process.returncode != 0:
         raise ValueError(f"Failed to execute: {cmd}\nstdout: {stdout}\nstderr: {stderr}")
     return [stdout, stderr, process.returncode]
+
+
+class _Reader(threading.Thread):
+    """Reads what a command prints until all who could print there are gone."""
+
+    def __init__(self, pipe: IO[str] | None, name: str) -> None:
+        super().__init__(daemon=True)
+        self._pipe, self._name = pipe, name
+        self._lines: list[str] = []
+        self.start()
+
+    @property
+    def text(self) -> str:
+        """All that was read."""
+        return "".join(self._lines)
+
+    def run(self) -> None:
+        """Read, and print it as this process's own in a job."""
+        assert self._pipe is not None  # noqa: S101 - it was asked for
+        with self._pipe:
+            for line in self._pipe:
+                self._lines.append(line)
+                if current_job() is not None:
+                    getattr(sys, self._name).write(line)
 
 
 def python_call(source: str, /, **kwargs: Any) -> Any:
@@ -97,7 +129,7 @@ def _end(group: int, process: subprocess.Popen[str]) -> None:
     try:
         os.killpg(group, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=GRACE)
+            process.wait(GRACE)
     finally:
         # macOS refuses a group of which only the leader is left, dead and not yet waited for.
         with suppress(PermissionError):

@@ -48,7 +48,7 @@ def interrupted_after(path: Path) -> Iterator[None]:
 
     def waits() -> bool:
         stack = traceback.extract_stack(sys._current_frames()[main])
-        return any(frame.name == "communicate" for frame in stack)
+        return any(frame.name == "join" for frame in stack)
 
     def interrupt() -> None:
         written_pid(path)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from moi_django import submit_nouser
+from moi_django import submit_nouser, system_call
 from moi_django.exceptions import StoreUnavailable
 from moi_django.logs import PIECE, Log, Piece
 from moi_django.output import captured
@@ -159,6 +159,24 @@ def test_a_job_speaks_while_it_runs(cluster, store, tmp_path):
     ]
     job.remove()
     assert log.read() == []
+
+
+@pytest.mark.cluster
+@pytest.mark.django_db(transaction=True)
+def test_a_shell_command_speaks_while_it_runs(cluster, store, tmp_path):
+    gate = tmp_path / "gate"
+    command = f"echo one; echo two >&2; while [ ! -e {gate} ]; do sleep 0.01; done; echo three"
+    job = submit_nouser(system_call, command)
+    log = Log(store, job.id)
+    wait_for(lambda: "one" in text_of(log) and "two" in text_of(log))
+    assert not job.refresh().finished
+    gate.touch()
+    assert job.value(SOON) == ["one\nthree\n", "two\n", 0]
+    assert {entry.piece for entry in log.whole()} == {
+        ("stdout", "one\n"),
+        ("stderr", "two\n"),
+        ("stdout", "three\n"),
+    }
 
 
 @pytest.mark.cluster
