@@ -7,7 +7,6 @@ A site with websockets of its own adds `moi_django.routing.websocket_urlpatterns
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 from django.urls import re_path
@@ -16,9 +15,10 @@ http = get_asgi_application()
 
 # These import the site's models, so the apps must be ready.
 from moi_django.consumers import NotFoundConsumer  # noqa: E402
+from moi_django.origin import allowed_origin  # noqa: E402
 from moi_django.routing import websocket_urlpatterns  # noqa: E402
 
-websocket = AllowedHostsOriginValidator(
+websocket = allowed_origin(
     AuthMiddlewareStack(
         URLRouter([*websocket_urlpatterns, re_path("", NotFoundConsumer.as_asgi())])
     )

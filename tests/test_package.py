@@ -66,6 +66,7 @@ LAYERS = [
     "frames",
     "consumers",
     "routing",
+    "origin",
     "asgi",
     "transcript",
     "serve",

@@ -27,15 +27,15 @@ def make_user(name):
 
 
 @asynccontextmanager
-async def connected(server, user, path="/moi-ws/", origin=None):
+async def connected(server, user, path="/moi-ws/", origin="http://{server}"):
     headers = {}
     if user is not None:
         client = AsyncClient()
         await client.aforce_login(user)
         headers["Cookie"] = f"sessionid={client.cookies['sessionid'].value}"
-    async with websockets.connect(
-        f"ws://{server}{path}", origin=origin or f"http://{server}", additional_headers=headers
-    ) as socket:
+    if origin is not None:
+        headers["Origin"] = origin.format(server=server)
+    async with websockets.connect(f"ws://{server}{path}", additional_headers=headers) as socket:
         yield socket
 
 
@@ -199,10 +199,20 @@ async def test_too_many_verbs_and_too_big_frames_end_the_connection(server, ada,
         assert await close_code(socket) == 1009
 
 
-async def test_another_origin_is_refused(server, ada):
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "file://"])
+async def test_a_page_of_another_origin_is_refused(server, ada, origin):
     with pytest.raises(websockets.InvalidStatus, match="403"):
-        async with connected(server, ada[0], origin="http://evil.example"):
+        async with connected(server, ada[0], origin=origin):
             pass
+
+
+async def test_a_client_that_is_no_browser_needs_a_session_and_no_origin(server, ada):
+    user, root = ada
+    async with connected(server, user, origin=None) as socket:
+        await say(socket, "get", [])
+        assert (await hear(socket))[1]["id"] == root.id
+    async with connected(server, None, origin=None) as socket:
+        assert await close_code(socket) == 4401
 
 
 async def test_two_pages_hear_the_same_once(server, ada, store):
