@@ -18,6 +18,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -67,6 +68,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         self._allowance = Allowance(conf.VERBS_PER_SECOND, conf.VERBS_BURST)
         self._mistakes = 0
         self._said_live = True
+        self._is_closed = False
         self._serving = asyncio.current_task()
         try:
             await super().__call__(scope, receive, send)
@@ -111,6 +113,13 @@ class JobsConsumer(AsyncWebsocketConsumer):
         self._outbox.later(partial(self._watching.set, {self.root: None}))
         self._writer = asyncio.create_task(self._write(self._watching), name="moi-writer")
         self._guard = asyncio.create_task(self._check_session(), name="moi-guard")
+
+    async def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Close the connection, once: a server takes a second time for a mistake."""
+        if not self._is_closed:
+            self._is_closed = True
+            with suppress(OSError):  # the client was faster
+                await super().close(code, reason)
 
     def _find_root(self) -> str | None:
         user = self.scope["user"]
@@ -165,8 +174,8 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Act on one frame."""
-        if self._writer is None:
-            return  # refused, its close is on the way
+        if self._is_closed:
+            return  # it was sent before the client knew
         if not self._allowance.take():
             await self.close(TOO_MANY)
         elif len(text_data or bytes_data or "") > conf.FRAME_LIMIT:
@@ -316,7 +325,8 @@ class JobsConsumer(AsyncWebsocketConsumer):
     # To the client
 
     async def _send_text(self, text: str) -> None:
-        await self.send(text_data=text)
+        if not self._is_closed:
+            await self.send(text_data=text)
 
     async def _write(self, watching: Watching) -> None:
         """Send what is in the outbox; when that cannot be done, end the connection."""

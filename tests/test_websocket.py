@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from contextlib import asynccontextmanager, suppress
@@ -199,6 +200,38 @@ async def test_too_many_verbs_and_too_big_frames_end_the_connection(server, ada,
         assert await close_code(socket) == 1009
 
 
+@pytest.fixture
+def server_log(server, caplog):
+    """What the web server logs, which it does not hand on to other loggers."""
+    logging.getLogger("uvicorn.error").addHandler(caplog.handler)
+    yield caplog
+    logging.getLogger("uvicorn.error").removeHandler(caplog.handler)
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ('{"live": null}', 4429),
+        ("no verb", 4400),
+        ('{"get": ["' + "x" * 70_000 + '"]}', 1009),
+        ('{"close": null}', 1000),
+    ],
+    ids=["flood", "mistakes", "big", "close"],
+)
+async def test_what_comes_after_the_end_of_a_connection_is_let_be(
+    server, ada, server_log, frame, code
+):
+    """The web server is told to close once, however much a client has sent by then."""
+    async with connected(server, ada[0]) as socket:
+        # At once: later ones would not be sent to a server that has closed.
+        await asyncio.gather(*(socket.send(frame) for _ in range(300)), return_exceptions=True)
+        assert await close_code(socket) == code
+    await nothing_is_left()
+    async with connected(server, ada[0]):
+        pass  # so whatever the last one had to say is said
+    assert [record.getMessage() for record in server_log.records] == []
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "file://"])
 async def test_a_page_of_another_origin_is_refused(server, ada, origin):
     with pytest.raises(websockets.InvalidStatus, match="403"):
@@ -229,19 +262,25 @@ async def test_two_pages_hear_the_same_once(server, ada, store):
                 await asyncio.wait_for(socket.recv(), 0.2)
 
 
-async def test_nothing_of_a_connection_stays_behind(server, ada, store):
-    def running():
-        names = [thread.name for thread in threading.enumerate()]
-        return len(_bridges) + sum(name.startswith("moi-bridge") for name in names)
+def parts_of_the_bridge():
+    names = [thread.name for thread in threading.enumerate()]
+    return len(_bridges) + sum(name.startswith("moi-bridge") for name in names)
 
+
+async def nothing_is_left():
+    """Return when the last connection has ended with all that served it."""
+    deadline = time.monotonic() + 5
+    while parts_of_the_bridge():
+        assert time.monotonic() < deadline, "the bridge outlives its last consumer"
+        await asyncio.sleep(0.01)
+
+
+async def test_nothing_of_a_connection_stays_behind(server, ada, store):
     async with connected(server, ada[0]) as socket:
         await say(socket, "get", [])
         await hear(socket)
-        assert running()
-    deadline = time.monotonic() + 5
-    while running():
-        assert time.monotonic() < deadline, "the bridge outlives its last consumer"
-        await asyncio.sleep(0.01)
+        assert parts_of_the_bridge()
+    await nothing_is_left()
 
 
 async def test_a_killed_connection_to_redis_leaves_no_gap(server, ada, store):
