@@ -17,7 +17,9 @@ from moi_django.exceptions import GroupNotFound, InvalidJob
 from moi_django.models import GROUP, Info, now
 from moi_django.site import store
 
-USER = "user:"
+# What a user of the site is called in the map of users, before the primary key; and how any other
+# name is called that a user of the site has, too.
+USER, NAME = "user:", "name:"
 
 
 def group_id(owner: Any) -> str:
@@ -65,32 +67,51 @@ def field(user: Any) -> str:
 
 
 def find(key: str) -> str | None:
-    """Return the group id of a username, of a name that is no user, or of a UUID; None if unknown.
+    """Return the group id of what `names` lists, or of a UUID; None if unknown.
 
-    A UUID is that of a user's root group or of any other group.
+    A UUID is that of an owner's root group or of any other group.
     """
     if is_uuid(key):
         info = store().get(key)
         return key if (info and info.is_group) or store().user_lookup(key) else None
     user = user_named(key)
-    found = store().user_lookup(field(user)) if user is not None else None
-    return found or (None if key.startswith(USER) else store().user_lookup(key))
+    # A user of the site inherits nothing from whoever had the name before.
+    return store().user_lookup(field(user) if user is not None else key.removeprefix(NAME))
 
 
 def names() -> dict[str, str]:
-    """Return the root group ids of all users that have one, by what people call them."""
+    """Return the root group ids of all owners that have one, by what people call them.
+
+    A user of the site is listed by username, or as user:<primary key> once that is gone; any other
+    owner by name, or as name:<name> when a user of the site is called so.
+    """
     owners = {name: id for name, id in store().user_map().items() if is_uuid(id)}
-    keys = [name.removeprefix(USER) for name in owners if name.startswith(USER)]
-    called = _usernames(keys)
-    return {called.get(name, name): id for name, id in owners.items()}
+    called = _usernames([name for name in owners if name.startswith(USER)])
+    taken = _taken([name for name in owners if name not in called])
+    return {
+        called.get(name, f"{NAME}{name}" if name in taken else name): id
+        for name, id in owners.items()
+    }
 
 
-def _usernames(keys: list[str]) -> dict[str, str]:
+def _usernames(fields: list[str]) -> dict[str, str]:
     """Return what users of the site are called, by their field in the map of users."""
-    if not keys or not apps.is_installed("django.contrib.auth"):
+    if not fields or not apps.is_installed("django.contrib.auth"):
         return {}
+    keys = [name.removeprefix(USER) for name in fields]
     users = get_user_model()._default_manager.filter(pk__in=keys)
-    return {field(user): user.get_username() for user in users}
+    called = {field(user): user.get_username() for user in users}
+    return {field: name for field, name in called.items() if name != NO_USER}
+
+
+def _taken(names: list[str]) -> set[str]:
+    """Return which of these names users of the site have."""
+    asked = [name for name in names if name != NO_USER]
+    if not asked or not apps.is_installed("django.contrib.auth"):
+        return set()
+    model = get_user_model()
+    users = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": asked})
+    return {user.get_username() for user in users}
 
 
 def user_named(name: str) -> Any:
@@ -128,10 +149,10 @@ def _group_of_text(owner: str) -> str:
     user = user_named(owner)
     if user is not None:
         return _enrol(field(user), owner)
-    if not owner or not owner.isprintable() or owner.startswith(USER) or len(owner) > 200:
+    if not owner.isprintable() or owner.startswith((USER, NAME)) or not 0 < len(owner) <= 200:
         raise InvalidJob(
             f"{owner[:50]!r} cannot own a job: a name has 1 to 200 printable characters and does "
-            f"not start with {USER!r}."
+            f"not start with {USER!r} or {NAME!r}."
         )
     return _enrol(owner, owner)
 

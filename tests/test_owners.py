@@ -38,8 +38,39 @@ def test_a_rename_keeps_the_jobs_and_the_old_name_gives_nobody_access(ada):
 def test_a_user_who_takes_the_name_of_a_nobody_does_not_inherit(moi):
     before = owners.group_id("example")
     user = get_user_model().objects.create_user("example")
-    assert owners.group_id(user) != before
-    assert owners.find("example") != before
+    assert owners.find("example") is None
+    assert owners.names() == {"name:example": before}
+    group = owners.group_id(user)
+    assert group != before
+    assert owners.find("example") == group
+    assert owners.names() == {"name:example": before, "example": group}
+
+
+def assert_all_is_found_that_is_listed(number):
+    listed = owners.names()
+    assert {key: owners.find(key) for key in listed} == listed
+    assert len(set(listed.values())) == number
+
+
+def test_every_owner_is_listed_and_found_as_listed(ada):
+    gone = get_user_model().objects.create_user("gone")
+    odd = get_user_model().objects.create_user("no-user")
+    field = f"user:{gone.pk}"
+    groups = {
+        "ada": owners.group_id(ada),
+        field: owners.group_id(gone),
+        "no-user": owners.group_id("no-user"),
+        f"user:{odd.pk}": owners.group_id(odd),
+        "somebody": owners.group_id("somebody"),
+    }
+    gone.delete()
+    assert owners.names() == groups
+    assert_all_is_found_that_is_listed(5)
+    # Whatever a user of the site is called.
+    owners.group_id(get_user_model().objects.create_user(field))
+    get_user_model().objects.create_user("somebody")
+    assert owners.names().keys() - groups.keys() == {f"name:{field}", "name:somebody"}
+    assert_all_is_found_that_is_listed(6)
 
 
 def test_no_user_is_never_a_user_of_the_site(moi):
@@ -65,7 +96,7 @@ def test_a_username_in_the_form_of_an_id_must_not_be_guessed_at(ada):
         owners.group_id(name)
 
 
-@pytest.mark.parametrize("owner", ["", "user:1", "a\nb", "x" * 201, 7, None, b"ada"])
+@pytest.mark.parametrize("owner", ["", "user:1", "name:ada", "a\nb", "x" * 201, 7, None, b"ada"])
 def test_what_cannot_own_a_job_is_refused(moi, owner):
     with pytest.raises(InvalidJob):
         owners.group_id(owner)
@@ -76,11 +107,6 @@ def test_who_is_not_logged_in_or_not_saved_owns_nothing(moi):
         with pytest.raises(InvalidJob):
             owners.group_id(user)
     assert owners.find_group(AnonymousUser()) is None
-
-
-def test_nobody_can_be_found_by_what_the_map_keeps(ada):
-    owners.group_id(ada)
-    assert owners.find(f"user:{ada.pk}") is None
 
 
 @pytest.fixture
