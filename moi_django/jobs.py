@@ -62,17 +62,11 @@ def submit(
     try:
         call = cloudpickle.dumps((func, args, kwargs))
     except Exception as error:
-        return _stillborn(info, error)
+        info = _stillborn(info, error)
+        return _created(Job(info), partial(_write, info))
     payloads.check_length(call)
     payload = payloads.Payload(call, options, context)
-    job = Job(info)
-    if conf.ON_COMMIT and (using := _open_transaction()):
-        job._awaits_commit = True
-        # robust: what the commit does besides is not held up by a Redis that is away.
-        transaction.on_commit(partial(_start, job, payload, committed=True), using, robust=True)
-    else:
-        _start(job, payload)
-    return job
+    return _created(Job(info), partial(dispatch.start, info, payload))
 
 
 def submit_nouser(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Job":
@@ -151,21 +145,34 @@ def _open_transaction() -> str | None:
     return None
 
 
-def _start(job: "Job", payload: payloads.Payload, committed: bool = False) -> None:
-    job._awaits_commit = False
-    dispatch.start(job.info, payload, committed)
+def _created(job: "Job", create: Callable[[bool], object]) -> "Job":
+    """Create a job in Redis, now or when the open transaction commits; `create` is told which."""
+
+    def act(committed: bool) -> None:
+        job._awaits_commit = False
+        create(committed)
+
+    if conf.ON_COMMIT and (using := _open_transaction()):
+        job._awaits_commit = True
+        # robust: what the commit does besides is not held up by a Redis that is away.
+        transaction.on_commit(partial(act, True), using, robust=True)
+    else:
+        act(False)
+    return job
 
 
-def _stillborn(info: Info, error: Exception) -> "Job":
-    """Create a job that has failed because it cannot be sent."""
+def _write(info: Info, committed: bool) -> None:
+    store().create(info)
+
+
+def _stillborn(info: Info, error: Exception) -> Info:
+    """Return a job that has failed because it cannot be sent."""
     error.add_note(
         "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
         "pass what they are made from instead (a path, a primary key), and open it in the job."
     )
     end = failure(error, conf.RESULT_LIMIT)
-    info = info.changed(date_end=now(), **end)
-    store().create(info)
-    return Job(info)
+    return info.changed(date_end=now(), **end)
 
 
 class _Handle:
@@ -308,7 +315,8 @@ class Group(_Handle):
     def create(cls, owner: Any, name: str, url: str | None = None) -> Self:
         """Make a group in the group of an owner, who is given as in `submit`.
 
-        The page links it to `url/<id>`. Raises InvalidJob, GroupNotFound or StoreUnavailable.
+        The page links it to `url/<id>`. It is made at once, also inside a transaction, and is left,
+        empty, when that is rolled back. Raises InvalidJob, GroupNotFound or StoreUnavailable.
         """
         parent = _parent(owners.group_id(owner))
         id = str(uuid.uuid4())

@@ -2,6 +2,7 @@
 
 import functools
 import threading
+from contextlib import suppress
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -177,6 +178,34 @@ def test_a_rolled_back_transaction_sends_nothing(cluster, user):
         raise Stop
     with pytest.raises(JobNotFound):
         job.refresh()
+
+
+def test_what_cannot_be_pickled_fails_when_its_transaction_commits(cluster, user):
+    with transaction.atomic():
+        job = submit(ctx_default, user, "fails", None, len, threading.Lock())
+        with pytest.raises(JobNotFound):
+            job.refresh()
+        with pytest.raises(InvalidJob, match="commit"):
+            job.wait(1)
+    assert "cannot pickle" in job.wait(SOON).result
+    with suppress(ZeroDivisionError), transaction.atomic():
+        submit(ctx_default, user, "never", None, len, threading.Lock())
+        raise ZeroDivisionError
+    assert Group.of(user).jobs() == [job]
+
+
+def test_a_group_is_made_at_once_and_its_jobs_with_the_commit(cluster, user):
+    with transaction.atomic():
+        group = Group.create(user, "a sweep")
+        inner = Group.create(group, "inner")
+        job = submit(ctx_default, inner, "in it", None, work.triple, 1)
+        assert [each.name for each in Group.of(user).traverse()] == ["ada", "a sweep", "inner"]
+    assert job.value(SOON) == 3
+    with suppress(ZeroDivisionError), transaction.atomic():
+        left = Group.create(user, "left")
+        submit(ctx_default, left, "never", None, work.triple, 1)
+        raise ZeroDivisionError
+    assert left.jobs() == []
 
 
 def test_a_function_given_as_first_argument_names_stay_free(cluster):
