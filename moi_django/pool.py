@@ -2,22 +2,29 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from moi_django.exceptions import StoreUnavailable
 
+# Seconds for an answer, and for the first one of a command line, before which it has done nothing.
+ANSWER, FIRST_ANSWER = 5.0, 0.8
 OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 1.5,
-    "socket_timeout": 10,
+    "socket_timeout": ANSWER,
     "health_check_interval": 30,
 }
+
+
+# Worth another try at once. A server that did not answer is not: a page would wait for it again and
+# again.
+PASSING = (redis.ConnectionError, redis.ReadOnlyError)
 
 
 def blocking_pool(url: str, size: int = 16) -> redis.BlockingConnectionPool:
@@ -25,11 +32,11 @@ def blocking_pool(url: str, size: int = 16) -> redis.BlockingConnectionPool:
     return redis.BlockingConnectionPool.from_url(
         url,
         max_connections=size,
-        timeout=10,
+        timeout=ANSWER,
         # The first command after a restart of Redis finds a dead connection, and the first write
         # after a failover may find a server that has become a replica: connect again.
-        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2),
-        retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError],
+        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2, PASSING),
+        retry_on_error=list(PASSING),
         **OPTIONS,
     )
 
@@ -52,6 +59,27 @@ def without_secret(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+def look(url: str) -> None:
+    """Raise StoreUnavailable, and do so soon, unless there is a Redis that answers."""
+    once = Retry(NoBackoff(), 0)
+    seconds = {"socket_connect_timeout": FIRST_ANSWER, "socket_timeout": FIRST_ANSWER}
+    with _answers(url), redis.Redis.from_url(url, retry=once, **seconds) as client:
+        client.ping()
+
+
+@contextmanager
+def _answers(url: str) -> Iterator[None]:
+    """Raise StoreUnavailable when a Redis does not do what it is asked in the block."""
+    try:
+        yield
+    except RedisError as error:
+        reason = str(error).rstrip(".")
+        raise StoreUnavailable(
+            f"Redis at {without_secret(url)} failed: {reason}. Is it running, and is "
+            'MOI["REDIS_URL"] (or MOI_REDIS_URL) right?'
+        ) from error
+
+
 class Connection:
     """A client of one Redis, shared by all threads."""
 
@@ -69,13 +97,6 @@ class Connection:
         self.redis.close()
         self.redis.connection_pool.disconnect()
 
-    @contextmanager
-    def answers(self) -> Iterator[None]:
+    def answers(self) -> AbstractContextManager[None]:
         """Raise StoreUnavailable when Redis does not do what it is asked in the block."""
-        try:
-            yield
-        except RedisError as error:
-            raise StoreUnavailable(
-                f"Redis at {without_secret(self.url)} failed: {error}. Is it running, and is "
-                'MOI["REDIS_URL"] (or MOI_REDIS_URL) right?'
-            ) from error
+        return _answers(self.url)

@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def own_redis(moi, tmp_path):
     with EmbeddedRedis(data) as server:
         moi["REDIS_URL"] = server.url
         yield server
+
+
+@pytest.fixture
+def silent():
+    """A server that takes connections and never says a word, as a Redis that is stopped."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
 
 
 @pytest.fixture

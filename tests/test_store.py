@@ -9,6 +9,7 @@ import pytest
 
 from moi_django.exceptions import GroupNotFound, JobNotFound, StoreUnavailable
 from moi_django.models import GROUP, Info, State, now
+from moi_django.pool import OPTIONS
 from moi_django.store import Store
 from tests.records import new_job
 
@@ -272,6 +273,17 @@ def test_an_error_names_the_place_and_no_password():
         store.ping()
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is not None
+
+
+def test_a_redis_that_does_not_answer_is_waited_for_once(silent, monkeypatch):
+    monkeypatch.setitem(OPTIONS, "socket_timeout", 0.2)
+    store = Store("redis://{}:{}/0".format(*silent.getsockname()))
+    with pytest.raises(StoreUnavailable, match="Timeout"):
+        store.ping()
+    silent.setblocking(False)
+    silent.accept()[0].close()
+    with pytest.raises(BlockingIOError):
+        silent.accept()
 
 
 def test_a_restarted_redis_is_found_again(store, root):
