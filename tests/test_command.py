@@ -172,22 +172,32 @@ def test_errors_are_one_line_and_exit_code_1(failing):
         ("userjobs", "--key=x"),
         ("users",),
         ("job", f"--job-id={'0' * 8}-0000-4000-8000-{'0' * 12}"),
+        ("cancel", f"--job-id={'0' * 8}-0000-4000-8000-{'0' * 12}"),
+        ("reconcile",),
+        ("reconcile", "--once"),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=" ".join,
 )
 @pytest.mark.parametrize(
     ("url", "advice"),
-    [("", "manage.py moi up"), ("redis://127.0.0.1:1/0", "MOI_REDIS_URL")],
-    ids=["none", "dead"],
+    [
+        ("", "manage.py moi up"),
+        ("redis://127.0.0.1:1/0", "MOI_REDIS_URL"),
+        ("redis://{}:{}/0", "MOI_REDIS_URL"),
+        ("redis://:secret@{}:{}/0", "MOI_REDIS_URL"),
+    ],
+    ids=["none", "dead", "silent", "silent with a password"],
 )
 def test_without_services_every_command_says_at_once_how_to_start_them(
-    failing, tmp_path, arguments, url, advice
+    failing, tmp_path, silent, arguments, url, advice
 ):
+    url = url.format(*silent.getsockname())
     started = time.monotonic()
     said = failing(*arguments, MOI_TEST_DIR=str(tmp_path), MOI_REDIS_URL=url)
     assert time.monotonic() - started < 2
     assert said.count("\n") == 1
     assert advice in said
+    assert ".." not in said
 
 
 def test_without_a_cluster_submit_says_so_at_once(failing, tmp_path, connection_file):

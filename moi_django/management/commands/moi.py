@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from moi_django.conf import DEFAULT_CONTEXT, NO_USER
+from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.exceptions import GroupNotFound, InvalidJob, JobNotFound, MoiError
 
 INTERRUPTED = 130
@@ -48,6 +48,8 @@ class Command(BaseCommand):
         if verb is None:
             self.stdout.write(self._parser.format_help(), ending="")
             return
+        if verb != "up":  # which starts one
+            _look_for_redis()
         getattr(self, f"_{verb}")(options)
 
     def _submit(self, options: dict[str, Any]) -> None:
@@ -193,6 +195,13 @@ class Command(BaseCommand):
 
     def _write_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, indent=2))
+
+
+def _look_for_redis() -> None:
+    """Raise NotRunning or StoreUnavailable at once rather than let people wait for an answer."""
+    from moi_django.pool import look
+
+    look(conf.redis_url)
 
 
 def _find_job(id: str) -> Any:
