@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
@@ -15,6 +16,13 @@ from django.utils.module_loading import import_string
 from moi_django.conf import DEFAULT_CONTEXT, DEFAULTS, conf
 
 CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id"}
+# What a setting may be whose default is None; others have a check of their own.
+OPTIONAL: dict[str, tuple[Any, str]] = {
+    "WEBSOCKET_URL": (str, "a text"),
+    "ANONYMOUS_USER": (str, "a text"),
+    "STATE_DIR": ((str, os.PathLike), "a path"),
+}
+MAY_BE_ZERO = {"CANCEL_GRACE", "RESULT_PATIENCE", "RESULT_PREVIEW", "PUSH_EVERY", "TICK"}
 # Of a SECRET_KEY that Django, too, calls secret; and how the ones start that it makes for a start.
 SECRET_LENGTH, SECRET_VARIETY, INSECURE = 50, 5, "django-insecure-"
 
@@ -28,16 +36,28 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = [_unknown(name) for name in given if name not in DEFAULTS]
     for name, default in DEFAULTS.items():
         value = given.get(name, default)
-        wanted = (int, float) if isinstance(default, (int, float)) else type(default)
-        if default is not None and not isinstance(value, wanted):
-            found.append(
-                Error(
-                    f'MOI["{name}"] is {value!r}.',
-                    hint=f"Give a value like the default, {default!r}.",
-                    id="moi.E003",
-                )
-            )
+        if not _is_like(value, default, name):
+            like = OPTIONAL[name][1] if name in OPTIONAL else f"a value like {default!r}"
+            hint = f"Give {like}; the default is {default!r}."
+            found.append(Error(f'MOI["{name}"] is {value!r}.', hint=hint, id="moi.E003"))
+        elif _is_number(default) and not (value > 0 or (value == 0 and name in MAY_BE_ZERO)):
+            least = "0 or more" if name in MAY_BE_ZERO else "more than 0"
+            hint = f"Give {least}; the default is {default!r}."
+            found.append(Error(f'MOI["{name}"] is {value!r}.', hint=hint, id="moi.E008"))
     return found
+
+
+def _is_like(value: Any, default: Any, name: str) -> bool:
+    """Tell whether a value is of the kind of a default: a whole number will do for any number."""
+    if default is None:
+        return value is None or name not in OPTIONAL or isinstance(value, OPTIONAL[name][0])
+    if isinstance(default, float):
+        return _is_number(value)
+    return isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _unknown(name: Any) -> CheckMessage:

@@ -68,7 +68,7 @@ DEFAULTS: dict[str, Any] = {
     # Greatest length of a frame from a browser in characters.
     "FRAME_LIMIT": 65_536,
     # Verbs a browser may send in a second over a while, and at once.
-    "VERBS_PER_SECOND": 20,
+    "VERBS_PER_SECOND": 20.0,
     "VERBS_BURST": 100,
     # Greatest number of groups that one socket watches.
     "WATCH_LIMIT": 50,

@@ -73,6 +73,7 @@ LAYERS = [
     "services",
     "permissions",
     "checks",
+    "site_checks",
     "apps",
     "addresses",
     "panel",

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 from django.core.checks import run_checks
@@ -34,6 +35,17 @@ def test_every_setting_has_a_default_that_passes_its_check(moi):
         ({"KEY_PREFX": ""}, "moi.E002", "Did you mean 'KEY_PREFIX'?"),
         ({"EXPIRE": "two weeks"}, "moi.E003", "1209600"),
         ({"TICK": "fast"}, "moi.E003", "0.02"),
+        ({"TICK": True}, "moi.E003", "0.02"),
+        ({"ON_COMMIT": 1}, "moi.E003", "True"),
+        ({"EXPIRE": 1e6}, "moi.E003", "1209600"),
+        ({"PAGE_ROWS": 2.5}, "moi.E003", "50"),
+        ({"STATE_DIR": 5}, "moi.E003", "a path"),
+        ({"WEBSOCKET_URL": 3}, "moi.E003", "a text"),
+        ({"ANONYMOUS_USER": True}, "moi.E003", "a text"),
+        ({"EXPIRE": -5}, "moi.E008", "more than 0"),
+        ({"LEASE": 0}, "moi.E008", "more than 0"),
+        ({"SEND_TIMEOUT": float("nan")}, "moi.E008", "more than 0"),
+        ({"TICK": -1}, "moi.E008", "0 or more"),
         ({"REDIS_URL": "localhost:6379"}, "moi.E004", "redis://localhost"),
         ({"AUTHORIZE": "nowhere.to_be_found"}, "moi.E005", "dotted path"),
         ({"CHANNEL_LAYER": "other"}, "moi.E006", "CHANNEL_LAYERS = "),
@@ -54,8 +66,59 @@ def test_what_the_site_lacks_is_found(moi, settings):
     settings.INSTALLED_APPS = ["moi_django"]
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "OPTIONS": {}}]
     found = complaints()
-    assert found.keys() == {"moi.W001", "moi.W002", "moi.W003", "moi.W004"}
+    assert found.keys() == {f"moi.W00{number}" for number in (1, 2, 3, 4, 8)}
     assert all(message.hint for message in found.values())
+
+
+def test_what_makes_sense_is_not_complained_of(moi):
+    moi.update(TICK=0, LEASE=1, RESULT_PATIENCE=float("inf"), VERBS_PER_SECOND=0.5)
+    moi.update(STATE_DIR=Path("x"), WEBSOCKET_URL="/ws/", ANONYMOUS_USER="guest")
+    assert complaints() == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "id", "words"),
+    [
+        ("ASGI_APPLICATION", "tests.site.applications.plain", "moi.W006", "moi_django.asgi"),
+        (
+            "ASGI_APPLICATION",
+            "tests.site.applications.without",
+            "moi.W006",
+            "websocket_urlpatterns",
+        ),
+        ("ASGI_APPLICATION", "tests.site.nowhere.application", "moi.E009", "moi_django.asgi"),
+        ("ASGI_APPLICATION", "tests.site.applications.missing", "moi.E009", "moi_django.asgi"),
+        ("ASGI_APPLICATION", 7, "moi.E009", "moi_django.asgi"),
+        ("CHANNEL_LAYERS", {"default": {"BACKEND": "x.Layer"}}, "moi.E009", "MoiChannelLayer"),
+        ("CHANNEL_LAYERS", {"default": {}}, "moi.E009", "MoiChannelLayer"),
+        ("STATIC_URL", None, "moi.W008", "STATIC_URL"),
+    ],
+)
+def test_a_site_that_cannot_be_live_is_found(moi, settings, setting, value, id, words):
+    setattr(settings, setting, value)
+    [message] = complaints().values()
+    assert (message.id, words in message.hint) == (id, True)
+
+
+def test_an_application_of_the_site_is_well(moi, settings):
+    settings.ASGI_APPLICATION = "tests.site.applications.own"
+    assert complaints() == {}
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_site_without_the_middleware_of_a_login_is_found(moi, settings, left):
+    login = settings.MIDDLEWARE[:2]
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != login[1 - left]]
+    [message] = complaints().values()
+    assert (message.id, login[1 - left] in message.msg) == ("moi.W007", True)
+
+
+def test_a_site_without_static_files_is_found(moi, settings):
+    settings.INSTALLED_APPS = [
+        name for name in settings.INSTALLED_APPS if "staticfiles" not in name
+    ]
+    [message] = complaints().values()
+    assert message.id == "moi.W008"
 
 
 def deploy_complaints():

@@ -1,0 +1,110 @@
+"""Find a site around moi in which its pages cannot be live or their users not be known."""
+
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.handlers.asgi import ASGIHandler
+from django.utils.module_loading import import_string
+
+from moi_django.conf import conf
+
+OWN_APPLICATION = (
+    'Set ASGI_APPLICATION = "moi_django.asgi.application", or add '
+    "moi_django.routing.websocket_urlpatterns to the websockets of your own."
+)
+# Of the middleware that tells a page who its user is, and the app without which it does nothing.
+LOGIN = {
+    "django.contrib.sessions.middleware.SessionMiddleware": "django.contrib.sessions",
+    "django.contrib.auth.middleware.AuthenticationMiddleware": "django.contrib.auth",
+}
+
+
+@register("moi")
+def check_application(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the application which the site names has websockets."""
+    name = getattr(settings, "ASGI_APPLICATION", None)
+    # Ours is not loaded: that costs time, and every command runs these checks.
+    if not name or str(name).startswith("moi_django.asgi."):
+        return []
+    try:
+        application = import_string(name)
+    except Exception as error:
+        # Whatever its module does may fail.
+        text = f"ASGI_APPLICATION cannot be imported: {error}."
+        return [Error(text, hint=OWN_APPLICATION, id="moi.E009")]
+    if _speaks_http_alone(application):
+        text = f"ASGI_APPLICATION, {name}, has no websockets, so pages will not be live."
+        return [Warning(text, hint=OWN_APPLICATION, id="moi.W006")]
+    return []
+
+
+def _speaks_http_alone(application: Any) -> bool:
+    """Tell so of Django's own application and of a router of Channels; of others, who knows."""
+    protocols = getattr(application, "application_mapping", {"websocket": None})
+    return isinstance(application, ASGIHandler) or "websocket" not in protocols
+
+
+@register("moi")
+def check_layer(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the channel layer can be made."""
+    layer = getattr(settings, "CHANNEL_LAYERS", {}).get(conf.CHANNEL_LAYER)
+    if layer is None:
+        return []  # checks.check_channels says so
+    name = layer.get("BACKEND", "")
+    try:
+        import_string(name)
+    except Exception as error:
+        return [
+            Error(
+                f"The BACKEND of the channel layer {conf.CHANNEL_LAYER!r} cannot be imported: "
+                f"{error}.",
+                hint="Use 'moi_django.layers.MoiChannelLayer'.",
+                id="moi.E009",
+            )
+        ]
+    return []
+
+
+@register("moi")
+def check_middleware(**kwargs: Any) -> list[CheckMessage]:
+    """Check that pages know who is logged in."""
+    missing = [
+        name for name, app in LOGIN.items() if apps.is_installed(app) and not _has_middleware(name)
+    ]
+    if not missing:
+        return []
+    return [
+        Warning(
+            f"MIDDLEWARE has no {' and no '.join(missing)}: {{% moi_jobs %}} does not know the "
+            "user of a page.",
+            hint="Add it, SessionMiddleware before AuthenticationMiddleware.",
+            id="moi.W007",
+        )
+    ]
+
+
+def _has_middleware(name: str) -> bool:
+    """Tell whether there is this middleware, or one of the site's that is derived from it."""
+    if name in settings.MIDDLEWARE:
+        return True
+    wanted = import_string(name)
+    candidates = [import_string(given) for given in settings.MIDDLEWARE]
+    return any(isinstance(each, type) and issubclass(each, wanted) for each in candidates)
+
+
+@register("moi")
+def check_static_files(**kwargs: Any) -> list[CheckMessage]:
+    """Check that pages get the script and the style."""
+    if apps.is_installed("django.contrib.staticfiles") and settings.STATIC_URL:
+        return []
+    return [
+        Warning(
+            "django.contrib.staticfiles is not installed or STATIC_URL not set: pages do not get "
+            "moi.js and moi.css.",
+            hint="Add it to INSTALLED_APPS and set STATIC_URL, or serve the directory "
+            "moi_django/static of the package yourself.",
+            id="moi.W008",
+        )
+    ]
