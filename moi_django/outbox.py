@@ -64,6 +64,10 @@ class Outbox:
         mail.roots.add(root)
         self._wake.set()
 
+    def has_mail(self, id: str) -> bool:
+        """Tell whether a change of something waits."""
+        return id in self._mail
+
     def forget_changes(self) -> None:
         """Drop what waits: a snapshot follows."""
         self._mail.clear()
@@ -95,9 +99,14 @@ class Outbox:
         if loop.time() >= self._next_push:
             self._next_push = loop.time() + conf.PUSH_EVERY
             return True
-        if self._timer is None or self._timer.when() <= loop.time():
-            self._timer = loop.call_at(self._next_push, self._wake.set)
+        if self._timer is None:
+            self._timer = loop.call_at(self._next_push, self._come_back)
         return False
+
+    def _come_back(self) -> None:
+        # Loops may be early by a little, so the time is not compared again.
+        self._timer, self._next_push = None, 0.0
+        self._wake.set()
 
     async def _push(self, forward: Forward) -> None:
         while self._mail:

@@ -49,6 +49,10 @@ class Watched:
     # Number of the last message that was heard.
     heard: int = 0
 
+    def drops(self, verb: str, id: str) -> bool:
+        """Tell whether a change does not matter, whatever else it says."""
+        return self.window is not None and self.window.drops(verb, id)
+
     def takes(self, verb: str, id: str, raw: str) -> bool:
         """Tell whether the page is to hear of a change, and take it in."""
         if self.window is None:
@@ -110,7 +114,8 @@ class Watching:
         watched.heard = number
         for frame in frames:
             verb, id, _ = frame
-            if watched.window is None or not watched.window.drops(verb, id):
+            # What waits to be shown, and so is not shown yet, is to be shown as it is then.
+            if self._outbox.has_mail(id) or not watched.drops(verb, id):
                 self._outbox.post(group, frame)
 
     async def forward(self, id: str, mail: Mail) -> None:
