@@ -45,7 +45,7 @@ def help():
 
 def demo(arguments):
     """Run the example with services of its own."""
-    install("embedded")
+    install("demo")
     manage = str(HERE / "example_project" / "manage.py")
     run(PYTHON, manage, "migrate", "-v0")
     run(PYTHON, manage, "demo_users")

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -25,6 +26,7 @@ def url(tmp_path_factory):
         **{key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"},
         "EXAMPLE_STATE_DIR": str(directory / "state"),
         "EXAMPLE_DATABASE": str(directory / "db.sqlite3"),
+        "EXAMPLE_MEDIA": str(directory / "media"),
     }
     for arguments in (["migrate", "-v0"], ["demo_users"], ["demo_users"], ["check"]):
         subprocess.run([sys.executable, MANAGE, *arguments], env=env, check=True)
@@ -128,9 +130,32 @@ def test_one_watches_another_does_not_see_and_all_ends_well(log_in, url):
     expect(row(watching, "A sweep 1")).to_have_count(0)
 
 
+def test_realistic_work_is_shown_as_it_should_be(log_in, url):
+    page = log_in("bob")
+    submit(page, "pi", "Pi")
+    submit(page, "search", "Sequences")
+    submit(page, "sweep", "Magnets")
+    # Each of the groups and the one around them.
+    expect(page.locator(".moi-group")).to_have_count(5)
+    expect(page.locator("span[data-part=queued]:visible").first).to_be_visible()
+    row(page, "Pi").get_by_role("link").click()
+    expect(page.locator("[data-moi=output]")).to_contain_text("points: ", timeout=60_000)
+    expect(page.get_by_role("status")).to_have_text("Success", timeout=60_000)
+    expect(page.locator(".moi-image")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="estimates.csv").click()
+    assert len(Path(download.value.path()).read_text().splitlines()) == 60
+    page.goto(url)
+    row(page, "Sequences").get_by_role("link", name="Success").click(timeout=60_000)
+    table = page.frame_locator(".moi-document")
+    expect(table.get_by_text("identity")).to_be_visible()
+    page.goto(url)
+    page.get_by_role("button", name="Remove Magnets").click()
+    expect(page.get_by_text("Magnets")).to_have_count(0)
+
+
 def test_a_name_is_needed(log_in):
     page = log_in("bob")
     page.eval_on_selector("[name=name]", "field => { field.required = false; field.value = ''; }")
     page.click("main form button")
     expect(page.get_by_text("This field is required.")).to_be_visible()
-    expect(page.get_by_text("No jobs yet.")).to_be_visible()

@@ -7,6 +7,9 @@ KINDS = [
     ("group", "A group of five such jobs"),
     ("stars", "Count stars, a slow job that says how far it is"),
     ("failing", "Divide by zero, a job that fails"),
+    ("pi", "Estimate π: progress, output, a plot and a file"),
+    ("search", "Search sequences: progress and a table"),
+    ("sweep", "A sweep of parameters: groups in a group, twenty jobs"),
 ]
 
 

@@ -8,6 +8,7 @@ BASE_DIR = Path(__file__).parents[1]
 # What moi_django needs -------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "example",  # before moi_django, so that its templates are found first
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -15,7 +16,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "moi_django",
-    "example",
 ]
 ASGI_APPLICATION = "moi_django.asgi.application"
 CHANNEL_LAYERS = {"default": {"BACKEND": "moi_django.layers.MoiChannelLayer"}}
@@ -64,5 +64,7 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 USE_TZ = True
 TIME_ZONE = "UTC"
+# Where files are kept that jobs attach.
+MEDIA_ROOT = os.environ.get("EXAMPLE_MEDIA", str(BASE_DIR / "media"))
 if state_dir := os.environ.get("EXAMPLE_STATE_DIR"):
     MOI = {"STATE_DIR": state_dir}

@@ -1,7 +1,7 @@
 """The pages of the example."""
 
 from django.contrib.auth import views as auth
-from django.urls import path
+from django.urls import include, path
 
 from example import views
 
@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("result/<uuid:id>", views.result, name="result"),
     path("group/<uuid:id>", views.group, name="group"),
+    path("moi/", include("moi_django.urls")),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
 ]

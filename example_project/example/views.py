@@ -10,8 +10,12 @@ from django.shortcuts import redirect, render
 
 from example import work
 from example.forms import SubmitForm
-from moi_django import Group, Job, MoiError, ctx_default, submit
+from moi_django import Group, Job, MoiError, Options, ctx_default, submit
 from moi_django.access import allowed
+
+# Their jobs have no page of this site, so they link to those of moi_django.
+FUNCTIONS = {"pi": work.estimate_pi, "search": work.search_sequence}
+TEMPERATURES = (0.5, 1, 2, 4)
 
 
 @login_required
@@ -33,12 +37,34 @@ def submit_kind(user: User, kind: str, name: str) -> None:
         group = Group.create(user, name, url="/group")
         for number in range(1, 6):
             submit(ctx_default, group, f"{name} {number}", "/result", work.say_hello, name)
+    elif kind == "sweep":
+        submit_sweep(user, name)
+    elif kind in FUNCTIONS:
+        submit(ctx_default, user, name, None, FUNCTIONS[kind])
     elif kind == "stars":
         submit(ctx_default, user, name, "/result", work.count_stars)
     elif kind == "failing":
         submit(ctx_default, user, name, "/result", work.divide, 1, 0)
     else:
         submit(ctx_default, user, name, "/result", work.say_hello, name)
+
+
+def submit_sweep(user: User, name: str) -> None:
+    """Send jobs for several temperatures, several for each: a group of groups."""
+    sweep = Group.create(user, name)
+    for temperature in TEMPERATURES:
+        group = Group.create(sweep, f"{temperature} K")
+        for replica in range(1, 6):
+            submit(
+                ctx_default,
+                group,
+                f"replica {replica}",
+                None,
+                work.simulate,
+                temperature,
+                replica,
+                options=Options(retries=1, timeout=60),
+            )
 
 
 @login_required
