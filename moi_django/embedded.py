@@ -1,5 +1,6 @@
 """A private Redis-compatible server for development and tests, which dies with its starter."""
 
+import fcntl
 import importlib.util
 import os
 import secrets
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self, cast
 
@@ -17,6 +19,8 @@ from moi_django import pdeath
 from moi_django.exceptions import ServiceError
 
 READY_WITHIN = 10.0
+# Of a private directory, and of the files in it; the lock is held as long as the starter lives.
+PREFIX, SOCKET, LOG, LOCK = "moi-redis-", "redis.sock", "redis.log", "redis.lock"
 
 
 def find_server() -> Path:
@@ -41,6 +45,30 @@ def find_server() -> Path:
     )
 
 
+def remove_stale() -> None:
+    """Remove private directories whose starter was killed; the kernel has given back its lock."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is in use, another user's, or none of ours
+            if directory.lstat().st_uid == os.getuid():
+                _remove_unless_held(directory)
+
+
+def _remove_unless_held(directory: Path) -> None:
+    with (directory / LOCK).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for name in (SOCKET, LOG, LOCK):
+            (directory / name).unlink(missing_ok=True)
+        directory.rmdir()
+
+
+def _locked(directory: Path) -> IO[bytes]:
+    """Return the lock of a directory, which nobody has seen before it was held."""
+    lock = (directory / f"{LOCK}.new").open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (directory / f"{LOCK}.new").rename(directory / LOCK)
+    return lock
+
+
 class EmbeddedRedis:
     """`with EmbeddedRedis() as server: server.url`; to be started from a thread that lives on.
 
@@ -51,10 +79,11 @@ class EmbeddedRedis:
     def __init__(self, data: Path | None = None) -> None:
         self._data = data
         # Short, because the path of a socket has at most 104 bytes.
-        self._directory = Path(tempfile.mkdtemp(prefix="moi-"))
+        self._directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._lock = _locked(self._directory)
         self._password = secrets.token_urlsafe(32)
         self.process: subprocess.Popen[bytes] | None = None
-        self.url = f"unix://:{self._password}@{self._directory / 'redis.sock'}?db=0"
+        self.url = f"unix://:{self._password}@{self._directory / SOCKET}?db=0"
 
     def start(self) -> Self:
         """Start the server, also after `kill`, and return when it answers."""
@@ -75,6 +104,7 @@ class EmbeddedRedis:
         """End the server and remove its private directory."""
         self._end(signal.SIGTERM)
         shutil.rmtree(self._directory, ignore_errors=True)
+        self._lock.close()
 
     def kill(self) -> None:
         """End the server as a crash would."""
@@ -97,10 +127,10 @@ class EmbeddedRedis:
         persistence = [f"dir {self._data}", "appendonly yes"] if self._data else ["appendonly no"]
         lines = [
             "port 0",
-            f"unixsocket {self._directory / 'redis.sock'}",
+            f"unixsocket {self._directory / SOCKET}",
             "unixsocketperm 700",
             f"requirepass {self._password}",
-            f"logfile {self._directory / 'redis.log'}",
+            f"logfile {self._directory / LOG}",
             "daemonize no",
             'save ""',
             *persistence,
@@ -116,7 +146,7 @@ class EmbeddedRedis:
                 return
             except redis.ConnectionError:
                 time.sleep(0.01)
-        log = self._directory / "redis.log"
+        log = self._directory / LOG
         tail = log.read_text(errors="replace")[-500:] if log.exists() else "it wrote no log"
         self.stop()
         raise ServiceError(f"{program} did not start: {tail}")

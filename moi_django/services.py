@@ -2,11 +2,10 @@
 
 What the settings name already is used and not started. Everything that is started ends with this
 process, however that ends: children ask the kernel for a signal at their parent's death, and what
-jobs have started is swept up on the way out.
+jobs have started is swept up on the way out, or by a process that outlives this one.
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -25,13 +24,14 @@ from redis.exceptions import RedisError
 from moi_django import pdeath, state
 from moi_django.calls import PRIVATE
 from moi_django.conf import DEFAULT_CONTEXT, conf
-from moi_django.embedded import EmbeddedRedis
+from moi_django.embedded import EmbeddedRedis, remove_stale
 from moi_django.exceptions import MoiError, ServiceError
 from moi_django.local_cluster import connection_file, local_cluster
 from moi_django.models import Info, is_id
 from moi_django.pool import OPTIONS, cancel, without_secret
 from moi_django.reconciler import Reconciler
 from moi_django.store import Store
+from moi_django.sweeper import Sweeper
 
 # Seconds for the web server to answer, and for it to end when asked to.
 READY_WITHIN, STOPPED_WITHIN = 30.0, 5.0
@@ -56,21 +56,27 @@ def up(
     started.
     """
     _refuse_on_an_engine()
-    with _bound(bind) if server else nullcontext() as listening, state.hold(conf.state_dir):
+    with (
+        _bound(bind) if server else nullcontext() as listening,
+        state.hold(conf.state_dir),
+        Sweeper(conf.state_dir, _path()) as sweeper,
+    ):
         _adopt_strays()
-        try:
-            return asyncio.run(_Up(listening, engines or os.cpu_count() or 1, say).run())
-        finally:
-            _sweep()
+        return asyncio.run(_Up(listening, engines or os.cpu_count() or 1, say, sweeper).run())
 
 
 class _Up:
     """One run of `moi up`."""
 
     def __init__(
-        self, listening: socket.socket | None, engines: int, say: Callable[[str], object]
+        self,
+        listening: socket.socket | None,
+        engines: int,
+        say: Callable[[str], object],
+        sweeper: Sweeper,
     ) -> None:
         self._listening, self._engines, self._say_line = listening, engines, say
+        self._sweeper = sweeper
         self._stop = asyncio.Event()
         self._failed = ""
         self._env: dict[str, str] = {}
@@ -85,6 +91,7 @@ class _Up:
             await self._unless_stopped(starting)
             if starting.done() and not starting.cancelled():
                 services = starting.result()
+                self._sweeper.note_sessions()
                 state.write(conf.state_dir, services)
                 self._announce(services)
                 await self._follow(services.redis_url)
@@ -128,10 +135,9 @@ class _Up:
 
     def _environment(self, redis_url: str) -> dict[str, str]:
         """Return what children need to know; secrets go this way and not on command lines."""
-        path = [os.path.abspath(sys.path[0] or "."), os.environ.get("PYTHONPATH", "")]  # noqa: PTH100
         return {
             "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", ""),
-            "PYTHONPATH": os.pathsep.join(filter(None, path)),
+            "PYTHONPATH": _path(),
             "MOI_REDIS_URL": redis_url,
         }
 
@@ -141,6 +147,7 @@ class _Up:
             self._say(f"redis    the one at {without_secret(url)}")
             yield url
             return
+        remove_stale()
         # Started in this thread: it ends with the thread that starts it.
         with EmbeddedRedis() as server:
             self._say(f"redis    {server.version()}")
@@ -180,6 +187,7 @@ class _Up:
             if missing > 0 and time.monotonic() > expected_from:
                 self._say(f"cluster  {missing} engine{'s' * (missing != 1)} died, starting anew")
                 await cluster.start_engines(missing)
+                self._sweeper.note_sessions()
                 expected_from = time.monotonic() + REGISTERED_WITHIN
 
     @asynccontextmanager
@@ -296,6 +304,12 @@ def _line(text: str, length: int) -> str:
     return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 
+def _path() -> str:
+    """Return where children find the modules that this process finds."""
+    path = [os.path.abspath(sys.path[0] or "."), os.environ.get("PYTHONPATH", "")]  # noqa: PTH100
+    return os.pathsep.join(filter(None, path))
+
+
 def _application() -> str:
     """Return the application to serve: the one with static files where it is ours."""
     named = getattr(settings, "ASGI_APPLICATION", None) or "moi_django.asgi.application"
@@ -350,18 +364,3 @@ def _adopt_strays() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _sweep() -> None:
-    """End whatever is left below this process, such as what jobs have started."""
-    import psutil
-
-    left = psutil.Process().children(recursive=True)
-    for process in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, stubborn = psutil.wait_procs(left, timeout=3)
-    for process in stubborn:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(stubborn, timeout=3)

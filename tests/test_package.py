@@ -70,6 +70,7 @@ LAYERS = [
     "asgi",
     "transcript",
     "serve",
+    "sweeper",
     "services",
     "permissions",
     "checks",

@@ -165,7 +165,7 @@ def test_files_with_secrets_are_private(project):
 
 def is_sleeper(process):
     with suppress(psutil.NoSuchProcess):
-        return process.cmdline()[-2:] == ["sleep", "600"]
+        return process.name() == "sleep" and process.cmdline()[-1:] == ["600"]
 
 
 def contents(client, key):
@@ -216,6 +216,32 @@ def test_killed_it_leaves_no_orphan(project):
     # And the next one is not disturbed by what the killed one has left.
     with up(project, "--no-server") as (_, line):
         line("ready")
+
+
+STRAYS = """
+import subprocess
+own = [{}, {"env": {}}, {"start_new_session": True}]
+return [subprocess.Popen(["/bin/sleep", "600"], **more).pid for more in own]
+"""
+
+
+def test_killed_it_leaves_nothing_of_its_jobs_and_no_file(project):
+    with up(project, "--no-server") as (process, line):
+        line("ready")
+        services = json.loads((state_of(project) / "services.json").read_text())
+        private = Path(services["redis_url"].partition("@")[2]).parent
+        assert private.is_dir()
+        ran = manage("moi", "submit", f"--cmd={STRAYS}", "--block", "--json", **project)
+        strays = [psutil.Process(pid) for pid in json.loads(ran.stdout)["result"]]
+        manage("moi", "submit", "--cmd=sleep 600", "--cmd-type=system", **project)
+        wait_for(lambda: len([each for each in started_by(process) if is_sleeper(each)]) == 4)
+        started = started_by(process)
+        assert {each.pid for each in strays} < {each.pid for each in started}
+        process.kill()
+        process.wait()
+        wait_for(lambda: not alive(started), "the end of all that was started")
+        assert not private.exists()
+        assert not (state_of(project) / "services.json").exists()
 
 
 def test_it_can_be_stopped_while_it_starts(project):

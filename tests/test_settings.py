@@ -4,6 +4,8 @@ import json
 import os
 import stat
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from django.core.checks import run_checks
 
 from moi_django import state
 from moi_django.conf import DEFAULTS, conf
-from moi_django.embedded import EmbeddedRedis, find_server
+from moi_django.embedded import PREFIX, EmbeddedRedis, find_server, remove_stale
 from moi_django.exceptions import NotRunning, ServiceError, UnknownContext
+from tests.processes import ROOT
 
 
 def complaints():
@@ -269,6 +272,24 @@ def test_an_embedded_redis_is_private_and_leaves_nothing():
         ]
     assert not directory.exists()
     assert server.process.poll() is not None
+
+
+def test_what_a_killed_starter_has_left_is_removed_and_nothing_else():
+    code = """
+import os, signal
+from moi_django.embedded import EmbeddedRedis
+server = EmbeddedRedis().start()
+print(server._directory, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    left = Path(ran.stdout.strip())
+    with EmbeddedRedis() as server, tempfile.TemporaryDirectory(prefix=PREFIX) as foreign:
+        assert left.is_dir()
+        remove_stale()
+        assert not left.exists()
+        assert server._directory.is_dir() and Path(foreign).is_dir()
+        server.version()
 
 
 def test_a_server_program_can_be_named(monkeypatch, tmp_path):
