@@ -90,6 +90,11 @@ class Info:
         return self.type == GROUP
 
     @property
+    def is_root(self) -> bool:
+        """True for the group in which all of one owner is."""
+        return self.is_group and self.parent is None
+
+    @property
     def finished(self) -> bool:
         """True when the state will never change again."""
         return self.state is not None and self.state.finished

@@ -23,7 +23,8 @@ class Cut:
 class Outline:
     """A group and the first members of each group below it."""
 
-    # Parents first; the members of the group itself from the newest on, others from the oldest on.
+    # Parents first; the members of a root group that was asked for from the newest on, others from
+    # the oldest on.
     infos: list[Info] = field(default_factory=list)
     # Group -> how many of its members are there, from its first on.
     covered: dict[str, int] = field(default_factory=dict)
@@ -35,9 +36,9 @@ class Pager(Reader):
     def outline(self, id: str, wanted: Mapping[str, int], rows: int, limit: int) -> Outline:
         """Return the beginning of a tree; an empty outline when there is no such group or job.
 
-        The group itself comes with its newest members, a group below it with its oldest ones: as
-        many as `wanted` says of it, else `rows`. No more than `limit` infos in all, those of the
-        upper levels before others.
+        A root group comes with its newest members, any other with its oldest ones: as many as
+        `wanted` says of it, else `rows`. No more than `limit` infos in all, those of the upper
+        levels before others.
         """
         root = self.get(id)
         if root is None:
@@ -51,7 +52,7 @@ class Pager(Reader):
                 count = min(wanted.get(group.id, rows), group.size or 0, left)
                 left -= count
                 if count > 0:
-                    cuts.append(Cut(group.id, 0, count, newest=group.id == id))
+                    cuts.append(Cut(group.id, 0, count, newest=group.is_root))
             level = self._next_pages(outline, cuts)
         return outline
 

@@ -81,9 +81,10 @@ class Panel:
 
     # Id of the group whose tree is shown; empty when there is none to show.
     group: str = ""
-    # The newest first.
+    # Of a root group the newest first, of another the oldest.
     rows: list[Row] = field(default_factory=list)
-    # How many older rows there are besides.
+    newest_first: bool = True
+    # How many rows there are besides: older ones, or newer ones.
     older: int = 0
     may_change: bool = False
     # Why nothing is shown: "login", "unknown" or "unavailable".
@@ -113,7 +114,7 @@ def socket_address() -> str:
 def panel(user: Any, group: Any = None, limit: int = 100) -> Panel:
     """Return what a user may see of a group, by default of everything that is the user's own.
 
-    At most `limit` rows stand side by side at the top, the newest. It never raises a MoiError: a
+    At most `limit` rows stand side by side at the top, the first. It never raises a MoiError: a
     page of the site does not break because Redis is away.
     """
     if group is None and user.is_anonymous and not conf.ANONYMOUS_USER:
@@ -134,6 +135,7 @@ def _filled(user: Any, outline: Outline) -> Panel:
     return Panel(
         group=root.id,
         rows=_rows(outline),
+        newest_first=root.is_root,
         older=_left(outline, root),
         may_change=access.allowed(user, "change", root),
     )
@@ -156,4 +158,4 @@ def _rows(outline: Outline) -> list[Row]:
         place.append(row)
         if info.is_group:
             places[info.id] = (row.members, depth + 1) if depth < MAX_DEPTH else (place, depth)
-    return sorted(top, key=lambda row: row.info.date_created or "", reverse=True)
+    return sorted(top, key=lambda row: row.info.date_created or "", reverse=root.is_root)

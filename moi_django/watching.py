@@ -187,7 +187,7 @@ class Watching:
     async def send_more(self, window: Window, group: str) -> None:
         """Send the next members of a group that a window shows in part."""
         count = window.covered(group) + conf.PAGE_ROWS
-        cut = Cut(group, 0, count, newest=group == window.root)
+        cut = Cut(group, 0, count, newest=window.newest_first(group))
         page, size = await self._in_thread(self._visible_rest, window, cut)
         window.extend(group, page, is_last=size <= count)
         await self._send_infos(page)

@@ -1,7 +1,7 @@
 """What a page shows of a tree that it watches, so that it hears of nothing else.
 
-Plain data, no connection. A page shows the newest members of the watched group and the oldest
-members of each group below it, as many as it has asked for. A group of which it does not show all
+Plain data, no connection. A page shows the newest members of a watched root group and the oldest
+members of any other group, as many as it has asked for. A group of which it does not show all
 is cut: of the others it knows how many there are.
 """
 
@@ -20,6 +20,8 @@ class Window:
         self.root, self.rows = root, rows
         # How many members of a group are shown at first, where that is not `rows`.
         self.wanted = {root: top}
+        # Whether the watched group is a root group.
+        self._is_root = False
         # False until a snapshot was sent, and while another one is due: then all may matter.
         self.is_settled = False
         # What is shown -> under which group.
@@ -41,12 +43,17 @@ class Window:
         """Tell whether a group is shown of which more could be."""
         return group in self._covered
 
+    def newest_first(self, group: str) -> bool:
+        """Tell whether a group is shown from its newest member on, else from its oldest on."""
+        return self._is_root and group == self.root
+
     def covered(self, group: str) -> int:
         """Return how many members of a group are shown."""
         return self._covered[group]
 
     def settle(self, outline: Outline) -> None:
         """Take in what a snapshot shows."""
+        self._is_root = bool(outline.infos) and outline.infos[0].is_root
         self._covered = dict(outline.covered)
         self._shown = {info.id: info.parent or self.root for info in outline.infos}
         sizes = {info.id: info.size or 0 for info in outline.infos}
@@ -88,8 +95,8 @@ class Window:
         group = self.root if is_visitor else info["parent"]
         if group not in self._covered:
             return False
-        # The watched group grows at its top, which is always shown; others at their end.
-        if group != self.root and (group in self._cut or self._covered[group] >= self.rows):
+        # A watched root group grows at its top, which is always shown; others at their end.
+        if not self.newest_first(group) and self._is_full(group):
             self._cut.add(group)
             self._untold.add(group)
             return False
@@ -98,6 +105,11 @@ class Window:
         if info["type"] == "group":
             self._covered.setdefault(id, 0)
         return True
+
+    def _is_full(self, group: str) -> bool:
+        """Tell whether a group has no room for a new member at its end."""
+        room = self.wanted[group] if group == self.root else self.rows
+        return group in self._cut or self._covered[group] >= room
 
     def _take_out(self, id: str) -> bool:
         group = self._shown.pop(id, None)

@@ -148,6 +148,25 @@ def test_several_divs_each_show_their_group(port, visit, ada, store):
     expect(page.get_by_role("heading", name="One group")).to_be_visible()
 
 
+def test_a_group_keeps_its_order_on_its_own_page(port, visit, ada, store):
+    group = Group.create(ada, "a sweep")
+    job_in(store, group, "job 0")
+    page = visit(port, f"/with/{group.id}?limit=2")
+    shown = page.locator("moi-jobs").nth(1)
+    for number in range(1, 4):
+        job_in(store, group, f"job {number}")
+    names = shown.locator(".moi-name:visible")
+    more = shown.get_by_role("button", name="Show more")
+    for _ in range(2):
+        expect(more).to_have_text("Show more (2)")
+        expect(names).to_have_text(["job 0", "job 1"])
+        page.reload()
+        expect(page.locator("moi-jobs:not([live])")).to_have_count(0)
+    more.click()
+    expect(names).to_have_text([f"job {number}" for number in range(4)])
+    expect(more).to_be_hidden()
+
+
 def test_times_are_those_of_the_viewer(port, visit, ada, store):
     job_in(store, Group.of(ada), "painted", date_created="2026-01-02 15:04:05.000006")
     page = visit(port, timezone_id="Asia/Tokyo", locale="en-GB")

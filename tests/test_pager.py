@@ -31,6 +31,8 @@ def test_an_outline_has_the_newest_at_the_top_and_the_oldest_in_groups(store, ro
     assert names(outline.infos)[1:6] == ["top 3", "top 2", "top 1", "top 0", "a sweep"]
     assert names(outline.infos)[6:] == [f"in it {number}" for number in range(4)]
     assert outline.covered == {root.id: 5, group.id: 4}
+    outline = store.outline(group.id, {}, 2, 100)
+    assert names(outline.infos) == ["a sweep", "in it 0", "in it 1"]
 
 
 def test_groups_come_with_their_size_and_totals(store, root):

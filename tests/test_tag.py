@@ -65,6 +65,16 @@ def test_the_newest_stand_first_and_members_of_a_group_in_order(ada, store):
     assert f'href="/group/{group.id}"' in html
 
 
+def test_a_group_has_the_same_order_on_its_own_page(ada, store):
+    group = Group.create(ada, "a sweep")
+    for number in range(4):
+        job_in(store, group, f"job {number}")
+    html = live(render(ada, "{% moi_jobs group=g limit=3 %}", g=group))
+    names = re.findall(r'class="moi-name" data-moi="name">([^<]*)<', html)
+    assert names == ["job 0", "job 1", "job 2"]
+    assert 'Show more (<span data-moi="left">1</span>)' in html
+
+
 def test_a_time_is_for_scripts_in_iso_and_for_people_in_utc(ada, store):
     job_in(store, Group.of(ada), date_created="2026-01-02 15:04:05.000006")
     html = live(render(ada))

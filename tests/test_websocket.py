@@ -445,14 +445,19 @@ async def test_of_what_a_page_does_not_show_it_hears_in_numbers(server, ada, moi
     async with connected(server, user) as socket:
         await say(socket, "watch", [group.id])
         await frames_until(socket, "sync", {"group": group.id, "complete": True})
-        await sync_to_async(finish)(store, jobs[3])  # which is shown, as one of the newest
-        await sync_to_async(finish)(store, jobs[0])
+        await sync_to_async(finish)(store, jobs[0])  # which is shown, as one of the oldest
+        await sync_to_async(finish)(store, jobs[3])
         heard = []
         while ("update", {"success": 2, "queued": 2}) not in heard:
             verb, info = await hear(socket)
             heard.append((verb, info.get("totals", info.get("id"))))
-        assert ("update", jobs[3].id) in heard
-        assert ("update", jobs[0].id) not in heard
+        assert ("update", jobs[0].id) in heard
+        assert ("update", jobs[3].id) not in heard
+        await say(socket, "more", group.id)
+        frames = await frames_until(socket, "more", {"group": group.id, "covered": 4})
+        assert [info["id"] for verb, info in frames if verb == "get"] == [
+            job.id for job in jobs[2:]
+        ]
 
 
 async def test_a_page_shows_so_many_rows_and_no_more(server, ada, moi, store):

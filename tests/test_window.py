@@ -47,7 +47,8 @@ def test_before_a_snapshot_all_may_matter():
 
 
 def test_the_top_grows_and_a_cut_group_does_not(window):
-    assert add(window, info("b"))
+    assert window.newest_first("root") and not window.newest_first("g")
+    assert [add(window, info(f"b{number}")) for number in range(20)] == [True] * 20
     assert not add(window, info("m5", "g"))
     assert not add(window, info("hidden", "nowhere"))
     assert window.take_cuts() == {"g": 3}
@@ -61,6 +62,19 @@ def test_a_new_group_is_filled_until_it_is_full(window):
     assert window.takes("remove", "h0", "")
     assert not add(window, info("h9", "h"))
     assert window.take_cuts() == {"h": 2}
+
+
+def test_a_group_that_is_no_root_grows_at_its_end_on_its_own_page():
+    window = Window("root", top=4, rows=3)
+    top = replace(ROOT, parent="up")
+    window.settle(Outline([top, info("a"), info("b")], {"root": 2}))
+    assert not window.newest_first("root")
+    assert [add(window, info(f"c{number}")) for number in range(3)] == [True, True, False]
+    assert window.take_cuts() == {"root": 4}
+    window.extend("root", [info("c2")], is_last=True)
+    assert window.take_cuts() == {"root": 5}
+    assert not add(window, info("c3"))
+    assert window.take_cuts() == {"root": 5}
 
 
 def test_what_leaves_is_forgotten(window):

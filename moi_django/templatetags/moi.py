@@ -25,7 +25,8 @@ def moi_jobs(
     """Show the user's jobs and keep them up to date.
 
     `group` is a Group or the id of one whose jobs to show instead. `title` stands above them. At
-    most `limit` rows stand side by side, the newest. `template_name` replaces the template.
+    most `limit` rows stand side by side: of the user's own the newest, of a group the oldest.
+    `template_name` replaces the template.
     """
     request = context.get("request")
     user = getattr(request, "user", None) or context.get("user")

@@ -288,6 +288,8 @@ class MoiJobs extends HTMLElement {
   // How many rows stand side by side at most, how many there are, and how many were sent of them.
   #limit = Infinity;
   #size = 0;
+  // Of a root group the newest row stands at the top, of another the oldest.
+  #isRoot = true;
   #covered = Infinity;
   #wantsMore = false;
   #endings = [];
@@ -345,6 +347,7 @@ class MoiJobs extends HTMLElement {
     this.#seen?.add(info.id);
     if (info.id === this.#group) {
       this.#size = info.size ?? 0;
+      this.#isRoot = !info.parent;
       if (!this.#seen) this.#tidy();
       return;
     }
@@ -369,13 +372,13 @@ class MoiJobs extends HTMLElement {
     return true;
   }
 
-  /** Put a row where it belongs: at the top the newest first, in a group the oldest. */
+  /** Put a row where it belongs: at the top of a root group the newest first, else the oldest. */
   #place(row) {
     const { element } = row;
     const members = this.#rows.get(element.dataset.parent)?.members;
     const list = members ?? this.#part("members");
     const isOlder = (other) => other.dataset.created < element.dataset.created;
-    if (members) {
+    if (members || !this.#isRoot) {
       let last = list.lastElementChild;
       while (last && last !== element && !isOlder(last)) last = last.previousElementSibling;
       list.insertBefore(element, last ? last.nextElementSibling : list.firstElementChild);
