@@ -114,6 +114,10 @@ def test_one_watches_another_does_not_see_and_all_ends_well(log_in, url):
 
     row(alice, "The hello job").get_by_role("link").click()
     expect(alice.locator("pre")).to_have_text("hello from The hello job!")
+    for time in alice.locator("dd time").all():
+        expect(time).to_have_attribute("datetime", re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z$"))
+        expect(time).not_to_contain_text("UTC")  # but as it is where she is
+    expect(alice.locator("dd time")).to_have_count(3)
     result = alice.url
     assert bob.context.request.get(result).status == 404
     alice.go_back()

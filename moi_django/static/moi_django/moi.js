@@ -705,3 +705,6 @@ class MoiJob extends HTMLElement {
 
 customElements.define("moi-jobs", MoiJobs);
 customElements.define("moi-job", MoiJob);
+
+// Times that other parts of the page show.
+for (const time of document.querySelectorAll("time[data-moi-time]")) localize(time);
