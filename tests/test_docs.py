@@ -106,6 +106,15 @@ def test_every_option_of_the_command_is_documented_and_no_other():
         assert set(re.findall(r"(?<![\w-])(--[a-z][\w-]+)", section)) == options
 
 
+def test_the_changelog_knows_the_version_and_every_verb():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{moi_django.__version__}]" in text
+    [line] = re.findall(r"^- `manage\.py moi submit`.*?(?=^- )", text, re.MULTILINE | re.DOTALL)
+    parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
+    [verbs] = [action for action in parser._actions if action.dest == "verb"]
+    assert {each.split()[-1] for each in re.findall("`(.*?)`", line)} == verbs.choices.keys()
+
+
 def test_every_public_name_is_documented():
     text = DOCS["docs/reference/python.md"]
     assert [name for name in moi_django.__all__ if not re.search(rf"\b{name}\b", text)] == []

@@ -112,6 +112,11 @@ def test_whatever_a_job_raises_ends_it(cluster, function, ending):
     assert lines[-1] == ending
 
 
+def test_the_source_of_a_lambda_does_not_travel(cluster):
+    trace = submit_nouser(lambda: 1 / 0).wait(SOON).result
+    assert trace.splitlines()[1].startswith('  File "<dynamic-code>", line ')
+
+
 def test_value_raises_what_happened(cluster):
     with pytest.raises(JobFailed, match="crash and burn"):
         submit_nouser(fails).value(SOON)
