@@ -175,6 +175,7 @@ def contents(client, key):
         "set": client.smembers,
         "hash": client.hgetall,
         "zset": lambda key: client.zrange(key, 0, -1),
+        "stream": client.xrange,
     }
     return str(read[client.type(key)](key))
 
