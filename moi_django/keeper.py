@@ -1,7 +1,8 @@
 """What stands beside a job on its engine, in a thread of its own.
 
-It renews the lease by which others know that the job is alive, interrupts the job when it is no
-longer wanted or its time is up, and ends this engine when the job does not heed that.
+It renews the lease by which others know that the job is alive, says how this engine is, interrupts
+the job when it is no longer wanted or its time is up, and ends this engine when the job does not
+heed that.
 """
 
 import logging
@@ -18,6 +19,7 @@ import psutil
 from moi_django.exceptions import StoreUnavailable
 from moi_django.models import Info
 from moi_django.store import Store
+from moi_django.vitals import Meter
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,8 @@ class Keeper:
     def __init__(self, store: Store, engine: str) -> None:
         self._store, self._engine = store, engine
         self._lock = threading.Lock()
+        self._meter = Meter(engine)
+        self._context: str | None = None
         self._run: Run | None = None
         self._idle_since = 0.0
         self._is_keeping = False
@@ -171,5 +175,8 @@ class Keeper:
 
     def _beat(self) -> None:
         run = self._run
-        if run is not None and not self._store.renew(run.info):
-            self._interrupt(run, Reason.UNWANTED)
+        if run is not None:
+            self._context = run.info.context
+            if not self._store.renew(run.info):
+                self._interrupt(run, Reason.UNWANTED)
+        self._store.report(self._meter.read(self._context))

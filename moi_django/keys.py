@@ -20,10 +20,17 @@ with-files            set      ids of jobs that have attached something
 dispatched:<context>  string   when the latest was sent of what has reached an engine of a context
 pulse:<name>          string   is there for some seconds after a pulse was sent
 idle:<engine>         string   when an engine was last without a job
+jobs                  zset     ids of the jobs of all users -> when each was created
+jobs:<state>          zset     the same of the jobs in one state
+ended:<minute>        hash     <state>:jobs, <state>:ran, <state>:waited -> how many ended then, and
+                               for how many seconds all of them ran and had waited
+engines               zset     engines that have said how they are -> when they last did
+engine:<engine>       string   what an engine has said of itself, as JSON
 ====================  =======  ========================================================
 
 A member of `waiting`, `delayed` and `running` is `<attempt>:<id>`. Times there are seconds since
-1970 by the clock of Redis, so it does not matter what the clocks of engines and servers say.
+1970 by the clock of Redis, so it does not matter what the clocks of engines and servers say. So is
+the number of a minute. `jobs` may have ids of jobs that have expired: they go when they are met.
 
 ====================  ====================================================================
 channel               message, JSON
@@ -32,6 +39,7 @@ channel               message, JSON
 <group>:pubsub        {"add": [id], "done": true}, {"remove": ...} after one came into or left it
 <id>:log              anything: there is more in the stream of this name
 engine:<engine>       anything: look whether the job you run is still wanted
+jobs                  anything: something has changed of what concerns all users
 ====================  ====================================================================
 
 MOI["KEY_PREFIX"] goes before every key and every channel. Every key expires, and every write below
@@ -123,6 +131,33 @@ class Keys:
     def idle_key(self, engine: str) -> str:
         """Return where is kept when an engine was last without a job."""
         return f"{self.prefix}idle:{engine}"
+
+    @property
+    def jobs_key(self) -> str:
+        """The name of the zset of the jobs of all users; also the channel that tells of changes."""
+        return f"{self.prefix}jobs"
+
+    def state_key(self, state: str) -> str:
+        """Return the name of the zset of the jobs of all users in one state."""
+        return f"{self.jobs_key}:{state}"
+
+    @property
+    def ended_key(self) -> str:
+        """What the names of the hashes begin with that count what has ended."""
+        return f"{self.prefix}ended"
+
+    def minute_key(self, minute: int) -> str:
+        """Return the name of the hash of what has ended in one minute since 1970."""
+        return f"{self.ended_key}:{minute}"
+
+    @property
+    def engines_key(self) -> str:
+        """The name of the zset of the engines that have said how they are."""
+        return f"{self.prefix}engines"
+
+    def engine_key(self, engine: str) -> str:
+        """Return where is kept what an engine has said of itself."""
+        return f"{self.prefix}engine:{engine}"
 
     def members_key(self, group: str) -> str:
         """Return the name of the set of what is in a group."""

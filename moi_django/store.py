@@ -12,9 +12,9 @@ from typing import Any
 
 from moi_django import scripts
 from moi_django.exceptions import GroupNotFound, JobNotFound
+from moi_django.figures import Figures
 from moi_django.keys import USER_MAP, member
 from moi_django.models import Info, State, now, timestamp
-from moi_django.pager import Pager
 from moi_django.queues import LEASE
 from moi_django.reader import read
 
@@ -25,16 +25,16 @@ SEAL = 60
 LISTEN = 5.0
 
 
-class Store(Pager):
+class Store(Figures):
     """Jobs, groups and users in one Redis, under one key prefix."""
 
     def __init__(
         self, url: str, prefix: str = "", expire: int = EXPIRE, lease: float = LEASE
     ) -> None:
         super().__init__(url, prefix, expire, lease)
-        self._create = self.redis.register_script(scripts.CREATE)
-        self._change = self.redis.register_script(scripts.CHANGE)
-        self._remove = self.redis.register_script(scripts.REMOVE)
+        self._create = self.redis.register_script(scripts.ALL + scripts.CREATE)
+        self._change = self.redis.register_script(scripts.ALL + scripts.CHANGE)
+        self._remove = self.redis.register_script(scripts.ALL + scripts.REMOVE)
         self._enrol = self.redis.register_script(scripts.ENROL)
         self._attach = self.redis.register_script(scripts.ATTACH)
         self._detach = self.redis.register_script(scripts.DETACH)
@@ -53,6 +53,8 @@ class Store(Pager):
                     self.seal_key(info.parent or info.id),
                     self.payload_key(info.id),
                     self.waiting_key(info.context),
+                    self.jobs_key,
+                    self.ended_key,
                     *self.above(info),
                 ],
                 args=[
@@ -65,6 +67,8 @@ class Store(Pager):
                     member(info),
                     payload,
                     timestamp(info.date_created),
+                    self.prefix,
+                    *_spans(info),
                 ],
             )
         if done == b"gone":
@@ -111,6 +115,8 @@ class Store(Pager):
                     self.key(USER_MAP),
                     *self.own_keys(old.id),
                     *self.queue_keys(old),
+                    self.jobs_key,
+                    self.ended_key,
                     *self.above(old),
                 ],
                 args=[
@@ -126,6 +132,9 @@ class Store(Pager):
                     queue,
                     seconds,
                     "drop" if _is_last(new) else "",
+                    new.id,
+                    timestamp(new.date_created),
+                    *_spans(new),
                 ],
             )
 
@@ -212,6 +221,7 @@ class Store(Pager):
                     self.order_key(info.id),
                     *self.own_keys(info.id),
                     *self.queue_keys(info),
+                    self.jobs_key,
                     *self.above(info),
                 ],
                 args=[
@@ -364,6 +374,16 @@ def _queue(old: Info, new: Info, pause: float, lease: float) -> tuple[str, float
 def _is_last(info: Info) -> bool:
     """Tell whether a job will not be sent again."""
     return info.finished or (info.state is State.RUNNING and info.attempt >= info.attempts)
+
+
+def _spans(info: Info) -> tuple[float | str, float]:
+    """Return for how many seconds a job that has ended ran, or "", and how long it had waited."""
+    if not info.finished:
+        return "", 0.0
+    start, end = timestamp(info.date_start), timestamp(info.date_end)
+    # Clocks of several machines: none of it is below 0.
+    ran = max(0.0, end - start) if start else 0.0
+    return ran, max(0.0, (start or end) - timestamp(info.date_created))
 
 
 def _message(verb: str, id: str) -> str:

@@ -28,6 +28,8 @@ LAYERS = [
     "queues",
     "reader",
     "pager",
+    "vitals",
+    "figures",
     "store",
     "logs",
     "keeper",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 
 import hypothesis.strategies as st
 import pytest
@@ -39,6 +40,11 @@ def spec_of(job, attempt, **options):
     )
 
 
+def ended(store):
+    """Return how many jobs have ended in each state."""
+    return sum((Counter(minute.jobs) for _, minute in store.ended(60)), Counter())
+
+
 class Life(RuleBasedStateMachine):
     """Does to one job what engines, reconcilers and users do."""
 
@@ -50,6 +56,8 @@ class Life(RuleBasedStateMachine):
         self.store.create(self.job, payload.seal(self.job.id))
         self.seen = self.store.get(self.job.id)
         self.starts = []
+        self.ended_before = ended(self.store)
+        self.ends: set[State] = set()
 
     @property
     def info(self):
@@ -149,6 +157,24 @@ class Life(RuleBasedStateMachine):
         assert self.store.totals(self.group.id) == {
             state: counted.count(state) for state in set(counted)
         }
+
+    @invariant()
+    def all_users_jobs_have_it_in_its_state(self):
+        info = self.info
+        held = {
+            key: self.store.redis.zscore(key, self.job.id) is not None
+            for key in (self.store.jobs_key, *map(self.store.state_key, State))
+        }
+        mine = (self.store.jobs_key, self.store.state_key(info.state)) if info else ()
+        assert held == {key: key in mine for key in held}
+
+    @invariant()
+    def its_end_is_counted_once(self):
+        info = self.info
+        if info is not None and info.finished:
+            self.ends.add(info.state)
+        counted = ended(self.store) - self.ended_before
+        assert counted == dict.fromkeys(self.ends, 1)
 
     def teardown(self):
         self.store.remove(self.job.id)

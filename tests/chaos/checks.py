@@ -16,7 +16,7 @@ from tests.chaos.site import Site
 
 # Seconds for everything to come to rest after the last blow, and for pages to show it.
 REST, SHOWN = 90.0, 30.0
-PASSING_KEYS = ("dispatched:", "pulse:", "idle:", "user-id-map")
+PASSING_KEYS = ("dispatched:", "pulse:", "idle:", "engine", "ended:", "user-id-map")
 
 
 def until(condition: Callable[[], bool], seconds: float, what: Callable[[], str]) -> float:

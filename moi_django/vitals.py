@@ -1,0 +1,84 @@
+"""How an engine is: what it says of itself while it has jobs, for the operator of the site."""
+
+import json
+import os
+import platform
+import socket
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from typing import Self
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What an engine has said of itself."""
+
+    # Id that ipyparallel gave to it.
+    engine: str
+    # Of its latest job; None when it was submitted without one.
+    context: str | None = None
+    host: str = ""
+    pid: int = 0
+    python: str = ""
+    # Of its process, since it said so before: 100.0 is one CPU.
+    cpu: float | None = None
+    # Bytes of memory that its process takes.
+    memory: int | None = None
+    # Processes of its host that want a CPU, on average of a minute, and the CPUs there are.
+    load: float | None = None
+    cpus: int | None = None
+
+    def to_json(self) -> str:
+        """Return it as JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, raw: bytes | None) -> Self | None:
+        """Return what was written, or None when it is none of ours."""
+        known = {field.name for field in fields(cls)}
+        try:
+            data = json.loads(raw or b"")
+            return cls(**{name: data[name] for name in data.keys() & known})
+        except (ValueError, TypeError, AttributeError):
+            return None
+
+
+class Meter:
+    """Measures the process that it is made in."""
+
+    def __init__(self, engine: str) -> None:
+        self._engine = engine
+        self._process = psutil.Process()
+        self._read_cpu()  # from here on it counts
+
+    def read(self, context: str | None) -> Vitals:
+        """Return how the engine is now, and the context that its job is of."""
+        return Vitals(
+            engine=self._engine,
+            context=context,
+            host=socket.gethostname(),
+            pid=self._process.pid,
+            python=platform.python_version(),
+            cpu=self._read_cpu(),
+            memory=self._read_memory(),
+            load=_load(),
+            cpus=os.cpu_count(),
+        )
+
+    def _read_cpu(self) -> float | None:
+        with suppress(psutil.Error):
+            return self._process.cpu_percent()
+        return None
+
+    def _read_memory(self) -> int | None:
+        with suppress(psutil.Error):
+            return self._process.memory_info().rss
+        return None
+
+
+def _load() -> float | None:
+    with suppress(OSError):
+        return os.getloadavg()[0]
+    return None

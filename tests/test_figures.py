@@ -1,0 +1,173 @@
+"""figures and vitals: what Redis holds about the jobs of all users and about engines."""
+
+import os
+import socket
+import threading
+
+import psutil
+import pytest
+
+from moi_django import Group, ctx_default, submit
+from moi_django.figures import Ended, Place
+from moi_django.models import State
+from moi_django.vitals import Meter, Vitals
+from tests.processes import wait_for
+from tests.records import finish, job_in, many_jobs_in
+from tests.site import work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def groups(moi, store):
+    return [Group.of("ada"), Group.of("bob")]
+
+
+def names(found):
+    return [info.name for info in found[0]]
+
+
+def read_all(store, state=None, count=3):
+    """Return the names of all jobs, read a few at a time."""
+    read, place, is_last = [], None, False
+    while not is_last:
+        infos, place = store.recent(state, place, count)
+        read += [info.name for info in infos]
+        is_last = place is None
+    return read
+
+
+def test_jobs_of_all_users_are_found_the_newest_first(store, groups):
+    jobs = [job_in(store, groups[number % 2], f"job {number}") for number in range(8)]
+    assert read_all(store) == [job.name for job in reversed(jobs)]
+    finish(store, jobs[2])
+    finish(store, jobs[5])
+    store.change(jobs[7].id, lambda info: info.changed(state=State.RUNNING))
+    assert read_all(store, State.SUCCESS, count=1) == ["job 5", "job 2"]
+    assert read_all(store, State.RUNNING) == ["job 7"]
+    assert read_all(store, State.QUEUED, count=2) == ["job 6", "job 4", "job 3", "job 1", "job 0"]
+    assert store.states() == {
+        **dict.fromkeys(map(str, State), 0),
+        "queued": 5,
+        "running": 1,
+        "success": 2,
+    }
+
+
+def test_jobs_of_the_same_moment_are_read_once_each(store, groups):
+    for number in range(10):
+        job_in(store, groups[0], f"job {number}", date_created="2026-01-02 15:04:05.000006")
+    assert sorted(read_all(store)) == [f"job {number}" for number in range(10)]
+
+
+def test_a_place_is_kept_in_an_address(store):
+    place = Place(1767366245.000006, "an:id")
+    assert Place.of(str(place)) == place
+    for odd in ("", "x", "x:y", "1.0:", ":", "nan"):
+        assert Place.of(odd) is None
+
+
+def test_what_has_expired_is_taken_out_when_it_is_met(store, groups):
+    jobs = [job_in(store, groups[0], f"job {number}") for number in range(4)]
+    finish(store, jobs[1])
+    store.redis.delete(store.key(jobs[1].id), store.key(jobs[2].id))  # as when they have expired
+    assert names(store.recent(None, None)) == ["job 3", "job 0"]
+    assert store.states()["success"] == 0
+    assert store.redis.zcard(store.jobs_key) == 2
+
+
+def test_what_has_expired_does_not_pile_up_though_nobody_looks(store, groups):
+    for number in range(400):
+        job = job_in(store, groups[0], f"job {number}")
+        store.redis.delete(store.key(job.id))
+    assert store.redis.zcard(store.jobs_key) < 50
+    assert store.states()["queued"] < 50
+
+
+def test_an_end_is_counted_with_the_seconds_it_took(store, groups):
+    def end(state, created, start, ended):
+        job = job_in(store, groups[0], date_created=f"2026-01-02 10:00:{created}.000000")
+        dates = {"date_start": start and f"2026-01-02 10:00:{start}.000000"}
+        dates["date_end"] = f"2026-01-02 10:00:{ended}.500000"
+        store.change(job.id, lambda info: info.changed(state=state, **dates))
+
+    end(State.SUCCESS, 10, 12, 20)
+    end(State.SUCCESS, 10, 14, 20)
+    end(State.FAILED, 10, 11, 11)
+    end(State.CANCELLED, 10, None, 30)
+    # By clocks that do not agree.
+    end(State.LOST, 30, 20, 10)
+    total = Ended()
+    minutes = store.ended(60)
+    for _, ended in minutes:
+        total.add(ended)
+    assert total.jobs == {"success": 2, "failed": 1, "cancelled": 1, "lost": 1}
+    assert (total.total, total.ran, total.waited) == (5, 8.5 + 6.5 + 0.5, 2 + 4 + 1 + 20.5)
+    assert minutes[-1][0] == int(store.time() // 60)
+    assert [minute for minute, _ in minutes] == list(range(minutes[0][0], minutes[0][0] + 60))
+    key = next(store.redis.scan_iter(f"{store.prefix}ended:*"))
+    assert 86_400 < store.redis.ttl(key) <= 90_000
+
+
+def test_what_cannot_be_sent_counts_as_failed(cluster, store):
+    submit(ctx_default, "ada", "a job", None, print, threading.Lock())
+    assert sum(ended.jobs.get("failed", 0) for _, ended in store.ended(2)) == 1
+    assert store.states()["failed"] == 1
+
+
+def test_what_is_removed_is_in_no_index(store, groups):
+    jobs = many_jobs_in(store, groups[0], 10)
+    finish(store, jobs[0])
+    store.remove(groups[0].id)
+    assert store.redis.exists(store.jobs_key) == 0
+    assert set(store.states().values()) == {0}
+
+
+def test_a_process_is_measured():
+    meter = Meter("an engine")
+    vitals = meter.read("lab")
+    assert (vitals.engine, vitals.context, vitals.pid) == ("an engine", "lab", os.getpid())
+    assert vitals.host == socket.gethostname()
+    assert vitals.memory == pytest.approx(psutil.Process().memory_info().rss, rel=0.5)
+    assert vitals.cpus == os.cpu_count()
+    assert vitals.cpu >= 0
+    assert vitals.load >= 0
+    assert Vitals.from_json(vitals.to_json().encode()) == vitals
+
+
+@pytest.mark.parametrize("odd", [None, b"", b"{", b"[]", b"7", b"{}"])
+def test_what_is_no_report_is_none(odd):
+    assert Vitals.from_json(odd) is None
+
+
+def test_a_report_is_kept_for_a_day(store):
+    store.report(Vitals("one", host="a"))
+    store.report(Vitals("two"))
+    store.report(Vitals("one", host="b"))
+    store.redis.set(store.engine_key("two"), "odd")
+    [report] = store.reports().values()
+    assert report.vitals.host == "b"
+    assert report.at == pytest.approx(store.time(), abs=5)
+    for key in (store.engines_key, store.engine_key("one")):
+        assert 0 < store.redis.ttl(key) <= 86_400
+    store.redis.zadd(store.engines_key, {"one": 0.0})
+    store.report(Vitals("two"))
+    assert list(store.reports()) == ["two"]
+
+
+@pytest.mark.cluster
+def test_an_engine_says_how_it_is_while_it_has_a_job(cluster, moi, store, tmp_path):
+    moi["LEASE"] = 2.0
+    gate = tmp_path / "gate"
+    job = submit(ctx_default, "ada", "a job", None, work.held, str(gate), str(tmp_path / "told"))
+    engine = wait_for(lambda: job.refresh().info.engine, "the start of the job")
+    report = wait_for(lambda: store.reports().get(engine), "a report")
+    told = tmp_path / "told.pid"
+    pid, _ = wait_for(lambda: told.exists() and told.read_text(), "its process").split()
+    assert (report.vitals.pid, report.vitals.context) == (int(pid), "default")
+    assert [info.id for info, lease in store.running() if lease > store.time()] == [job.id]
+    again = wait_for(lambda: store.reports()[engine].at > report.at and store.reports()[engine])
+    assert again.vitals.memory > 0
+    gate.touch()
+    assert job.value() == "released"
+    assert store.running() == []
