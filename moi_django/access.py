@@ -25,6 +25,16 @@ def allowed(user: Any, action: Action, info: Info) -> bool:
     return info.owner == owners.find_group(user) or user.has_perm(PERMISSIONS[action])
 
 
+def sees_all(user: Any) -> bool:
+    """Tell whether a user may see the jobs of everybody."""
+    return bool(user.has_perm(PERMISSIONS["view"]))
+
+
+def changes_all(user: Any) -> bool:
+    """Tell whether a user may see and change the jobs of everybody."""
+    return sees_all(user) and bool(user.has_perm(PERMISSIONS["change"]))
+
+
 def _hook() -> Callable[[Any, str, Info], bool | None]:
     given = conf.AUTHORIZE
     if given is None:

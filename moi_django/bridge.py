@@ -26,6 +26,7 @@ from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.forest import Forest, Frame
 from moi_django.models import Info, is_id
+from moi_django.news import News
 from moi_django.pool import OPTIONS, cancel
 from moi_django.site import store
 
@@ -73,6 +74,7 @@ class Bridge:
         self._subscribed: set[str] = set()
         self._subscribed_logs: set[str] = set()
         self._wake = asyncio.Event()
+        self.news = News(self._store.jobs_key, self._wake.set)
         self._listeners: set[Callable[[bool], None]] = set()
         self._tasks = [
             asyncio.create_task(run(), name=f"moi-bridge-{run.__name__.strip('_')}")
@@ -137,6 +139,7 @@ class Bridge:
 
     async def _stop(self) -> None:
         await cancel(*self._tasks)
+        self.news.stop()
         self._threads.shutdown(wait=False)
 
     # From Redis
@@ -192,6 +195,8 @@ class Bridge:
         if channel.endswith(":log"):
             for listener in list(self._followed.get(self._store.id_of_log(channel), ())):
                 listener()
+            return
+        if self.news.takes(channel):
             return
         id = self._store.id_of_channel(channel)
         if message["type"] == "subscribe":
@@ -250,6 +255,7 @@ class Bridge:
             return
         await _align(pubsub, self._forest.nodes.keys(), self._subscribed, self._store.channel)
         await _align(pubsub, self._followed.keys(), self._subscribed_logs, self._store.log_key)
+        await self.news.subscribe(pubsub)
 
     async def _obey(self) -> None:
         """Do what was asked for over the pubsub of a group: add, remove, get."""
@@ -343,6 +349,8 @@ class Bridge:
         """Tell viewers the number of the last message, so that a lost one is noticed."""
         while True:
             await asyncio.sleep(HEARTBEAT)
+            # An engine that has died does not say so.
+            self.news.note()
             try:
                 for group, watch in list(self._watches.items()):
                     await self._deliver(group, watch.sent, [])

@@ -3,12 +3,14 @@
 Server to client: `{"add": info}`, `{"update": info}`, `{"remove": info}`, `{"get": info}` answers
 a get, `{"sync": {"group": id, "complete": false}}` and the same with true stand around a snapshot,
 `{"more": {"group": id, "covered": n}}` says that only the first n members of a group were sent,
-`{"log": {"id", "at", "pieces"}}` is output of a job, `{"live": false}` says that Redis is lost,
+`{"log": {"id", "at", "pieces"}}` is output of a job, `{"news": null}` says that something has
+changed of the jobs of all users, `{"live": false}` that Redis is lost,
 `{"error": {"verb", "id", "reason"}}`.
 
 Client to server: `{"remove": id}`, `{"cancel": id}`, `{"get": [id]}` ([] for everything of mine),
 `{"watch": {group id: rows}}` sets what is watched and asks for the beginnings of these trees,
 `{"more": [group id]}` asks for the next members, `{"log": [job id]}` for the output of jobs,
+`{"news": null}` for news from now on,
 `{"live": null}` for a sign of life, `{"close": null}`. Where an id stands a list of ids may stand,
 and the other way round. Until the first `watch` all of the user's own tree is watched, as moi 0.2
 did.
@@ -138,6 +140,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
                 await self._watching.end()
         finally:
             if self._bridge is not None:
+                self._bridge.news.leave(self._on_news)
                 await self._bridge.leave(self._on_live)
 
     async def _check_session(self) -> None:
@@ -158,6 +161,10 @@ class JobsConsumer(AsyncWebsocketConsumer):
                     # Back again, it hears what it may see now.
                     await self.close(TRY_AGAIN)
                     return
+            news = self._bridge.news if self._bridge is not None else ()
+            if self._on_news in news and not await self._in_thread(access.sees_all, user):
+                await self.close(TRY_AGAIN)
+                return
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         assert self._bridge is not None  # noqa: S101 - connect() has set it
@@ -288,6 +295,13 @@ class JobsConsumer(AsyncWebsocketConsumer):
             else:
                 self._outbox.later(partial(self._watching.send_more, window, group))
 
+    async def _news(self, ids: Ids) -> None:
+        """Tell from now on when something has changed of the jobs of all users."""
+        if self._bridge is not None and await self._in_thread(access.sees_all, self.scope["user"]):
+            self._bridge.news.join(self._on_news)
+        else:
+            self._complain("news", None, "You may not see the jobs of all users.")
+
     async def _live(self, ids: Ids) -> None:
         """Say whether Redis is there, by which a client knows that this server is."""
         self._outbox.later(lambda: self._outbox.send("live", json.dumps(self._said_live)))
@@ -303,6 +317,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         "watch": _watch,
         "more": _more,
         "log": _log,
+        "news": _news,
         "live": _live,
         "close": _close,
     }
@@ -312,6 +327,10 @@ class JobsConsumer(AsyncWebsocketConsumer):
     async def moi_frames(self, message: dict[str, Any]) -> None:
         """Take in what the bridge tells the viewers of a group."""
         self._watching.hear(message["group"], message["number"], message["frames"])
+
+    def _on_news(self) -> None:
+        """Say that there is news, for the page to look up."""
+        self._outbox.later_frame("news", "null")
 
     def _on_live(self, live: bool) -> None:
         """Say whether Redis is there; once it is back, show what it holds."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Self
 
 from moi_django.models import Info, State
@@ -31,9 +32,10 @@ class Place:
         """Read what `str` has written; None when it is none."""
         created, _, id = text.partition(":")
         try:
-            return cls(float(created), id) if id else None
+            place = cls(float(created), id)
         except ValueError:
             return None
+        return place if id and isfinite(place.created) else None
 
 
 @dataclass(slots=True)

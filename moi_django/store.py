@@ -334,6 +334,13 @@ class Store(Figures):
             value: Any = self.redis.hget(self.key(USER_MAP), key)
         return value.decode() if value else None
 
+    def user_lookups(self, keys: list[str]) -> dict[str, str]:
+        """Return what `user_lookup` does of several, those left out of which nothing is known."""
+        with self.answers():
+            values: Any = self.redis.hmget(self.key(USER_MAP), keys) if keys else []
+        pairs = zip(keys, values, strict=True)
+        return {key: value.decode() for key, value in pairs if value}
+
     # Listening
 
     @contextmanager

@@ -24,7 +24,7 @@ from moi_django.conf import conf
 from moi_django.exceptions import MoiError, StoreUnavailable
 from moi_django.files import attached_to
 from moi_django.logs import Log
-from moi_django.models import Info
+from moi_django.models import Info, timestamp
 from moi_django.panel import socket_address
 from moi_django.site import store
 
@@ -74,6 +74,7 @@ def job(request: HttpRequest, info: Info) -> HttpResponseBase:
     entries = log.tail(TAIL)
     shown = {
         "info": info,
+        "took": timestamp(info.date_end) - timestamp(info.date_start),
         "result": results.shown(info, store().display(info.id)),
         "output": "".join(plain(entry.piece.text) for entry in entries),
         "is_cut": bool(entries and entries[0].at),

@@ -63,7 +63,7 @@ def test_jobs_of_the_same_moment_are_read_once_each(store, groups):
 def test_a_place_is_kept_in_an_address(store):
     place = Place(1767366245.000006, "an:id")
     assert Place.of(str(place)) == place
-    for odd in ("", "x", "x:y", "1.0:", ":", "nan"):
+    for odd in ("", "x", "x:y", "1.0:", ":", "nan:x", "inf:x"):
         assert Place.of(odd) is None
 
 

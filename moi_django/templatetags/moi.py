@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from moi_django.models import Info, timestamp
+from moi_django import measures
 from moi_django.panel import panel
 
 register = template.Library()
@@ -49,21 +49,15 @@ def moi_assets(context: template.Context) -> dict[str, Any]:
     return {"nonce": context.get("csp_nonce") or getattr(request, "csp_nonce", None)}
 
 
+register.filter("moi_duration", measures.duration)
+register.filter("moi_size", measures.size)
+register.filter("moi_percent", measures.percent)
+
+
 @register.filter
 def moi_number(number: float) -> str:
     """Return a number as HTML and people read it, without a needless fraction."""
     return f"{number:.6g}"
-
-
-@register.filter
-def moi_duration(info: Info) -> str:
-    """Return how long a job has run."""
-    seconds = timestamp(info.date_end) - timestamp(info.date_start)
-    if seconds < 60:
-        return f"{max(0.0, seconds):.2f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 @register.filter

@@ -1,5 +1,6 @@
 """Pages of the site that the tests run."""
 
+from django.contrib import admin
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import include, path
@@ -9,11 +10,20 @@ POLICY = (
 )
 
 
+def policy(get_response):
+    """Send the policy with every page."""
+
+    def middleware(request):
+        response = get_response(request)
+        response["Content-Security-Policy"] = POLICY
+        return response
+
+    return middleware
+
+
 def page(request, group=None):
     shown = {"group": group, "limit": request.GET.get("limit")}
-    response = render(request, "tests/page.html", shown)
-    response["Content-Security-Policy"] = POLICY
-    return response
+    return render(request, "tests/page.html", shown)
 
 
 def result(request, id):
@@ -22,6 +32,7 @@ def result(request, id):
 
 urlpatterns = [
     path("", page),
+    path("admin/", admin.site.urls),
     path("with/<group>", page),
     path("favicon.ico", lambda request: HttpResponse(status=204)),
     path("result/<id>", result),

@@ -1,0 +1,265 @@
+// <moi-panel>: keeps the operator's panel as things are.
+//
+// The websocket says that there is news. Then the page is fetched again, and every part that has
+// `data-live` is made like the new one: all words and all markup come from the server's templates.
+
+// Milliseconds: least time between two fetches; longest wait between two connections; silence after
+// which a connection is given up, while the server gives a sign every few seconds.
+const PAUSE = 1_000;
+const LONGEST_WAIT = 30_000;
+const SILENCE = 20_000;
+// Close codes after which another attempt would end the same way.
+const FINAL = new Set([4400, 4401, 4403, 4404]);
+// What people have changed, and not the server.
+const THEIRS = new Set(["open", "hidden"]);
+
+const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("data-key") : null);
+
+/** Show the times of a part in the zone and the manner of the viewer. */
+function localize(part) {
+  for (const element of part.querySelectorAll("time, [data-time]")) {
+    const date = new Date(element.dateTime ?? element.dataset.time);
+    if (Number.isNaN(date.getTime())) continue;
+    element.textContent =
+      element instanceof HTMLTimeElement
+        ? date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })
+        : date.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+  }
+}
+
+/** Make a node like another one; what is the same stays, and with it focus, choice and selection. */
+function become(node, fresh) {
+  if (node.nodeType !== Node.ELEMENT_NODE) {
+    if (node.nodeValue !== fresh.nodeValue) node.nodeValue = fresh.nodeValue;
+    return;
+  }
+  for (const { name } of [...node.attributes]) {
+    if (!THEIRS.has(name) && !fresh.hasAttribute(name)) node.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (!THEIRS.has(name) && node.getAttribute(name) !== value) node.setAttribute(name, value);
+  }
+  fill(node, fresh);
+}
+
+/** Make the children of an element like those of another one. */
+function fill(element, fresh) {
+  const wanted = new Set([...fresh.children].map(keyOf));
+  const keyed = new Map();
+  for (const child of [...element.children]) {
+    const key = keyOf(child);
+    if (key === null) continue;
+    if (wanted.has(key)) keyed.set(key, child);
+    else child.remove();
+  }
+  let next = element.firstChild;
+  for (const child of fresh.childNodes) {
+    const key = keyOf(child);
+    const isAlike = next?.nodeName === child.nodeName && keyOf(next) === null && key === null;
+    const match = key === null ? (isAlike ? next : null) : keyed.get(key);
+    if (!match) {
+      element.insertBefore(document.importNode(child, true), next);
+      continue;
+    }
+    if (match === next) next = next.nextSibling;
+    else element.insertBefore(match, next);
+    become(match, child);
+  }
+  while (next) {
+    const gone = next;
+    next = next.nextSibling;
+    gone.remove();
+  }
+}
+
+class MoiPanel extends HTMLElement {
+  #socket = null;
+  #attempts = 0;
+  #retry = 0;
+  #watchdog = 0;
+  #heardAt = 0;
+  #fetching = false;
+  #hasNews = false;
+  #notBefore = 0;
+  #timer = 0;
+
+  connectedCallback() {
+    if (!this.#live("jobs")) return;
+    localize(this);
+    const zone = this.querySelector("[data-zone]");
+    if (zone) zone.hidden = true;
+    this.#offerAll();
+    this.#live("jobs").addEventListener("pointerleave", this.#onNews);
+    document.addEventListener("visibilitychange", this.#onNews);
+    this.#connect();
+    this.#watchdog = setInterval(() => this.#checkPulse(), SILENCE / 4);
+  }
+
+  disconnectedCallback() {
+    document.removeEventListener("visibilitychange", this.#onNews);
+    clearTimeout(this.#retry);
+    clearTimeout(this.#timer);
+    clearInterval(this.#watchdog);
+    this.#hangUp();
+  }
+
+  #live(name) {
+    return this.querySelector(`[data-live="${name}"]`);
+  }
+
+  #show(name, isShown) {
+    this.querySelector(`[data-${name}]`)?.toggleAttribute("hidden", !isShown);
+  }
+
+  /** Offer to choose all jobs of the page at once. */
+  #offerAll() {
+    const all = this.querySelector("[data-all]");
+    if (!all) return;
+    all.hidden = false;
+    all.addEventListener("change", () => {
+      for (const box of this.querySelectorAll("input[name=id]")) box.checked = all.checked;
+    });
+  }
+
+  // The page
+
+  #onNews = () => {
+    this.#hasNews = true;
+    if (this.#fetching || this.#timer || document.hidden) return;
+    const wait = Math.max(0, this.#notBefore - Date.now());
+    this.#timer = setTimeout(() => this.#refresh(), wait);
+  };
+
+  async #refresh() {
+    this.#timer = 0;
+    this.#hasNews = false;
+    this.#fetching = true;
+    const begun = Date.now();
+    try {
+      const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+      this.#take(response, await response.text());
+    } catch {
+      this.#setLive(false);
+    }
+    this.#fetching = false;
+    // A server that is slow to answer is asked less often.
+    this.#notBefore = Date.now() + Math.max(PAUSE, 3 * (Date.now() - begun));
+    if (this.#hasNews) this.#onNews();
+  }
+
+  #take(response, text) {
+    const page = new DOMParser().parseFromString(text, "text/html");
+    const panel = page.querySelector("moi-panel");
+    if (response.ok && panel && !response.redirected) {
+      localize(panel);
+      this.#update(panel);
+      this.#setLive(this.#socket?.readyState === WebSocket.OPEN);
+    } else if (response.status >= 500) {
+      this.#setLive(false);
+    } else {
+      this.#refuse();
+    }
+  }
+
+  #update(panel) {
+    for (const fresh of panel.querySelectorAll("[data-live]")) {
+      const part = this.#live(fresh.dataset.live);
+      if (!part) continue;
+      if (fresh.dataset.live === "jobs") this.#updateJobs(part, fresh);
+      else become(part, fresh);
+    }
+  }
+
+  /** Bring the list up to date, but move no row that somebody is about to click or has chosen. */
+  #updateJobs(list, fresh) {
+    const isHeld = list.matches(":hover, :focus-within") || list.querySelector(":checked");
+    const keys = (rows) => [...rows.children].map(keyOf).join();
+    this.#show("held", isHeld && keys(list) !== keys(fresh));
+    if (!isHeld) {
+      become(list, fresh);
+      return;
+    }
+    const rows = new Map([...fresh.children].map((row) => [keyOf(row), row]));
+    for (const row of list.children) {
+      const found = rows.get(keyOf(row));
+      if (found) become(row, found);
+    }
+  }
+
+  // The socket
+
+  #connect() {
+    clearTimeout(this.#retry);
+    const address = new URL(this.getAttribute("socket"), document.baseURI);
+    address.protocol = address.protocol.replace("http", "ws");
+    const socket = new WebSocket(address);
+    this.#socket = socket;
+    this.#heardAt = Date.now();
+    socket.onopen = () => {
+      // Nothing of one's own jobs, but news of all.
+      socket.send(JSON.stringify({ watch: [] }));
+      socket.send(JSON.stringify({ news: null }));
+    };
+    socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
+    socket.onclose = (event) => this.#onClose(event.code);
+  }
+
+  #hangUp() {
+    const socket = this.#socket;
+    this.#socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  #hear(frame) {
+    this.#heardAt = Date.now();
+    for (const [verb, payload] of Object.entries(frame)) this.#verbs[verb]?.(payload);
+  }
+
+  #verbs = {
+    news: () => {
+      this.#attempts = 0;
+      this.#onNews();
+    },
+    live: (isLive) => (isLive ? this.#onNews() : this.#setLive(false)),
+    error: ({ verb }) => verb === "news" && this.#refuse(),
+  };
+
+  #onClose(code) {
+    this.#socket = null;
+    if (FINAL.has(code)) {
+      this.#refuse();
+      return;
+    }
+    this.#setLive(false);
+    // Spread over the whole time, so a server that restarts is not stormed.
+    const longest = Math.min(LONGEST_WAIT, 250 * 2 ** this.#attempts);
+    this.#attempts += 1;
+    this.#retry = setTimeout(() => this.#connect(), Math.random() * longest);
+  }
+
+  /** A connection may die without a word. */
+  #checkPulse() {
+    if (this.#socket && Date.now() - this.#heardAt > SILENCE) {
+      this.#hangUp();
+      this.#onClose(1006);
+    }
+  }
+
+  #setLive(isLive) {
+    this.toggleAttribute("live", isLive);
+    this.#show("offline", !isLive);
+  }
+
+  /** Stop for good: this user may not see it any more. */
+  #refuse() {
+    clearInterval(this.#watchdog);
+    this.#hangUp();
+    this.toggleAttribute("live", false);
+    this.#show("offline", false);
+    this.#show("refused", true);
+  }
+}
+
+customElements.define("moi-panel", MoiPanel);

@@ -1,0 +1,101 @@
+"""fleet: contexts and engines, as controllers, engines and Redis know them."""
+
+import os
+import signal
+
+import pytest
+
+from moi_django import Group, cluster, ctx_default, fleet, submit
+from moi_django.fleet import Condition
+from moi_django.models import State, now
+from moi_django.vitals import Vitals
+from tests.processes import wait_for
+from tests.records import job_in
+from tests.site import work
+from tests.test_cancel import Held
+
+pytestmark = [pytest.mark.cluster, pytest.mark.django_db(transaction=True)]
+
+
+def conditions():
+    return {engine.id: str(engine.condition) for engine in fleet.fleet().engines}
+
+
+def running_on(store, engine, lease=60.0):
+    """Write a job as an engine does that runs it."""
+    job = job_in(store, Group.of("ada"), "a job", context="default")
+    dates = {"date_start": now(), "engine": engine}
+    info = store.change(job.id, lambda info: info.changed(state=State.RUNNING, **dates))
+    store.redis.zadd(store.running_key, {f"1:{job.id}": store.time() + lease})
+    return info
+
+
+def test_engines_without_a_job_are_known_from_the_controller(cluster, store):
+    found = fleet.fleet()
+    assert [str(engine.condition) for engine in found.engines] == ["idle", "idle"]
+    assert {engine.report for engine in found.engines} == {None}
+    [context] = found.contexts
+    assert (context.name, context.answers, context.engines, context.busy) == ("default", True, 2, 0)
+    assert (context.waiting, context.longest, found.longest) == (0, None, None)
+
+
+def test_a_busy_engine_says_with_what(cluster, store, tmp_path):
+    held = Held(tmp_path, "held")
+    assert held.pid
+    engine = held.job.refresh().info.engine
+    [busy] = [each for each in fleet.fleet().engines if each.id == engine]
+    assert (str(busy.condition), busy.job.id, busy.context) == ("busy", held.job.id, "default")
+    assert 0 <= busy.busy < 60
+    wait_for(lambda: store.reports().get(engine), "its report")
+    [busy] = [each for each in fleet.fleet().engines if each.id == engine]
+    assert busy.vitals.pid == held.pid
+    assert 0 <= busy.seen < 60
+    assert fleet.fleet().contexts[0].busy == 1
+    held.gate.touch()
+    held.job.value()
+    assert set(conditions().values()) == {"idle"}
+
+
+def test_what_waits_is_counted_by_context(cluster, store, moi):
+    moi["CONTEXTS"]["away"] = {"connection_file": "/nowhere/ipcontroller-client.json"}
+    for name in ("default", "away"):
+        store.redis.zadd(store.waiting_key(name), {"1:x": store.time() - 100})
+    store.redis.zadd(store.waiting_key("away"), {"1:y": store.time() - 200})
+    store.redis.zadd(store.delayed_key, {"2:z": store.time() + 100})
+    job_in(store, Group.of("ada"))
+    found = fleet.fleet()
+    [default, away] = found.contexts
+    assert (default.answers, default.waiting, away.answers, away.waiting) == (True, 1, False, 2)
+    assert default.longest == pytest.approx(100, abs=5)
+    assert found.longest == away.longest == pytest.approx(200, abs=5)
+    assert (found.paused, found.states["queued"]) == (1, 1)
+
+
+def test_engines_are_not_what_they_were(cluster, store, moi):
+    moi["CONTEXTS"]["away"] = {"connection_file": "/nowhere/ipcontroller-client.json"}
+    [one, two] = sorted(conditions())
+    running_on(store, one, lease=-1)
+    running_on(store, "unheard", lease=60)
+    store.report(Vitals("gone", "default"))
+    store.report(Vitals("elsewhere", "away"))
+    store.report(Vitals("long gone", "default"))
+    store.redis.zadd(store.engines_key, {"long gone": store.time() - 2 * fleet.GONE_SHOWN})
+    assert conditions() == {
+        one: "silent",
+        two: "idle",
+        "unheard": "busy",
+        "gone": "gone",
+        "elsewhere": "unknown",
+    }
+    assert fleet.fleet().engines[-1].id == "gone"
+
+
+def test_a_killed_engine_is_gone(own_cluster, store, tmp_path):
+    own_cluster(1)
+    told = tmp_path / "told"
+    job = submit(ctx_default, "ada", "a job", None, work.held, str(tmp_path / "gate"), str(told))
+    engine = wait_for(lambda: job.refresh().info.engine, "its start")
+    wait_for(lambda: store.reports().get(engine), "its report")
+    os.kill(store.reports()[engine].vitals.pid, signal.SIGKILL)
+    wait_for(lambda: conditions().get(engine) in (Condition.GONE, Condition.SILENT), "its end")
+    cluster.close()
