@@ -1,90 +1,20 @@
-"""The operator's panel in the Django admin: contexts, engines, plots, and the jobs of all users.
+"""Put the operator's panel into the Django admin, in the place of a list of rows.
 
-Behind it is no table: it shows what Redis and the controllers say, to who has `view_jobs`; to act
-takes `change_jobs` besides.
+The admin loads this with every command of the site: what costs time is imported by its methods.
 """
 
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.template.response import TemplateResponse
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, ngettext_lazy
 
-from moi_django import access, listing, plots
-from moi_django.exceptions import JobNotFound, MoiError
-from moi_django.figures import Place
-from moi_django.fleet import fleet
-from moi_django.models import Info, State
-from moi_django.panel import Panel
 from moi_django.permissions import AllJobs
-from moi_django.site import store
-
-logger = logging.getLogger(__name__)
-
-# Hours that plots can show, the first one unless another is asked for.
-HOURS = (6, 1, 24)
-TITLE = _("Jobs of all users")
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What can be done with chosen jobs."""
-
-    label: str | Promise
-    # With the number of jobs as `n`.
-    question: str | Promise
-    done: str | Promise
-    # Do it with one job; tell whether there was something to do.
-    act: Callable[[str], bool]
-
-
-def _cancel(id: str) -> bool:
-    try:
-        return store().cancel(id)[1]
-    except JobNotFound:
-        return False
-
-
-def _remove(id: str) -> bool:
-    return bool(store().remove(id))
-
-
-# To run jobs once more would be a third one here.
-ACTIONS = {
-    "cancel": Action(
-        _("Cancel"),
-        ngettext_lazy(
-            "Cancel %(n)d job? What runs is interrupted.",
-            "Cancel %(n)d jobs? What runs is interrupted.",
-            "n",
-        ),
-        ngettext_lazy("%(n)d job cancelled.", "%(n)d jobs cancelled.", "n"),
-        _cancel,
-    ),
-    "remove": Action(
-        _("Remove"),
-        ngettext_lazy(
-            "Remove %(n)d job for good? What runs is interrupted.",
-            "Remove %(n)d jobs for good? What runs is interrupted.",
-            "n",
-        ),
-        ngettext_lazy("%(n)d job removed.", "%(n)d jobs removed.", "n"),
-        _remove,
-    ),
-}
 
 
 @admin.register(AllJobs)
 class AllJobsAdmin(admin.ModelAdmin):
-    """The panel, in the place of a list of rows."""
+    """The panel. There is no table behind it, and no other page."""
 
     def get_urls(self) -> list[URLPattern]:
         """Return the one page there is."""
@@ -93,14 +23,18 @@ class AllJobsAdmin(admin.ModelAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Show the app in the index to who may see the panel."""
-        return access.sees_all(request.user)
+        return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Tell who may see the panel."""
+        from moi_django import access
+
         return access.sees_all(request.user)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Tell who may act on jobs."""
+        from moi_django import access
+
         return access.changes_all(request.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -114,102 +48,7 @@ class AllJobsAdmin(admin.ModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the panel, or do what was asked for with the chosen jobs."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        try:
-            if request.method == "POST":
-                return self._act(request)
-            return self._page(request, "panel", _shown(request))
-        except MoiError as error:
-            logger.warning("Cannot show the jobs of all users: %s", error)
-            return self._page(request, "panel", {"problem": str(error)}, status=503)
+        """Show the panel."""
+        from moi_django import operate
 
-    def _page(
-        self, request: HttpRequest, name: str, shown: dict[str, Any], status: int = 200
-    ) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": TITLE,
-            "socket": Panel().socket,
-            "may_change": self.has_change_permission(request),
-            "actions": ACTIONS,
-            **shown,
-        }
-        return TemplateResponse(request, f"moi_django/admin/{name}.html", context, status=status)
-
-    def _act(self, request: HttpRequest) -> HttpResponse:
-        """Ask whether to do it, or do it and show the panel again."""
-        if not self.has_change_permission(request):
-            raise PermissionDenied
-        back = request.get_full_path()
-        action = ACTIONS.get(request.POST.get("action", ""))
-        chosen = request.POST.getlist("id")[: listing.ROWS]
-        infos = [info for info in store().get_many(chosen) if info and not info.is_group]
-        infos = [info for info in infos if access.allowed(request.user, "change", info)]
-        if action is None or not infos:
-            messages.warning(request, _("Nothing was done: choose jobs that are still there."))
-        elif "confirmed" in request.POST:
-            _do(request, action, infos)
-        else:
-            return self._page(request, "confirm", _question(action, infos, request))
-        return HttpResponseRedirect(back)
-
-
-def _shown(request: HttpRequest) -> dict[str, Any]:
-    """Return what the panel shows of what was asked for."""
-    asked = request.GET
-    wanted = listing.Wanted(
-        text=asked.get("q", "").strip(),
-        state=listing.state_of(asked.get("state", "")),
-        context=asked.get("context", ""),
-        owner=asked.get("owner", "").strip(),
-    )
-    before = Place.of(asked.get("before", ""))
-    found = listing.jobs(request.user, wanted, before)
-    hours = next((each for each in HOURS if str(each) == asked.get("hours")), HOURS[0])
-    return {
-        "fleet": fleet(),
-        "history": plots.history(hours, store().ended(plots.minutes_of(hours, store().time()))),
-        "hours": [{"hours": each, "query": _query(asked, hours=each)} for each in sorted(HOURS)],
-        "states": list(State),
-        "wanted": wanted,
-        "before": before,
-        "listing": found,
-        "newest": _query(asked, before=None),
-        "older": _query(asked, before=found.older),
-    }
-
-
-def _query(asked: QueryDict, **changed: Any) -> str:
-    """Return the query of this page with something changed; None leaves it out."""
-    query = asked.copy()
-    for name, value in changed.items():
-        query.pop(name, None)
-        if value is not None:
-            query[name] = str(value)
-    return query.urlencode()
-
-
-def _question(action: Action, infos: list[Info], request: HttpRequest) -> dict[str, Any]:
-    return {
-        "title": action.label,
-        "panel_title": TITLE,
-        "back": request.get_full_path(),
-        "action": request.POST["action"],
-        "label": action.label,
-        "question": action.question % {"n": len(infos)},
-        "rows": listing.rows(infos),
-    }
-
-
-def _do(request: HttpRequest, action: Action, infos: list[Info]) -> None:
-    """Do it with each job, and say with how many it was done."""
-    done = [info.id for info in infos if action.act(info.id)]
-    for id in done:
-        logger.info("%s: %s, job %s", request.user, request.POST["action"], id)
-    if done:
-        messages.success(request, action.done % {"n": len(done)})
-    if left := len(infos) - len(done):
-        text = ngettext("%(n)d had ended before.", "%(n)d had ended before.", left)
-        messages.warning(request, text % {"n": left})
+        return operate.panel(request, self.admin_site)

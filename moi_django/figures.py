@@ -51,6 +51,16 @@ class Ended:
         """How many of all states."""
         return sum(self.jobs.values())
 
+    @property
+    def mean_ran(self) -> float | None:
+        """Seconds that a job ran on average."""
+        return self.ran / self.total if self.total else None
+
+    @property
+    def mean_waited(self) -> float | None:
+        """Seconds that a job had waited on average."""
+        return self.waited / self.total if self.total else None
+
     def add(self, other: "Ended") -> None:
         """Take in those of another time."""
         for state, count in other.jobs.items():

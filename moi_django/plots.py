@@ -47,16 +47,6 @@ class Slot:
         """How many jobs ended in the ways that the plot shows."""
         return [self.count(part) for part in PARTS]
 
-    @property
-    def ran(self) -> float | None:
-        """Seconds that a job ran on average."""
-        return self.ended.ran / self.ended.total if self.ended.total else None
-
-    @property
-    def waited(self) -> float | None:
-        """Seconds that a job had waited on average."""
-        return self.ended.waited / self.ended.total if self.ended.total else None
-
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -160,7 +150,10 @@ def _throughput(slots: Sequence[Slot]) -> Plot:
 
 
 def _durations(slots: Sequence[Slot]) -> Plot:
-    values = {"ran": [slot.ran for slot in slots], "waited": [slot.waited for slot in slots]}
+    values = {
+        "ran": [slot.ended.mean_ran for slot in slots],
+        "waited": [slot.ended.mean_waited for slot in slots],
+    }
     highest = _round_up(max((value or 0 for each in values.values() for value in each), default=0))
     plot = _axes(slots, highest, duration)
     for part, series in values.items():

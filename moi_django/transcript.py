@@ -24,19 +24,19 @@ _KEYS = (
 def detail(info: Info) -> str:
     """Return everything about a job, ending with an empty line."""
     lines = [f"********** {info.id} **********"]
-    lines += [f"{_label(key)}\t: {_plain(str(getattr(info, key)))}" for key in _KEYS]
+    lines += [f"{_label(key)}\t: {plain(str(getattr(info, key)))}" for key in _KEYS]
     lines += [f"{_label('result')}\t: {_result(info)}", ""]
     return "\n".join(lines) + "\n"
 
 
 def summary(info: Info) -> str:
     """Return one line about a job."""
-    return f"date: {info.date_created}\tid: {info.id}\tstatus: {_plain(info.status)}\n"
+    return f"date: {info.date_created}\tid: {info.id}\tstatus: {plain(info.status)}\n"
 
 
 def users(names: dict[str, str]) -> str:
     """Return a line for each user: the name and the id of the root group."""
-    return "".join(f"{_plain(name)} : {id}\n" for name, id in sorted(names.items()))
+    return "".join(f"{plain(name)} : {id}\n" for name, id in sorted(names.items()))
 
 
 def details(infos: Iterable[Info]) -> str:
@@ -65,10 +65,10 @@ def _label(key: str) -> str:
 def _result(info: Info) -> str:
     """Return a traceback as it is, another result as Python writes it."""
     if info.state not in (State.SUCCESS, None) and isinstance(info.result, str):
-        return "\n".join(map(_plain, info.result.rstrip().split("\n")))
+        return "\n".join(map(plain, info.result.rstrip().split("\n")))
     return repr(info.result)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return one line of text without what could steer a terminal."""
     return "".join(each if each.isprintable() or each == "\t" else "\ufffd" for each in text)

@@ -60,7 +60,8 @@ def test_bars_are_as_high_as_their_numbers():
     )
     assert found.total.total == 15
     assert [slot.counts for slot in found.filled] == [[6, 2, 2], [5, 0, 0]]
-    assert (found.filled[0].ran, found.filled[0].waited) == (3.0, 2.0)
+    latest = found.filled[0].ended
+    assert (latest.mean_ran, latest.mean_waited) == (3.0, 2.0)
 
 
 def test_what_lies_within_a_slot_is_added_up():

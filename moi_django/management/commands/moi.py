@@ -174,11 +174,35 @@ class Command(BaseCommand):
         else:
             self.stdout.write(transcript.users(names), ending="")
 
+    def _top(self, options: dict[str, Any]) -> None:
+        from moi_django.overview import overview
+
+        self._show(options, overview)
+
+    def _watch(self, options: dict[str, Any]) -> None:
+        from moi_django.overview import branch
+
+        self._show(options, partial(branch, options["user"]))
+
+    def _show(self, options: dict[str, Any], look: Callable[[], Any]) -> None:
+        """Show what there is, in a terminal until Ctrl-C, else once."""
+        if options["json"]:
+            self._write_json(look().to_dict())
+            return
+        try:
+            from moi_django import terminal
+        except ModuleNotFoundError as error:
+            raise _not_installed(error, "terminal") from error
+        if options["once"] or not self.stdout.isatty():
+            self.stdout.write(terminal.text(look()), ending="")
+        else:
+            terminal.follow(look, self.stdout)
+
     def _up(self, options: dict[str, Any]) -> None:
         try:
             from moi_django import services
         except ModuleNotFoundError as error:
-            raise _not_installed(error) from error
+            raise _not_installed(error, "embedded") from error
 
         code = services.up(options["bind"], options["engines"], options["server"], self._say)
         if code:
@@ -229,8 +253,8 @@ def _brief(info: Any) -> dict[str, Any]:
     return {"date_created": info.date_created, "id": info.id, "status": info.status}
 
 
-def _not_installed(error: ModuleNotFoundError) -> MoiError:
-    return MoiError(f"{error.name} is missing: `pip install moi_django[embedded]`.")
+def _not_installed(error: ModuleNotFoundError, extra: str) -> MoiError:
+    return MoiError(f"{error.name} is missing: `pip install moi_django[{extra}]`.")
 
 
 def _describe_submit(parser: Any) -> None:
@@ -298,6 +322,22 @@ def _describe_users(parser: Any) -> None:
     _describe_json(parser)
 
 
+def _describe_top(parser: Any) -> None:
+    """Show contexts, engines and the jobs of all users, until Ctrl-C."""
+    _describe_look(parser)
+
+
+def _describe_watch(parser: Any) -> None:
+    """Show the jobs of a user as a tree, until Ctrl-C."""
+    parser.add_argument("--user", required=True, help="a username, or the UUID of a user or group")
+    _describe_look(parser)
+
+
+def _describe_look(parser: Any) -> None:
+    parser.add_argument("--once", action="store_true", help="show it once, as where no terminal is")
+    _describe_json(parser)
+
+
 def _describe_up(parser: Any) -> None:
     """Run what is missing of Redis, a cluster and the web server, until Ctrl-C."""
     parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
@@ -325,6 +365,8 @@ _DESCRIPTIONS = {
     "cancel": _describe_cancel,
     "userjobs": _describe_userjobs,
     "users": _describe_users,
+    "top": _describe_top,
+    "watch": _describe_watch,
     "reconcile": _describe_reconcile,
     "up": _describe_up,
 }
