@@ -215,14 +215,18 @@ def test_without_scripts_it_works_as_pages_do(port, visit, group, store):
     expect(page.get_by_text("No such jobs.")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", "dark", "chosen dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_no_barriers(port, visit, group, store, scheme, width):
     for state in (State.SUCCESS, State.FAILED, State.LOST, State.CANCELLED):
         finish(store, job_in(store, group, f"a job {state}", url="/result", context="x"), state)
     job_in(store, group, "waiting", attempts=3)
     store.report(Vitals("one", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8))
-    page = visit(port, color_scheme=scheme, viewport={"width": width, "height": 800})
+    prefers = "dark" if scheme == "dark" else "light"
+    page = visit(port, color_scheme=prefers, viewport={"width": width, "height": 800})
+    if scheme == "chosen dark":
+        page.get_by_role("button", name="Toggle theme").click()
+        expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     page.locator("summary").click()
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()

@@ -260,6 +260,32 @@ def test_alone_it_prints_its_usage(moi, capsys):
     ]
 
 
+def test_logs_are_shown_and_followed(shell, env, tmp_path):
+    gate = tmp_path / "gate"
+    code = f"""
+import os, time
+print("\x1b[31mred\x1b[0m \x1b[2Jand\x07 harmless")
+while not os.path.exists({str(gate)!r}): time.sleep(0.01)
+print("at the end")
+"""
+    [id] = re.findall(ID, shell("submit", "--cmd", code))
+    following = subprocess.Popen(
+        [sys.executable, "-m", "django", "moi", "logs", f"--job-id={id}", "--follow"],
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    line = "\x1b[31mred\x1b[0m \ufffd[2Jand\ufffd harmless\n"
+    assert following.stdout.readline() == line
+    gate.touch()
+    assert following.communicate(timeout=30)[0] == "at the end\n"
+    assert following.returncode == 0
+    show = ("logs", f"--job-id={id}")
+    assert shell(*show) == line + "at the end\n"
+    pieces = json.loads(shell(*show, "--json"))
+    assert {piece["stream"] for piece in pieces} == {"stdout"}
+
+
 def test_called_from_python_it_raises(moi):
     with pytest.raises(CommandError, match="Unknown key: nobody"):
         call_command("moi", "userjobs", "--key=nobody")

@@ -158,6 +158,23 @@ def test_realistic_work_is_shown_as_it_should_be(log_in, url):
     expect(page.get_by_text("Magnets")).to_have_count(0)
 
 
+def test_the_operator_sees_the_jobs_of_all(log_in):
+    bob, olga = log_in("bob"), log_in("olga")
+    expect(bob.get_by_role("link", name="All jobs")).to_have_count(0)
+    olga.get_by_role("link", name="All jobs").click()
+    expect(olga.locator("moi-panel[live]")).to_be_visible()
+    expect(olga.locator("[data-live=engines] tr")).to_have_count(3)
+    submit(bob, "hello", "Hello from bob")
+    mine = olga.locator("[data-live=jobs] tr", has_text="Hello from bob").last
+    expect(mine).to_contain_text("Success", timeout=30_000)
+    expect(mine).to_contain_text("bob")
+    mine.get_by_role("checkbox").check()
+    for _ in ("ask", "confirm"):
+        olga.get_by_role("button", name="Remove").click()
+    expect(olga.get_by_text("1 job removed.")).to_be_visible()
+    expect(row(bob, "Hello from bob")).to_have_count(0)
+
+
 def test_a_name_is_needed(log_in):
     page = log_in("bob")
     page.eval_on_selector("[name=name]", "field => { field.required = false; field.value = ''; }")

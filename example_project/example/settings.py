@@ -9,6 +9,7 @@ BASE_DIR = Path(__file__).parents[1]
 
 INSTALLED_APPS = [
     "example",  # before moi_django, so that its templates are found first
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
