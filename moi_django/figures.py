@@ -150,22 +150,19 @@ class Figures(Pager):
         return [(minute, _ended(raw)) for minute, raw in zip(wanted, answers, strict=True)]
 
     def recent(
-        self, state: str | None, before: Place | None, count: int = CHUNK
+        self, key: str, before: Place | None, count: int = CHUNK
     ) -> tuple[list[Info], Place | None]:
-        """Return jobs of all users, the newest first, those that are older than a place.
+        """Return the jobs of an index, the newest first, those that are older than a place.
 
-        `state` is one to which to keep. Returns up to `count` of them, and the place from which to
-        go on, None at the end. Ids of jobs that have expired are taken out.
+        `key` is `jobs_key`, `state_key` of a state or `all_key` of an owner. Returns up to `count`
+        of them, and the place from which to go on, None at the end. Ids of jobs that have expired
+        are taken out.
         """
-        places = self._places(self.state_key(state) if state else self.jobs_key, before, count)
+        places = self._places(key, before, count)
         infos = self.get_many([place.id for place in places])
-        found, gone = list[Info](), list[str]()
-        for place, info in zip(places, infos, strict=True):
-            if info is None:
-                gone.append(place.id)
-            elif state in (None, info.state):
-                found.append(info)
-        self._leave(gone)
+        pairs = list(zip(places, infos, strict=True))
+        self._leave(key, [place.id for place, info in pairs if info is None])
+        found = [info for info in infos if info is not None]
         return found, places[-1] if len(places) == count else None
 
     def _places(self, key: str, before: Place | None, count: int) -> list[Place]:
@@ -182,12 +179,12 @@ class Figures(Pager):
             places = [each for each in places if (each.created, each.id) < _sortable(before)]
         return places[:count]
 
-    def _leave(self, ids: Sequence[str]) -> None:
+    def _leave(self, key: str, ids: Sequence[str]) -> None:
         if ids:
             with self.answers():
                 pipeline = self.redis.pipeline(transaction=False)
-                for key in (self.jobs_key, *map(self.state_key, State)):
-                    pipeline.zrem(key, *ids)
+                for index in (key, self.jobs_key, *map(self.state_key, State)):
+                    pipeline.zrem(index, *ids)
                 pipeline.execute()
 
 

@@ -20,6 +20,7 @@ with-files            set      ids of jobs that have attached something
 dispatched:<context>  string   when the latest was sent of what has reached an engine of a context
 pulse:<name>          string   is there for some seconds after a pulse was sent
 idle:<engine>         string   when an engine was last without a job
+<group>:all           zset     ids of all jobs below a root group -> when each was created
 jobs                  zset     ids of the jobs of all users -> when each was created
 jobs:<state>          zset     the same of the jobs in one state
 ended:<minute>        hash     <state>:jobs, <state>:ran, <state>:waited -> how many ended then, and
@@ -30,7 +31,8 @@ engine:<engine>       string   what an engine has said of itself, as JSON
 
 A member of `waiting`, `delayed` and `running` is `<attempt>:<id>`. Times there are seconds since
 1970 by the clock of Redis, so it does not matter what the clocks of engines and servers say. So is
-the number of a minute. `jobs` may have ids of jobs that have expired: they go when they are met.
+the number of a minute. The indices `jobs`, `jobs:<state>` and `<group>:all` may have ids of jobs
+that have expired: they go when they are met.
 
 ====================  ====================================================================
 channel               message, JSON
@@ -131,6 +133,10 @@ class Keys:
     def idle_key(self, engine: str) -> str:
         """Return where is kept when an engine was last without a job."""
         return f"{self.prefix}idle:{engine}"
+
+    def all_key(self, root: str) -> str:
+        """Return the name of the zset of all jobs below a root group."""
+        return f"{self.prefix}{root}:all"
 
     @property
     def jobs_key(self) -> str:

@@ -74,9 +74,10 @@ def jobs(
     known = store().get(wanted.text) if owners.is_uuid(wanted.text) else None
     if known is not None and not known.is_group:
         return Listing(rows([known] if fits(known) else []))
+    index = _index(wanted)
     found, listing = list[Info](), Listing(older=before)
     while len(found) < count and listing.looked_at < LOOKED_AT:
-        infos, place = store().recent(wanted.state or None, listing.older)
+        infos, place = store().recent(index, listing.older)
         listing.looked_at += len(infos)
         fitting = [info for info in infos if fits(info)]
         left = count - len(found)
@@ -86,6 +87,14 @@ def jobs(
             break
     listing.rows = rows(found)
     return listing
+
+
+def _index(wanted: Wanted) -> str:
+    """Return the index in which to look: the one that has the fewest jobs besides."""
+    if group := _group(wanted.owner):
+        info = store().get(group)
+        return store().all_key(info.owner if info else group)
+    return store().state_key(wanted.state) if wanted.state else store().jobs_key
 
 
 def _place(info: Info) -> Place:

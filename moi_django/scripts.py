@@ -13,20 +13,23 @@ COUNTED = 90_000
 # Goes before CREATE, CHANGE and REMOVE: the indices of the jobs of all users, and the counts of
 # what has ended. The index of a state has the name of that of all, and the state behind it.
 ALL = f"""
-local function enter(all, id, created, old, new, live)
-  redis.call('ZADD', all, created, id)
-  redis.call('EXPIRE', all, live)
+local function enter(all, tree, id, created, old, new, live)
   if old ~= new then redis.call('ZREM', all .. ':' .. old, id) end
-  redis.call('ZADD', all .. ':' .. new, created, id)
-  redis.call('EXPIRE', all .. ':' .. new, live)
+  for _, index in ipairs({{all, tree, all .. ':' .. new}}) do
+    redis.call('ZADD', index, created, id)
+    redis.call('EXPIRE', index, live)
+  end
 end
-local function leave(all, id, states)
+local function leave(all, tree, id, states)
   redis.call('ZREM', all, id)
+  redis.call('ZREM', tree, id)
   for state in string.gmatch(states, '%a+') do redis.call('ZREM', all .. ':' .. state, id) end
 end
-local function sweep(all, prefix)
-  for _, id in ipairs(redis.call('ZRANDMEMBER', all, 2)) do
-    if redis.call('EXISTS', prefix .. id) == 0 then leave(all, id, '{" ".join(State)}') end
+local function sweep(all, tree, prefix)
+  for _, index in ipairs({{all, tree}}) do
+    for _, id in ipairs(redis.call('ZRANDMEMBER', index, 2)) do
+      if redis.call('EXISTS', prefix .. id) == 0 then leave(all, tree, id, '{" ".join(State)}') end
+    end
   end
 end
 local function count(ended, state, ran, waited)
@@ -41,13 +44,14 @@ end
 # "Above" are four keys (info object, members, totals, order) for each group above, the nearest
 # first.
 
-# KEYS: of the new one, map of users, seal of its group, its payload, where it waits, index of all
-# jobs, what has ended, then above. ARGV: its JSON, seconds to live, its id, channel and message to
-# publish, its state or "", its member in the zsets, its payload or "", when it was created, the key
-# prefix, seconds that it ran or "" when it has no end, seconds that it has waited. Returns the
-# time, or "gone" when there is no such group or it is about to go, or "taken" when the id is.
+# KEYS: of the new one, map of users, seal of its group, its payload, where it waits, indices of all
+# jobs and of its owner's, what has ended, then above. ARGV: its JSON, seconds to live, its id,
+# channel and message to publish, its state or "", its member in the zsets, its payload or "", when
+# it was created, the key prefix, seconds that it ran or "" when it has no end, seconds that it has
+# waited. Returns the time, or "gone" when there is no such group or it is about to go, or "taken"
+# when the id is.
 CREATE = """
-local group, live = KEYS[8], ARGV[2]
+local group, live = KEYS[9], ARGV[2]
 if redis.call('EXISTS', KEYS[1]) == 1 then return 'taken' end
 if group and (redis.call('EXISTS', group) == 0 or redis.call('EXISTS', KEYS[3]) == 1) then
   return 'gone'
@@ -62,17 +66,17 @@ if ARGV[8] ~= '' then
   redis.call('EXPIRE', KEYS[5], live)
 end
 if group then
-  redis.call('SADD', KEYS[9], ARGV[3])
-  redis.call('ZADD', KEYS[11], ARGV[9], ARGV[3])
+  redis.call('SADD', KEYS[10], ARGV[3])
+  redis.call('ZADD', KEYS[12], ARGV[9], ARGV[3])
 end
-for i = 8, #KEYS, 4 do
+for i = 9, #KEYS, 4 do
   if ARGV[6] ~= '' then redis.call('HINCRBY', KEYS[i + 2], ARGV[6], 1) end
   for j = i, i + 3 do redis.call('EXPIRE', KEYS[j], live) end
 end
 if ARGV[6] ~= '' then
-  sweep(KEYS[6], ARGV[10])
-  enter(KEYS[6], ARGV[3], ARGV[9], ARGV[6], ARGV[6], live)
-  if ARGV[11] ~= '' then count(KEYS[7], ARGV[6], ARGV[11], ARGV[12]) end
+  sweep(KEYS[6], KEYS[7], ARGV[10])
+  enter(KEYS[6], KEYS[7], ARGV[3], ARGV[9], ARGV[6], ARGV[6], live)
+  if ARGV[11] ~= '' then count(KEYS[8], ARGV[6], ARGV[11], ARGV[12]) end
   redis.call('PUBLISH', KEYS[6], '')
 end
 if group then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
@@ -81,13 +85,13 @@ return string.format('%.17g', now)
 
 # "Own" are the four keys of a job besides its info object: payload, log, display, files.
 
-# KEYS: of the changed one, map of users, own, the three zsets, index of all jobs, what has ended,
-# then above. ARGV: the JSON the writer has read, the new JSON, seconds to live, channel and message
-# to publish, old state, new state, old member, new member, 1 to 3 for the zset it belongs in from
-# now on or 0 for none or "" to leave that as it is, seconds from now for it, "drop" to drop the
-# payload, its id, when it was created, seconds that it ran or "" when this is not its end, seconds
-# that it has waited. Returns 1, or what the key holds when that is not what the writer has read:
-# its JSON, or nil.
+# KEYS: of the changed one, map of users, own, the three zsets, indices of all jobs and of its
+# owner's, what has ended, then above. ARGV: the JSON the writer has read, the new JSON, seconds to
+# live, channel and message to publish, old state, new state, old member, new member, 1 to 3 for the
+# zset it belongs in from now on or 0 for none or "" to leave that as it is, seconds from now for
+# it, "drop" to drop the payload, its id, when it was created, seconds that it ran or "" when this
+# is not its end, seconds that it has waited. Returns 1, or what the key holds when that is not what
+# the writer has read: its JSON, or nil.
 CHANGE = """
 local present = redis.call('GET', KEYS[1])
 if present ~= ARGV[1] then return present end
@@ -108,11 +112,11 @@ if ARGV[10] ~= '' then
   end
 end
 if ARGV[7] ~= '' then
-  enter(KEYS[10], ARGV[13], ARGV[14], ARGV[6], ARGV[7], live)
-  if ARGV[15] ~= '' then count(KEYS[11], ARGV[7], ARGV[15], ARGV[16]) end
+  enter(KEYS[10], KEYS[11], ARGV[13], ARGV[14], ARGV[6], ARGV[7], live)
+  if ARGV[15] ~= '' then count(KEYS[12], ARGV[7], ARGV[15], ARGV[16]) end
   redis.call('PUBLISH', KEYS[10], '')
 end
-for i = 12, #KEYS, 4 do
+for i = 13, #KEYS, 4 do
   if ARGV[6] ~= ARGV[7] then
     redis.call('HINCRBY', KEYS[i + 2], ARGV[6], -1)
     redis.call('HINCRBY', KEYS[i + 2], ARGV[7], 1)
@@ -124,9 +128,9 @@ return 1
 """
 
 # KEYS: of the removed one, its members, its totals, its seal, its order, own, the three zsets,
-# index of all jobs, then above. ARGV: the JSON the writer has read, its id, its channel, its
-# group's channel, message, its state or "", its member in the zsets. Returns 1, or 0 when members
-# are left in it, or what the key holds when that is not what was read.
+# indices of all jobs and of its owner's, then above. ARGV: the JSON the writer has read, its id,
+# its channel, its group's channel, message, its state or "", its member in the zsets. Returns 1, or
+# 0 when members are left in it, or what the key holds when that is not what was read.
 REMOVE = """
 local present = redis.call('GET', KEYS[1])
 if present ~= ARGV[1] then return present end
@@ -134,13 +138,13 @@ if redis.call('SCARD', KEYS[2]) > 0 then return 0 end
 for i = 1, 9 do redis.call('DEL', KEYS[i]) end
 for i = 10, 12 do redis.call('ZREM', KEYS[i], ARGV[7]) end
 if ARGV[6] ~= '' then
-  leave(KEYS[13], ARGV[2], ARGV[6])
+  leave(KEYS[13], KEYS[14], ARGV[2], ARGV[6])
   redis.call('PUBLISH', KEYS[13], '')
 end
-for i = 14, #KEYS, 4 do
-  if i == 14 then
-    redis.call('SREM', KEYS[15], ARGV[2])
-    redis.call('ZREM', KEYS[17], ARGV[2])
+for i = 15, #KEYS, 4 do
+  if i == 15 then
+    redis.call('SREM', KEYS[16], ARGV[2])
+    redis.call('ZREM', KEYS[18], ARGV[2])
   end
   if ARGV[6] ~= '' then redis.call('HINCRBY', KEYS[i + 2], ARGV[6], -1) end
 end

@@ -54,6 +54,7 @@ class Store(Figures):
                     self.payload_key(info.id),
                     self.waiting_key(info.context),
                     self.jobs_key,
+                    self.all_key(info.owner),
                     self.ended_key,
                     *self.above(info),
                 ],
@@ -116,6 +117,7 @@ class Store(Figures):
                     *self.own_keys(old.id),
                     *self.queue_keys(old),
                     self.jobs_key,
+                    self.all_key(old.owner),
                     self.ended_key,
                     *self.above(old),
                 ],
@@ -222,6 +224,7 @@ class Store(Figures):
                     *self.own_keys(info.id),
                     *self.queue_keys(info),
                     self.jobs_key,
+                    self.all_key(info.owner),
                     *self.above(info),
                 ],
                 args=[

@@ -27,11 +27,11 @@ def names(found):
     return [info.name for info in found[0]]
 
 
-def read_all(store, state=None, count=3):
-    """Return the names of all jobs, read a few at a time."""
+def read_all(store, key=None, count=3):
+    """Return the names of all jobs of an index, read a few at a time."""
     read, place, is_last = [], None, False
     while not is_last:
-        infos, place = store.recent(state, place, count)
+        infos, place = store.recent(key or store.jobs_key, place, count)
         read += [info.name for info in infos]
         is_last = place is None
     return read
@@ -43,9 +43,15 @@ def test_jobs_of_all_users_are_found_the_newest_first(store, groups):
     finish(store, jobs[2])
     finish(store, jobs[5])
     store.change(jobs[7].id, lambda info: info.changed(state=State.RUNNING))
-    assert read_all(store, State.SUCCESS, count=1) == ["job 5", "job 2"]
-    assert read_all(store, State.RUNNING) == ["job 7"]
-    assert read_all(store, State.QUEUED, count=2) == ["job 6", "job 4", "job 3", "job 1", "job 0"]
+    assert read_all(store, store.state_key(State.SUCCESS), count=1) == ["job 5", "job 2"]
+    assert read_all(store, store.state_key(State.RUNNING)) == ["job 7"]
+    queued = read_all(store, store.state_key(State.QUEUED), count=2)
+    assert queued == ["job 6", "job 4", "job 3", "job 1", "job 0"]
+    inner = job_in(store, Group.create(Group.create(groups[1], "outer"), "inner"), "deep below")
+    assert read_all(store, store.all_key(groups[1].id), count=2) == [
+        *(inner.name, "job 7", "job 5", "job 3", "job 1")
+    ]
+    store.remove(inner.id)
     assert store.states() == {
         **dict.fromkeys(map(str, State), 0),
         "queued": 5,
@@ -71,8 +77,9 @@ def test_what_has_expired_is_taken_out_when_it_is_met(store, groups):
     jobs = [job_in(store, groups[0], f"job {number}") for number in range(4)]
     finish(store, jobs[1])
     store.redis.delete(store.key(jobs[1].id), store.key(jobs[2].id))  # as when they have expired
-    assert names(store.recent(None, None)) == ["job 3", "job 0"]
+    assert names(store.recent(store.all_key(groups[0].id), None)) == ["job 3", "job 0"]
     assert store.states()["success"] == 0
+    assert store.redis.zcard(store.all_key(groups[0].id)) == 2
     assert store.redis.zcard(store.jobs_key) == 2
 
 
@@ -81,6 +88,7 @@ def test_what_has_expired_does_not_pile_up_though_nobody_looks(store, groups):
         job = job_in(store, groups[0], f"job {number}")
         store.redis.delete(store.key(job.id))
     assert store.redis.zcard(store.jobs_key) < 50
+    assert store.redis.zcard(store.all_key(groups[0].id)) < 50
     assert store.states()["queued"] < 50
 
 
@@ -119,7 +127,7 @@ def test_what_is_removed_is_in_no_index(store, groups):
     jobs = many_jobs_in(store, groups[0], 10)
     finish(store, jobs[0])
     store.remove(groups[0].id)
-    assert store.redis.exists(store.jobs_key) == 0
+    assert store.redis.exists(store.jobs_key, store.all_key(groups[0].id)) == 0
     assert set(store.states().values()) == {0}
 
 

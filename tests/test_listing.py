@@ -104,6 +104,15 @@ def test_a_search_looks_at_so_many_jobs_and_offers_to_go_on(ada, store, monkeypa
     assert ([row.info.name for row in found.rows], found.is_cut) == (["needle"], False)
 
 
+def test_jobs_of_an_owner_are_found_among_those_of_many(ada, jobs, store, monkeypatch):
+    monkeypatch.setattr(listing, "LOOKED_AT", 200)
+    for number in range(250):
+        job_in(store, Group.of("somebody"), f"hay {number}")
+    assert names(ada, owner="ada") == ["search again", "A sweep"]
+    assert names(ada, owner=jobs["sweep"].parent) == ["A sweep"]
+    assert names(ada, owner="ada", state="lost") == ["search again"]
+
+
 def test_the_hook_of_the_site_hides_jobs(ada, jobs, moi):
     moi["AUTHORIZE"] = lambda user, action, info: None if info.context == "gpu" else False
     assert names(ada) == ["search again", "A sweep"]

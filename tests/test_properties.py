@@ -159,13 +159,14 @@ class Life(RuleBasedStateMachine):
         }
 
     @invariant()
-    def all_users_jobs_have_it_in_its_state(self):
+    def the_indices_have_it_in_its_state(self):
         info = self.info
+        indices = (self.store.jobs_key, self.store.all_key(self.group.info.owner))
         held = {
             key: self.store.redis.zscore(key, self.job.id) is not None
-            for key in (self.store.jobs_key, *map(self.store.state_key, State))
+            for key in (*indices, *map(self.store.state_key, State))
         }
-        mine = (self.store.jobs_key, self.store.state_key(info.state)) if info else ()
+        mine = (*indices, self.store.state_key(info.state)) if info else ()
         assert held == {key: key in mine for key in held}
 
     @invariant()

@@ -68,7 +68,7 @@ def test_the_keys_are_those_of_moi_0_2(store, root):
     assert json.loads(store.redis.get(store.prefix + job.id)) == job.to_dict()
     assert store.redis.smembers(f"{store.prefix}root:jobs") == {job.id.encode()}
     group = {"root", "root:jobs", "root:order", "root:totals"}
-    assert everything(store) == {job.id, *group, "jobs", "jobs:queued"}
+    assert everything(store) == {job.id, *group, "root:all", "jobs", "jobs:queued"}
 
 
 def test_every_write_is_told(store, root, heard):
@@ -251,7 +251,7 @@ def test_nothing_visits_a_group_that_is_gone(store, root):
         store.attach("nobody", job.id)
     assert store.detach("nobody", job.id) is False
     group = {"root", "root:jobs", "root:order", "root:totals"}
-    assert everything(store) == {job.id, *group, "jobs", "jobs:queued"}
+    assert everything(store) == {job.id, *group, "root:all", "jobs", "jobs:queued"}
 
 
 def test_prefixes_keep_two_sites_apart(redis_server, store, root):
