@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Self
 
+from moi_django.leavings import Leavings
 from moi_django.models import Info, State
-from moi_django.pager import Pager
 from moi_django.reader import CHUNK
 from moi_django.vitals import Vitals
 
@@ -77,7 +77,7 @@ class Report:
     at: float
 
 
-class Figures(Pager):
+class Figures(Leavings):
     """Engines, and the jobs of all users, in one Redis under one key prefix."""
 
     # Engines

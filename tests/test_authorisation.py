@@ -41,6 +41,8 @@ VERBS = {
     "more": set(),
     "remove": MAY_CHANGE,
     "cancel": MAY_CHANGE,
+    # About the jobs of all users: see test_news.
+    "news": None,
     "live": None,
     "close": None,
 }

@@ -12,7 +12,7 @@ from moi_django.news import PAUSE
 from moi_django.vitals import Vitals
 from tests.processes import wait_for
 from tests.records import finish, job_in
-from tests.test_authorisation import everybody_else, owned, visitor  # noqa: F401 - fixtures
+from tests.test_authorisation import kind, owned, visitor  # noqa: F401 - fixtures
 from tests.test_websocket import close_code, connected, hear, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,7 +83,7 @@ async def _waiting(socket):
         return None
 
 
-@everybody_else
+@pytest.mark.parametrize("kind", ["owner", "other", "viewer", "operator", "changer"], indirect=True)
 async def test_news_is_for_those_who_may_see_all(server, visitor, store):  # noqa: F811
     async with connected(server, visitor) as socket:
         await say(socket, "watch", [])

@@ -29,6 +29,7 @@ LAYERS = [
     "queues",
     "reader",
     "pager",
+    "leavings",
     "vitals",
     "figures",
     "store",
