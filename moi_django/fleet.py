@@ -88,7 +88,8 @@ def fleet() -> Fleet:
 
     Raises StoreUnavailable or NotRunning; a controller that does not answer shows in its context.
     """
-    known = {name: _controllers.engines(name) for name in conf.CONTEXTS}
+    # A controller that has none says no more of an engine than one that is not there.
+    known = {name: _controllers.engines(name) or None for name in conf.CONTEXTS}
     now, reports = store().time(), store().reports()
     jobs = {info.engine: (info, lease) for info, lease in store().running() if info.engine}
     engines = [

@@ -121,8 +121,8 @@ def test_watch_once(shell, store, ada):
     inner_text = shell("watch", "--user", inner.id)
     assert [line.strip("│├└─ ") for line in inner_text.splitlines()] == [
         f"{inner.id}  1 succeeded · 1 lost",
-        "✗ two: Failed",
         "✓ one: Success",
+        "✗ two: Failed",
     ]
 
 
