@@ -38,6 +38,8 @@ Deliver = Callable[[str, int, list[Frame]], Awaitable[None]]
 # Seconds between two signs of life, to Redis and to the viewers; and how long Redis may be silent.
 HEARTBEAT = 5.0
 SILENCE = 15.0
+# So many infos are taken in before others of this process have their turn.
+AT_ONCE = 100
 
 
 @dataclass(slots=True)
@@ -311,11 +313,11 @@ class Bridge:
         members = await self.in_thread(self._store.members_many, groups)
         found: set[str] = set()
         # The oldest first: a page that has no room for all of them shows those.
-        found_infos = zip(ids, infos, strict=True)
-        for id, info in sorted(
-            found_infos, key=lambda each: (each[1] and each[1].date_created) or ""
-        ):
+        by_age = sorted(zip(ids, infos, strict=True), key=lambda each: _age(each[1]))
+        for number, (id, info) in enumerate(by_age, 1):
             self._forest.put(id, info)
+            if not number % AT_ONCE:
+                await asyncio.sleep(0)
         for group, present in zip(groups, members, strict=True):
             found |= self._forest.put_members(group, present)
         return found
@@ -356,6 +358,10 @@ class Bridge:
                     await self._deliver(group, watch.sent, [])
             except (RedisError, OSError) as error:
                 logger.warning("The channel layer does not take messages: %s", error)
+
+
+def _age(info: Info | None) -> str:
+    return (info and info.date_created) or ""
 
 
 async def _align(
