@@ -194,13 +194,9 @@ def _sortable(place: Place) -> tuple[float, str]:
 
 def _ended(raw: dict[bytes, bytes]) -> Ended:
     """Return what the hash of a minute says."""
-    ended = Ended()
-    for name, value in raw.items():
-        state, _, what = name.decode().partition(":")
-        if what == "jobs":
-            ended.jobs[state] = int(value)
-        elif what == "ran":
-            ended.ran += float(value)
-        elif what == "waited":
-            ended.waited += float(value)
-    return ended
+    said = {name.decode(): float(value) for name, value in raw.items()}
+    return Ended(
+        {str(state): int(said[f"{state}:jobs"]) for state in State if f"{state}:jobs" in said},
+        ran=sum(said.get(f"{state}:ran", 0.0) for state in State),
+        waited=sum(said.get(f"{state}:waited", 0.0) for state in State),
+    )

@@ -1,6 +1,5 @@
 """Contexts and engines as they are now: what controllers, engines and Redis say, put together."""
 
-import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -109,19 +108,17 @@ class _Controllers:
     """What the controllers have said lately: to ask one costs a round trip, or a timeout."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._said: dict[tuple[str, str], tuple[float, set[str] | None]] = {}
 
     def engines(self, name: str) -> set[str] | None:
         """Return the ids of the engines that the controller of a context has; None for silence."""
         key = (name, str(cluster.connection_file(name)))
-        with self._lock:
-            until, ids = self._said.get(key, (0.0, None))
-            if time.monotonic() >= until:
-                ids = cluster.context(name).engines()
-                holds = SILENCE_HOLDS if ids is None else ANSWER_HOLDS
-                self._said[key] = (time.monotonic() + holds, ids)
-            return ids
+        until, ids = self._said.get(key, (0.0, None))
+        if time.monotonic() >= until:
+            ids = cluster.context(name).engines()
+            holds = SILENCE_HOLDS if ids is None else ANSWER_HOLDS
+            self._said[key] = (time.monotonic() + holds, ids)
+        return ids
 
 
 _controllers = _Controllers()

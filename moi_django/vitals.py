@@ -5,7 +5,7 @@ import os
 import platform
 import socket
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Self
 
 import psutil
@@ -37,12 +37,24 @@ class Vitals:
     @classmethod
     def from_json(cls, raw: bytes | None) -> Self | None:
         """Return what was written, or None when it is none of ours."""
-        known = {field.name for field in fields(cls)}
         try:
             data = json.loads(raw or b"")
-            return cls(**{name: data[name] for name in data.keys() & known})
-        except (ValueError, TypeError, AttributeError):
+            known = [name for name in data.keys() & _KINDS.keys() if _fits(data, name)]
+            return cls(**{name: data[name] for name in known})
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return None
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("engine", "context", "host", "python"), str),
+    **dict.fromkeys(("pid", "memory", "cpus"), int),
+    **dict.fromkeys(("cpu", "load"), (int, float)),
+}
+
+
+def _fits(data: dict[str, object], name: str) -> bool:
+    """Tell whether a field is of the kind that it is to be; what is not counts as left out."""
+    return isinstance(data[name], _KINDS[name])
 
 
 class Meter:

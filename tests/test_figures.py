@@ -143,9 +143,14 @@ def test_a_process_is_measured():
     assert Vitals.from_json(vitals.to_json().encode()) == vitals
 
 
-@pytest.mark.parametrize("odd", [None, b"", b"{", b"[]", b"7", b"{}"])
+@pytest.mark.parametrize("odd", [None, b"", b"{", b"[]", b"7", b"{}", b"[" * 10_000])
 def test_what_is_no_report_is_none(odd):
     assert Vitals.from_json(odd) is None
+
+
+def test_of_a_report_that_another_program_wrote_the_good_is_taken():
+    raw = b'{"engine": "one", "pid": "x", "cpu": [], "memory": null, "load": 1, "more": 1}'
+    assert Vitals.from_json(raw) == Vitals("one", load=1)
 
 
 def test_a_report_is_kept_for_a_day(store):

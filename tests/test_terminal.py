@@ -59,7 +59,7 @@ def test_top_once(shell, store, cluster, ada, tmp_path):
     assert held.pid
     for state in (State.SUCCESS, State.SUCCESS, State.FAILED):
         finish(store, job_in(store, Group.of("night shift"), "A sweep", context="default"), state)
-    store.report(Vitals("gone", "default", "node7", 4711, "3.13.1", 99.6, 82e6, 1.5, 8))
+    store.report(Vitals("gone", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8))
     text = shell("top")
     assert text == "\n".join(line.rstrip() for line in text.split("\n"))
     assert lines(text, "succeeded") == [
@@ -68,11 +68,11 @@ def test_top_once(shell, store, cluster, ada, tmp_path):
     assert re.search(r"longest wait — · paused 0 · ended in the last 60 min: 3, on average", text)
     assert lines(text, "answers") == ["default answers 2 1 0 —"]
     [busy] = lines(text, "busy Stars")
-    assert re.search(r" busy Stars \d+\.\d s .* default ", busy)
+    assert re.search(r" busy Stars [\d.]+ s .* default ", busy)
     [gone] = lines(text, "gone")
-    assert re.fullmatch(r"node7:4711 gone — — 100 % 82 MB 1.50/8 default \d+\.\d s", gone)
+    assert re.fullmatch(r"node7:4711 gone — — 100 % 82 MB 1.50/8 default [\d.]+ s", gone)
     [job] = lines(text, "Running")
-    assert re.fullmatch(r"Stars ● Running ada default \S+ \S+ \d+\.\d s \d+\.\d s", job)
+    assert re.fullmatch(r"Stars ● Running ada default \S+ \S+ [\d.]+ s [\d.]+ s", job)
     assert len(lines(text, "night shift")) == 3
     held.gate.touch()
     held.job.value()
