@@ -14,7 +14,7 @@ PERMISSIONS = {"view": "moi_django.view_jobs", "change": "moi_django.change_jobs
 
 
 def allowed(user: Any, action: Action, info: Info) -> bool:
-    """Tell whether a user may view or change (remove, cancel) a job or a group.
+    """Tell whether a user may view or change (remove, cancel, retry) a job or a group.
 
     MOI["AUTHORIZE"] decides when it returns True or False. Otherwise users may do so in their own
     tree, and everywhere with the permission `view_jobs` or `change_jobs`.

@@ -34,6 +34,8 @@ DEFAULTS: dict[str, Any] = {
     "CLUSTER_TIMEOUT": 3.0,
     # Greatest length of the pickled function and arguments of a job in bytes.
     "PAYLOAD_LIMIT": 32_000_000,
+    # Bytes of the same, signed and encoded, that are kept of a job that did not succeed.
+    "RETRY_PAYLOAD_LIMIT": 1_000_000,
     # Seconds after which a job is looked for whose engine has not said that it lives.
     "LEASE": 8.0,
     # Seconds that a cancelled or overdue job has to end before its engine is killed.

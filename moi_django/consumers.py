@@ -7,13 +7,12 @@ a get, `{"sync": {"group": id, "complete": false}}` and the same with true stand
 changed of the jobs of all users, `{"live": false}` that Redis is lost,
 `{"error": {"verb", "id", "reason"}}`.
 
-Client to server: `{"remove": id}`, `{"cancel": id}`, `{"get": [id]}` ([] for everything of mine),
-`{"watch": {group id: rows}}` sets what is watched and asks for the beginnings of these trees,
-`{"more": [group id]}` asks for the next members, `{"log": [job id]}` for the output of jobs,
-`{"news": null}` for news from now on,
-`{"live": null}` for a sign of life, `{"close": null}`. Where an id stands a list of ids may stand,
-and the other way round. Until the first `watch` all of the user's own tree is watched, as moi 0.2
-did.
+Client to server: `{"remove": id}`, `{"cancel": id}`, `{"retry": id}`, `{"get": [id]}` ([] for
+everything of mine), `{"watch": {group id: rows}}` sets what is watched and asks for the beginnings
+of these trees, `{"more": [group id]}` asks for the next members, `{"log": [job id]}` for the output
+of jobs, `{"news": null}` for news from now on, `{"live": null}` for a sign of life, `{"close":
+null}`. Where an id stands a list of ids may stand, and the other way round. Until the first `watch`
+all of the user's own tree is watched, as moi 0.2 did.
 """
 
 import asyncio
@@ -28,11 +27,12 @@ from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError, close_old_connections
 
-from moi_django import access, owners
+from moi_django import access, acts, owners
 from moi_django.bridge import Bridge, bridge
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.frames import Allowance, Ids, Mistake, parse
+from moi_django.models import Info
 from moi_django.outbox import Outbox
 from moi_django.sessions import current_user
 from moi_django.site import store
@@ -67,6 +67,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         self._outbox = Outbox(self._send_text)
         self._writer: asyncio.Task[None] | None = None
         self._guard: asyncio.Task[None] | None = None
+        self._errands: set[asyncio.Task[None]] = set()
         self._allowance = Allowance(conf.VERBS_PER_SECOND, conf.VERBS_BURST)
         self._mistakes = 0
         self._said_live = True
@@ -130,7 +131,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         return owners.group_id(user)
 
     async def _end(self) -> None:
-        tasks = [task for task in (self._writer, self._guard) if task is not None]
+        tasks = [task for task in (self._writer, self._guard, *self._errands) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -229,31 +230,36 @@ class JobsConsumer(AsyncWebsocketConsumer):
     async def _remove(self, ids: Ids) -> None:
         """Remove each job, and each group with all below it."""
         for id in ids:
-            if not await self._in_thread(self._remove_one, id):
+            if not await self._in_thread(acts.remove, self.scope["user"], id):
                 self._complain("remove", id, UNKNOWN.format(verb="remove"))
 
     async def _cancel(self, ids: Ids) -> None:
         """Cancel each job, and what is unfinished below each group."""
         for id in ids:
-            if not await self._in_thread(self._cancel_one, id):
+            if not await self._in_thread(acts.cancel, self.scope["user"], id):
                 self._complain("cancel", id, UNKNOWN.format(verb="cancel"))
 
-    def _cancel_one(self, id: str) -> bool:
-        if not self._may("change", id):
-            return False
-        store().cancel_below(id)
-        return True
+    async def _retry(self, ids: Ids) -> None:
+        """Retry each job, and what has failed below each group."""
+        for id in ids:
+            info = await self._in_thread(acts.found, self.scope["user"], "change", id)
+            if info is None:
+                self._complain("retry", id, UNKNOWN.format(verb="retry"))
+                continue
+            # A large group takes longer than a page waits for a sign of life.
+            errand = asyncio.create_task(self._retry_one(info), name="moi-retry")
+            self._errands.add(errand)
+            errand.add_done_callback(self._errands.discard)
 
-    def _remove_one(self, id: str) -> bool:
-        return self._may("change", id) and bool(store().remove(id))
+    async def _retry_one(self, info: Info) -> None:
+        if reason := await asyncio.to_thread(acts.retry, info):
+            self._complain("retry", info.id, reason)
 
     def _still_may_view(self, id: str) -> bool:
-        info = store().get(id)
-        return info is None or access.allowed(self.scope["user"], "view", info)
+        return self._may("view", id) or store().get(id) is None
 
     def _may(self, action: access.Action, id: str) -> bool:
-        info = store().get(id)
-        return info is not None and access.allowed(self.scope["user"], action, info)
+        return acts.found(self.scope["user"], action, id) is not None
 
     async def _watch(self, ids: Ids) -> None:
         """Watch these groups and no others, and send a snapshot of each."""
@@ -314,6 +320,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         "get": _get,
         "remove": _remove,
         "cancel": _cancel,
+        "retry": _retry,
         "watch": _watch,
         "more": _more,
         "log": _log,

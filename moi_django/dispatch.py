@@ -8,7 +8,7 @@ from functools import partial
 from moi_django import cluster
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine import Home, Limits, Spec, again
-from moi_django.exceptions import JobNotFound, MoiError, PayloadRefused
+from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
 from moi_django.files import Shelf
 from moi_django.models import Info, State, now
 from moi_django.payloads import Payload, unseal
@@ -24,27 +24,39 @@ NO_END = (
 )
 
 
-def start(info: Info, payload: Payload, committed: bool = False) -> None:
+def start(
+    info: Info, payload: Payload, committed: bool = False, instead_of: str | None = None
+) -> None:
     """Create a job and send it.
 
     When it cannot be sent it is removed and ClusterUnavailable raised; or, after the commit of the
-    transaction it belongs to, it is kept and ends as lost.
+    transaction it belongs to, or when it is the retry of another job, it is kept and ends as lost.
+    Raises InvalidJob when that other one has been retried or removed meanwhile.
     """
     sent = store().create(info, payload.seal(info.id))
+    if instead_of and not store().mark_retried(instead_of, info.id):
+        store().remove(info.id)
+        raise InvalidJob(f"Job {instead_of} was retried or removed by somebody else just now.")
     try:
         _send(info, payload, sent)
     except MoiError as error:
-        if not committed:
+        if not committed and not instead_of:
             store().remove(info.id)
             raise
-        # What the transaction wrote stays, so the job does too, and says what happened to it.
-        logger.error("Job %s could not be sent after the commit: %s", info.id, error)
+        # What was written with it stays, so the job does too, and says what happened to it.
+        logger.error("Job %s could not be sent after it was created: %s", info.id, error)
         lost(info.id, info.attempt, str(error))
 
 
 def home() -> Home:
     """Return where the engines find the jobs of this site."""
-    return Home(conf.engine_redis_url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE)
+    return Home(
+        conf.engine_redis_url,
+        conf.KEY_PREFIX,
+        conf.EXPIRE,
+        conf.LEASE,
+        conf.RETRY_PAYLOAD_LIMIT,
+    )
 
 
 def shelf() -> Shelf:

@@ -48,6 +48,7 @@ class Home:
     prefix: str
     expire: int
     lease: float
+    keep: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def pulse(home: Home, context: str | None, sent: float) -> None:
 @lru_cache(maxsize=8)
 def _store(home: Home) -> Store:
     """Return the connection of this process: a fresh one for each job would double its cost."""
-    return Store(home.redis_url, home.prefix, home.expire, home.lease)
+    return Store(home.redis_url, home.prefix, home.expire, home.lease, home.keep)
 
 
 @lru_cache(maxsize=8)

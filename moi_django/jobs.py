@@ -1,7 +1,6 @@
 """The Python API: send a function to a cluster, follow the job, keep jobs in groups."""
 
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,9 +8,8 @@ from typing import Any, Self
 
 import cloudpickle
 from asgiref.sync import sync_to_async
-from django.db import connections, transaction
 
-from moi_django import cluster, dispatch, owners, payloads
+from moi_django import births, cluster, commits, dispatch, owners, payloads
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.engine import failure
 from moi_django.exceptions import (
@@ -19,8 +17,9 @@ from moi_django.exceptions import (
     InvalidJob,
     JobFailed,
     JobNotFound,
+    PayloadRefused,
 )
-from moi_django.models import GROUP, JOB, Info, State, clean, is_safe_url, now
+from moi_django.models import Info, State, now
 from moi_django.options import Options
 from moi_django.site import store
 
@@ -58,7 +57,9 @@ def submit(
     """
     options = _options(kwargs)
     cluster.context(context).connect()
-    info = _new_job(context, owners.group_id(owner), name, url, func, options)
+    if not callable(func):
+        raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
+    info = births.new_job(context, owners.group_id(owner), name, url, options)
     try:
         call = cloudpickle.dumps((func, args, kwargs))
     except Exception as error:
@@ -93,58 +94,6 @@ def _options(kwargs: dict[str, Any]) -> Options:
     return kwargs.pop("options") if isinstance(kwargs.get("options"), Options) else Options()
 
 
-def _new_job(
-    context: str, group: str, name: str, url: str | None, func: Any, options: Options
-) -> Info:
-    if not callable(func):
-        raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
-    parent = _parent(group)
-    id = str(uuid.uuid4())
-    return Info(
-        id=id,
-        name=_checked_name(name),
-        type=JOB,
-        pubsub=f"{id}:pubsub",
-        url=_checked_url(url),
-        parent=parent.id,
-        status=State.QUEUED.status,
-        state=State.QUEUED,
-        context=context,
-        attempts=options.attempts,
-        date_created=now(),
-        path=f"{parent.path}:{id}",
-    )
-
-
-def _parent(id: str) -> Info:
-    info = store().get(id)
-    if info is None:
-        raise GroupNotFound(f"There is no group {id}: it was removed or has expired.")
-    return info
-
-
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise InvalidJob(f"{name!r} is no name for a job or a group: give some text.")
-    return clean(name)[: conf.NAME_LIMIT]
-
-
-def _checked_url(url: object) -> str | None:
-    # str() because reverse_lazy() is what settings and class attributes hold.
-    text = str(url) if url is not None else None
-    if text and not is_safe_url(text):
-        raise InvalidJob(f"{text!r} cannot be linked to: give an http, https or relative url.")
-    return text
-
-
-def _open_transaction() -> str | None:
-    """Return the alias of a database with an open transaction, the default one first."""
-    for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block:
-            return connection.alias
-    return None
-
-
 def _created(job: "Job", create: Callable[[bool], object]) -> "Job":
     """Create a job in Redis, now or when the open transaction commits; `create` is told which."""
 
@@ -152,11 +101,8 @@ def _created(job: "Job", create: Callable[[bool], object]) -> "Job":
         job._awaits_commit = False
         create(committed)
 
-    if conf.ON_COMMIT and (using := _open_transaction()):
-        job._awaits_commit = True
-        # robust: what the commit does besides is not held up by a Redis that is away.
-        transaction.on_commit(partial(act, True), using, robust=True)
-    else:
+    job._awaits_commit = commits.put_off(partial(act, True))
+    if not job._awaits_commit:
         act(False)
     return job
 
@@ -286,6 +232,23 @@ class Job(_Handle):
         self.info, done = store().cancel(self.id)
         return done
 
+    def retry(self) -> "Job":
+        """Run the function again, as a new job in the same group, and return that job.
+
+        This one stays what it is; `info.retried` tells as which it was run again. Raises InvalidJob
+        when it has not ended, has succeeded or was retried before, PayloadRefused when its function
+        is not kept, or as `submit` does.
+        """
+        self._refuse_before_commit("retry it")
+        old = self.refresh().info
+        _refuse_retry(old)
+        payload = payloads.unseal(old, store().payload(old.id))
+        cluster.context(payload.context).connect()
+        group = old.parent or ""
+        info = births.new_job(payload.context, group, old.name, old.url, payload.options)
+        start = partial(dispatch.start, info, payload, instead_of=old.id)
+        return _created(Job(info), start)
+
     def remove(self) -> None:
         """Remove the job: nothing of it is left in Redis, every page drops it.
 
@@ -318,18 +281,7 @@ class Group(_Handle):
         The page links it to `url/<id>`. It is made at once, also inside a transaction, and is left,
         empty, when that is rolled back. Raises InvalidJob, GroupNotFound or StoreUnavailable.
         """
-        parent = _parent(owners.group_id(owner))
-        id = str(uuid.uuid4())
-        info = Info(
-            id=id,
-            name=_checked_name(name),
-            type=GROUP,
-            pubsub=f"{id}:pubsub",
-            url=_checked_url(url),
-            parent=parent.id,
-            date_created=now(),
-            path=f"{parent.path}:{id}",
-        )
+        info = births.new_group(owners.group_id(owner), name, url)
         store().create(info)
         return cls(info)
 
@@ -368,12 +320,30 @@ class Group(_Handle):
         return sorted(found, key=lambda job: job.info.date_created or "")
 
     def totals(self) -> dict[str, int]:
-        """Return how many jobs below this group are in each state."""
-        return dict(Counter(str(job.state) for job in self.jobs()))
+        """Return how many jobs below this group are in each state; of those retried, "retried"."""
+        return dict(Counter(str(job.info.counted_as) for job in self.jobs()))
 
     def cancel(self) -> int:
         """Cancel what is not finished of the jobs that have their home below; return how many."""
         return store().cancel_below(self.id)
+
+    def retry(self) -> list[Job]:
+        """Retry what has failed or got lost of the jobs that have their home below.
+
+        Returns the new jobs. One that cannot be retried is left out; when that is so with all of
+        them, what the last one raised is raised.
+        """
+        homes, _ = store().inhabitants(self._read(self.id))
+        new, refusal = list[Job](), None
+        for info in homes:
+            if info.counted_as in (State.FAILED, State.LOST):
+                try:
+                    new.append(Job(info).retry())
+                except (InvalidJob, JobNotFound, PayloadRefused) as error:
+                    refusal = error
+        if refusal and not new:
+            raise refusal
+        return new
 
     def delete(self) -> None:
         """Remove this group and everything that has its home below it, which stops what runs."""
@@ -386,6 +356,15 @@ class Group(_Handle):
         if info is None or not info.is_group:
             raise GroupNotFound(f"There is no group {id}: it was removed or has expired.")
         return info
+
+
+def _refuse_retry(info: Info) -> None:
+    if info.retried:
+        raise InvalidJob(f"Job {info.id} was retried before, as {info.retried}: retry that one.")
+    if not info.finished:
+        raise InvalidJob(f"Job {info.id} has not ended, so there is nothing to retry.")
+    if info.state is State.SUCCESS:
+        raise InvalidJob(f"Job {info.id} has succeeded: submit its function anew.")
 
 
 def _id(member: Job | Group | str) -> str:

@@ -4,7 +4,7 @@
 key                   type     content
 ====================  =======  ========================================================
 <id>                  string   the info object of a job or group, as JSON
-<id>:payload          string   the signed function and arguments of a job that may yet be run
+<id>:payload          string   the signed function and arguments of a job that did not succeed yet
 <id>:log              stream   what a job has printed, in pieces: name of the stream, text
 <id>:display          string   how the result of a job looks, as JSON: MIME type -> data
 <id>:files            hash     what a job has attached: name -> where it is kept, as JSON

@@ -35,6 +35,7 @@ class State(StrEnum):
 
 
 JOB, GROUP = "job", "group"
+RETRIED = "retried"
 GROUP_STATUS = "Group"
 
 
@@ -72,6 +73,8 @@ class Info:
     attempts: int = 1
     # Id that ipyparallel gave to the engine which took it, or None.
     engine: str | None = None
+    # Of a job that did not succeed, the id of the job as which it was run again, or None.
+    retried: str | None = None
     # How far a job says it is, from 0 to 1, and in what it counts; None when it has not said so.
     progress: float | None = None
     done: float | None = None
@@ -81,7 +84,7 @@ class Info:
     # Of a group, when they were looked up; kept elsewhere in Redis than the rest.
     # How many jobs and groups are directly in it.
     size: int | None = None
-    # State -> number of the jobs in it that have their home anywhere below, expired ones too.
+    # `counted_as` -> number of those jobs that have their home anywhere below, expired ones too.
     totals: dict[str, int] | None = None
 
     @property
@@ -98,6 +101,14 @@ class Info:
     def finished(self) -> bool:
         """True when the state will never change again."""
         return self.state is not None and self.state.finished
+
+    @property
+    def counted_as(self) -> str:
+        """As what a job counts in the totals of the groups above it; empty for a group.
+
+        One that was run again is no failure that somebody has yet to look after.
+        """
+        return RETRIED if self.retried else self.state or ""
 
     @property
     def ancestors(self) -> list[str]:
@@ -165,7 +176,7 @@ _STATE_OF_STATUS = {state.status: state for state in State if state is not State
 
 _TEXTS = (
     *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
-    *("context", "engine"),
+    *("context", "engine", "retried"),
 )
 
 

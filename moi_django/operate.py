@@ -18,9 +18,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, ngettext_lazy
 
 from moi_django import access, listing, plots
-from moi_django.exceptions import JobNotFound, MoiError
+from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
 from moi_django.figures import Place
 from moi_django.fleet import fleet
+from moi_django.jobs import Job
 from moi_django.models import Info, State
 from moi_django.panel import Panel
 from moi_django.site import store
@@ -55,7 +56,13 @@ def _remove(id: str) -> bool:
     return bool(store().remove(id))
 
 
-# To run jobs once more would be a third one here.
+def _retry(id: str) -> bool:
+    try:
+        return bool(Job.get(id).retry())
+    except (InvalidJob, JobNotFound, PayloadRefused):
+        return False
+
+
 ACTIONS = {
     "cancel": Action(
         _("Cancel"),
@@ -66,6 +73,16 @@ ACTIONS = {
         ),
         ngettext_lazy("%(n)d job cancelled.", "%(n)d jobs cancelled.", "n"),
         _cancel,
+    ),
+    "retry": Action(
+        _("Retry"),
+        ngettext_lazy(
+            "Retry %(n)d job? What did not succeed is run again.",
+            "Retry %(n)d jobs? What did not succeed is run again.",
+            "n",
+        ),
+        ngettext_lazy("%(n)d job retried.", "%(n)d jobs retried.", "n"),
+        _retry,
     ),
     "remove": Action(
         _("Remove"),

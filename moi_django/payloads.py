@@ -51,7 +51,10 @@ def unseal(info: Info, sealed: str | None) -> Payload:
     Raises PayloadRefused when there is none or its signature is not ours.
     """
     if sealed is None:
-        raise PayloadRefused(f"The function of job {info.id} is no longer kept.")
+        raise PayloadRefused(
+            f"The function of job {info.id} is not kept, as when it succeeded, could not be "
+            "pickled, or is longer than MOI['RETRY_PAYLOAD_LIMIT']. Submit it anew."
+        )
     try:
         head, call = _signer(info.id).unsign(sealed).split(".")
     except BadSignature as error:

@@ -87,11 +87,11 @@ return string.format('%.17g', now)
 
 # KEYS: of the changed one, map of users, own, the three zsets, indices of all jobs and of its
 # owner's, what has ended, then above. ARGV: the JSON the writer has read, the new JSON, seconds to
-# live, channel and message to publish, old state, new state, old member, new member, 1 to 3 for the
-# zset it belongs in from now on or 0 for none or "" to leave that as it is, seconds from now for
-# it, "drop" to drop the payload, its id, when it was created, seconds that it ran or "" when this
-# is not its end, seconds that it has waited. Returns 1, or what the key holds when that is not what
-# the writer has read: its JSON, or nil.
+# live, channel and message to publish, as what it counted and counts, old member, new member, 1 to
+# 3 for the zset it belongs in from now on or 0 for none or "" to leave that as it is, seconds from
+# now for it, the length from which on the payload is dropped or "" to keep it, its id, when it was
+# created, seconds that it ran or "" when this is not its end, seconds that it has waited. Returns
+# 1, or what the key holds when that is not what the writer has read: its JSON, or nil.
 CHANGE = """
 local present = redis.call('GET', KEYS[1])
 if present ~= ARGV[1] then return present end
@@ -99,7 +99,9 @@ local live = ARGV[3]
 redis.call('SET', KEYS[1], ARGV[2], 'EX', live)
 redis.call('EXPIRE', KEYS[2], live)
 for i = 3, 6 do redis.call('EXPIRE', KEYS[i], live) end
-if ARGV[12] == 'drop' then redis.call('DEL', KEYS[3]) end
+if ARGV[12] ~= '' and redis.call('STRLEN', KEYS[3]) > tonumber(ARGV[12]) then
+  redis.call('DEL', KEYS[3])
+end
 if ARGV[10] ~= '' then
   local target = tonumber(ARGV[10])
   for i = 1, 3 do
@@ -112,7 +114,10 @@ if ARGV[10] ~= '' then
   end
 end
 if ARGV[7] ~= '' then
-  enter(KEYS[10], KEYS[11], ARGV[13], ARGV[14], ARGV[6], ARGV[7], live)
+  -- One that was retried stays in the index of its state.
+  if ARGV[7] ~= 'retried' then
+    enter(KEYS[10], KEYS[11], ARGV[13], ARGV[14], ARGV[6], ARGV[7], live)
+  end
   if ARGV[15] ~= '' then count(KEYS[12], ARGV[7], ARGV[15], ARGV[16]) end
   redis.call('PUBLISH', KEYS[10], '')
 end
@@ -129,8 +134,9 @@ return 1
 
 # KEYS: of the removed one, its members, its totals, its seal, its order, own, the three zsets,
 # indices of all jobs and of its owner's, then above. ARGV: the JSON the writer has read, its id,
-# its channel, its group's channel, message, its state or "", its member in the zsets. Returns 1, or
-# 0 when members are left in it, or what the key holds when that is not what was read.
+# its channel, its group's channel, message, as what it counts or "", its member in the zsets, its
+# state. Returns 1, or 0 when members are left in it, or what the key holds when that is not what
+# was read.
 REMOVE = """
 local present = redis.call('GET', KEYS[1])
 if present ~= ARGV[1] then return present end
@@ -138,7 +144,7 @@ if redis.call('SCARD', KEYS[2]) > 0 then return 0 end
 for i = 1, 9 do redis.call('DEL', KEYS[i]) end
 for i = 10, 12 do redis.call('ZREM', KEYS[i], ARGV[7]) end
 if ARGV[6] ~= '' then
-  leave(KEYS[13], KEYS[14], ARGV[2], ARGV[6])
+  leave(KEYS[13], KEYS[14], ARGV[2], ARGV[8])
   redis.call('PUBLISH', KEYS[13], '')
 end
 for i = 15, #KEYS, 4 do

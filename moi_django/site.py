@@ -11,9 +11,9 @@ def store() -> Store:
 
     Raises NotRunning when they name none and no `moi up` runs.
     """
-    return _open(conf.redis_url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE)
+    return _open(conf.redis_url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, conf.RETRY_PAYLOAD_LIMIT)
 
 
 @lru_cache(maxsize=4)
-def _open(url: str, prefix: str, expire: int, lease: float) -> Store:
-    return Store(url, prefix, expire, lease)
+def _open(url: str, prefix: str, expire: int, lease: float, keep: int) -> Store:
+    return Store(url, prefix, expire, lease, keep)

@@ -23,15 +23,23 @@ EXPIRE = 86400 * 14
 SEAL = 60
 # Seconds after which a listener looks by itself, should a message have been lost.
 LISTEN = 5.0
+# Bytes of a signed function that are kept of a job which did not succeed, so it can be retried.
+KEEP = 1_000_000
 
 
 class Store(Figures):
     """Jobs, groups and users in one Redis, under one key prefix."""
 
     def __init__(
-        self, url: str, prefix: str = "", expire: int = EXPIRE, lease: float = LEASE
+        self,
+        url: str,
+        prefix: str = "",
+        expire: int = EXPIRE,
+        lease: float = LEASE,
+        keep: int = KEEP,
     ) -> None:
         super().__init__(url, prefix, expire, lease)
+        self.keep = keep
         self._create = self.redis.register_script(scripts.ALL + scripts.CREATE)
         self._change = self.redis.register_script(scripts.ALL + scripts.CHANGE)
         self._remove = self.redis.register_script(scripts.ALL + scripts.REMOVE)
@@ -64,7 +72,7 @@ class Store(Figures):
                     info.id,
                     self.channel(info.parent or info.id),
                     _message("add", info.id),
-                    info.state or "",
+                    info.counted_as,
                     member(info),
                     payload,
                     timestamp(info.date_created),
@@ -127,13 +135,13 @@ class Store(Figures):
                     self.expire,
                     self.channel(old.id),
                     _message("update", old.id),
-                    old.state or "",
-                    new.state or "",
+                    old.counted_as,
+                    new.counted_as,
                     member(old),
                     member(new),
                     queue,
                     seconds,
-                    "drop" if _is_last(new) else "",
+                    _longest_payload(new, self.keep),
                     new.id,
                     timestamp(new.date_created),
                     *_spans(new),
@@ -173,6 +181,16 @@ class Store(Figures):
             return self.cancel(id)[1]
         except JobNotFound:
             return False  # somebody has removed it meanwhile
+
+    def mark_retried(self, id: str, new: str) -> bool:
+        """Note on a finished job as which one it is run again; tell whether that was free to do."""
+        raw: Any = self.raw_many([id])[0]
+        while (info := read(raw)) is not None and info.finished and not info.retried:
+            marked = info.changed(retried=new)
+            raw = self._swap(raw, info, marked, 0.0)
+            if raw == 1 or raw == marked.to_json().encode():
+                return True
+        return False
 
     def remove(self, id: str) -> list[Info]:
         """Remove a job, or a group with everything that has its home below it.
@@ -233,8 +251,9 @@ class Store(Figures):
                     self.channel(info.id),
                     self.channel(info.parent) if info.parent else "",
                     _message("remove", info.id),
-                    info.state or "",
+                    info.counted_as,
                     member(info),
+                    info.state or "",
                 ],
             )
 
@@ -336,14 +355,18 @@ def _queue(old: Info, new: Info, pause: float, lease: float) -> tuple[str, float
     return (_SAME, 0.0) if new.is_group else (_NONE, 0.0)
 
 
-def _is_last(info: Info) -> bool:
-    """Tell whether a job will not be sent again."""
-    return info.finished or (info.state is State.RUNNING and info.attempt >= info.attempts)
+def _longest_payload(info: Info, keep: int) -> int | str:
+    """Return from which length on the payload of a job is dropped; "" keeps any."""
+    if info.state is State.SUCCESS or info.retried:
+        return 0
+    is_last = info.state is State.RUNNING and info.attempt >= info.attempts
+    # No longer sent by itself, but somebody may retry it.
+    return keep if info.finished or is_last else ""
 
 
 def _spans(info: Info) -> tuple[float | str, float]:
     """Return for how many seconds a job that has ended ran, or "", and how long it had waited."""
-    if not info.finished:
+    if not info.finished or info.retried:
         return "", 0.0
     start, end = timestamp(info.date_start), timestamp(info.date_end)
     # Clocks of several machines: none of it is below 0.

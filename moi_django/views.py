@@ -23,8 +23,9 @@ from moi_django.addresses import page_of
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError, StoreUnavailable
 from moi_django.files import attached_to
+from moi_django.jobs import Job
 from moi_django.logs import Log
-from moi_django.models import Info, timestamp
+from moi_django.models import Info, State, timestamp
 from moi_django.panel import socket_address
 from moi_django.site import store
 
@@ -80,6 +81,7 @@ def job(request: HttpRequest, info: Info) -> HttpResponseBase:
         "is_cut": bool(entries and entries[0].at),
         "files": attached_to(store(), info.id).values(),
         "may_change": _may(request, "change", info),
+        "may_retry": info.finished and info.state is not State.SUCCESS and not info.retried,
         "parent": _visible_parent(request, info),
         "socket": socket_address(),
     }
@@ -147,11 +149,13 @@ def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
 @require_POST
 @_of_what_may("change")
 def act(request: HttpRequest, info: Info) -> HttpResponseBase:
-    """Cancel or remove a job, where no script does it."""
+    """Cancel, retry or remove a job, where no script does it."""
     act = request.POST.get("act")
     try:
         if act == "cancel":
             store().cancel(info.id)
+        elif act == "retry":
+            return redirect("moi:job", Job(info).retry().id)
         elif act == "remove":
             parent = _visible_parent(request, info)
             store().remove(info.id)

@@ -52,7 +52,6 @@ def test_a_queued_job_never_runs(cluster, tmp_path, store):
     assert submit_nouser(work.triple, 1).value(SOON) == 3
     assert job.refresh().state is State.CANCELLED
     assert not noted.exists()
-    assert store.payload(job.id) is None
 
 
 def test_a_running_job_is_interrupted_and_its_neighbour_is_not(cluster, tmp_path):

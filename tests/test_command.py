@@ -260,7 +260,7 @@ def test_alone_it_prints_its_usage(moi, capsys):
     assert out.startswith("usage: ")
     verbs = re.findall(r"^    (\w+) ", out, re.MULTILINE)
     assert verbs == [
-        *("submit", "job", "logs", "cancel", "userjobs", "users"),
+        *("submit", "job", "logs", "cancel", "retry", "userjobs", "users"),
         *("top", "watch", "reconcile", "up"),
     ]
 

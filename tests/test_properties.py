@@ -16,6 +16,7 @@ from moi_django import Group, Options, dispatch, engine
 from moi_django.exceptions import JobNotFound
 from moi_django.models import State
 from moi_django.payloads import Payload
+from moi_django.site import store as site_store
 from tests.records import new_job
 from tests.test_websocket import close_code, connected, hear, say
 
@@ -48,9 +49,9 @@ def ended(store):
 class Life(RuleBasedStateMachine):
     """Does to one job what engines, reconcilers and users do."""
 
-    def __init__(self, store, group):
+    def __init__(self, store, group, keeps):
         super().__init__()
-        self.store, self.group = store, group
+        self.store, self.group, self.keeps = store, group, keeps
         self.job = new_job(self.group.info, context="default", attempts=RETRIES + 1)
         payload = Payload(b"call", Options(retries=RETRIES), "default")
         self.store.create(self.job, payload.seal(self.job.id))
@@ -89,6 +90,12 @@ class Life(RuleBasedStateMachine):
     def it_is_cancelled(self):
         with_none_if_gone(self.store.cancel, self.job.id)
 
+    @rule(new=st.sampled_from(["new", "newer"]))
+    def it_is_retried(self, new):
+        before = self.info
+        is_free = before is not None and before.finished and not before.retried
+        assert self.store.mark_retried(self.job.id, new) == is_free
+
     @rule()
     def it_comes_due(self):
         for entry in self.store.due():
@@ -116,7 +123,9 @@ class Life(RuleBasedStateMachine):
             assert info.version >= before.version
             assert 1 <= before.attempt <= info.attempt <= info.attempts
             if before.finished:
-                assert info == before
+                assert before.retried in (None, info.retried)
+                marked = {"version": info.version, "retried": info.retried}
+                assert info == dataclasses.replace(before, **marked)
             if info.attempt == before.attempt and not info.finished:
                 assert RANK[info.state] >= RANK[before.state]
         self.seen = info
@@ -147,13 +156,14 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def its_function_is_kept_as_long_as_it_may_be_run(self):
         info = self.info
-        last = info and info.state is State.RUNNING and info.attempt >= info.attempts
-        kept = info is not None and not info.finished and not last
+        may_run = info is not None and info.state is not State.SUCCESS and not info.retried
+        last = info and (info.finished or (info.state is State.RUNNING and info.attempt > RETRIES))
+        kept = may_run and (self.keeps or not last)
         assert (self.store.payload(self.job.id) is not None) == kept
 
     @invariant()
     def its_group_counts_it(self):
-        counted = [job.state for job in Group.get(self.group.id).jobs()]
+        counted = [job.info.counted_as for job in Group.get(self.group.id).jobs()]
         assert self.store.totals(self.group.id) == {
             state: counted.count(state) for state in set(counted)
         }
@@ -190,12 +200,16 @@ def with_none_if_gone(act, *args):
         return None
 
 
-def test_a_job_lives_one_life(store):
-    group = Group.create("no-user", "lives")
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_job_lives_one_life(moi, keeps):
+    """Be its function short enough to be kept for a retry or not."""
+    if not keeps:
+        moi["RETRY_PAYLOAD_LIMIT"] = 10
+    store, group = site_store(), Group.create("no-user", "lives")
     run_machine(
-        lambda: Life(store, group),
+        lambda: Life(store, group, keeps),
         settings=settings(
-            max_examples=40,
+            max_examples=30,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -209,7 +223,9 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=20,
 )
-verbs = st.sampled_from(["get", "remove", "cancel", "watch", "live", "close", "__init__", ""])
+verbs = st.sampled_from(
+    ["get", "remove", "cancel", "retry", "watch", "live", "close", "__init__", ""]
+)
 hostile = st.one_of(
     st.text(max_size=50),
     values.map(json.dumps),

@@ -7,8 +7,10 @@ from django import template
 from django.core.exceptions import ImproperlyConfigured
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
+from django.utils.translation import pgettext_lazy
 
 from moi_django import measures
+from moi_django.models import Info, State
 from moi_django.panel import panel
 
 register = template.Library()
@@ -21,12 +23,14 @@ def moi_jobs(
     title: str | None = None,
     limit: int = 100,
     template_name: str = "moi_django/jobs.html",
+    notify: float | None = None,
 ) -> SafeString:
     """Show the user's jobs and keep them up to date.
 
     `group` is a Group or the id of one whose jobs to show instead. `title` stands above them. At
     most `limit` rows stand side by side: of the user's own the newest, of a group the oldest.
-    `template_name` replaces the template.
+    `template_name` replaces the template. With `notify`, who looks elsewhere is told of the end of
+    jobs that have run for so many seconds.
     """
     request = context.get("request")
     user = getattr(request, "user", None) or context.get("user")
@@ -36,9 +40,8 @@ def moi_jobs(
             "django.contrib.auth.middleware.AuthenticationMiddleware in MIDDLEWARE."
         )
     shown = panel(user, group, limit)
-    return render_to_string(
-        template_name, {"panel": shown, "title": title, "limit": limit}, request=request
-    )
+    given = {"panel": shown, "title": title, "limit": limit, "notify": notify}
+    return render_to_string(template_name, given, request=request)
 
 
 @register.inclusion_tag("moi_django/assets.html", takes_context=True)
@@ -49,9 +52,32 @@ def moi_assets(context: template.Context) -> dict[str, Any]:
     return {"nonce": context.get("csp_nonce") or getattr(request, "csp_nonce", None)}
 
 
+_STATES = {
+    State.QUEUED: pgettext_lazy("job", "Queued"),
+    State.RUNNING: pgettext_lazy("job", "Running"),
+    State.SUCCESS: pgettext_lazy("job", "Success"),
+    State.FAILED: pgettext_lazy("job", "Failed"),
+    State.LOST: pgettext_lazy("job", "Failed"),
+    State.CANCELLED: pgettext_lazy("job", "Cancelled"),
+}
+
 register.filter("moi_duration", measures.duration)
 register.filter("moi_size", measures.size)
 register.filter("moi_percent", measures.percent)
+
+
+@register.filter
+def moi_state(state: State) -> str:
+    """Return a state as people call it, in the language of the page."""
+    return str(_STATES[state])
+
+
+@register.filter
+def moi_status(info: Info) -> str:
+    """Return a status text; one that the job did not set itself is translated."""
+    if info.state is None or info.status.lower() != info.state.status.lower():
+        return info.status
+    return moi_state(info.state)
 
 
 @register.filter

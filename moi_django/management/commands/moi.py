@@ -127,6 +127,13 @@ class Command(BaseCommand):
             self.stderr.write(f"The job has ended before, as {job.state}.")
             sys.exit(1)
 
+    def _retry(self, options: dict[str, Any]) -> None:
+        job = _find_job(options["job_id"]).retry()
+        if options["json"]:
+            self._write_json(job.info.to_dict())
+        else:
+            self.stdout.write(f"Submitted job id: {job.id}")
+
     def _reconcile(self, options: dict[str, Any]) -> None:
         import signal
         import threading
@@ -305,6 +312,12 @@ def _describe_cancel(parser: Any) -> None:
     _describe_json(parser)
 
 
+def _describe_retry(parser: Any) -> None:
+    """Run the function of a job that did not succeed again, as a new job."""
+    parser.add_argument("--job-id", required=True, help="the id that submit printed")
+    _describe_json(parser)
+
+
 def _describe_reconcile(parser: Any) -> None:
     """Look after jobs whose engine, controller or submitter died, until Ctrl-C."""
     parser.add_argument("--once", action="store_true", help="look once and end, as for cron")
@@ -363,6 +376,7 @@ _DESCRIPTIONS = {
     "job": _describe_job,
     "logs": _describe_logs,
     "cancel": _describe_cancel,
+    "retry": _describe_retry,
     "userjobs": _describe_userjobs,
     "users": _describe_users,
     "top": _describe_top,

@@ -1,0 +1,70 @@
+"""Check what a new job or group is to be, and make its info object; nothing is written."""
+
+import uuid
+
+from moi_django.conf import conf
+from moi_django.exceptions import GroupNotFound, InvalidJob
+from moi_django.models import GROUP, JOB, Info, State, clean, is_safe_url, now
+from moi_django.options import Options
+from moi_django.site import store
+
+
+def new_job(context: str, group: str, name: str, url: str | None, options: Options) -> Info:
+    """Return a queued job in a group.
+
+    Raises GroupNotFound or InvalidJob.
+    """
+    parent, id = _parent(group), str(uuid.uuid4())
+    return Info(
+        id=id,
+        name=_checked_name(name),
+        type=JOB,
+        pubsub=f"{id}:pubsub",
+        url=_checked_url(url),
+        parent=parent.id,
+        status=State.QUEUED.status,
+        state=State.QUEUED,
+        context=context,
+        attempts=options.attempts,
+        date_created=now(),
+        path=f"{parent.path}:{id}",
+    )
+
+
+def new_group(group: str, name: str, url: str | None) -> Info:
+    """Return a group in a group.
+
+    Raises GroupNotFound or InvalidJob.
+    """
+    parent, id = _parent(group), str(uuid.uuid4())
+    return Info(
+        id=id,
+        name=_checked_name(name),
+        type=GROUP,
+        pubsub=f"{id}:pubsub",
+        url=_checked_url(url),
+        parent=parent.id,
+        date_created=now(),
+        path=f"{parent.path}:{id}",
+    )
+
+
+def _parent(id: str) -> Info:
+    info = store().get(id)
+    if info is None:
+        raise GroupNotFound(f"There is no group {id}: it was removed or has expired.")
+    return info
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidJob(f"{name!r} is no name for a job or a group: give some text.")
+    return clean(name)[: conf.NAME_LIMIT]
+
+
+def _checked_url(url: object) -> str | None:
+    # str() because reverse_lazy() is what settings and class attributes hold.
+    text = str(url) if url is not None else None
+    if text and not is_safe_url(text):
+        raise InvalidJob(f"{text!r} cannot be linked to: give an http, https or relative url.")
+    return text
