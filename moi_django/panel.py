@@ -3,11 +3,11 @@
 import logging
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
+from typing import Any, ClassVar
 
 from django.urls import get_script_prefix
 
-from moi_django import access, owners
+from moi_django import access, durations, owners
 from moi_django.addresses import link_of, patterns
 from moi_django.conf import WEBSOCKET_PATH, conf
 from moi_django.exceptions import MoiError
@@ -28,6 +28,9 @@ PARTS: dict[str, tuple[State, ...]] = {
     "running": (State.RUNNING,),
     "queued": (State.QUEUED,),
 }
+# What the script says of several things, and numbers of which every language has all its plurals.
+COUNTING = [*PARTS, "newer", "cancel-jobs", "remove-jobs", "seconds", "minutes", "hours", "days"]
+SAMPLES = [0, 1, 2, 3, 6, 11, 100]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,14 @@ class Part:
     count: int
     # Where it begins in the bar, which is as long as there are jobs.
     start: int
+
+
+def _parts(info: Info) -> list[Part]:
+    """Return what the bar of a group shows."""
+    totals = info.totals or {}
+    counts = [sum(totals.get(state, 0) for state in states) for states in PARTS.values()]
+    starts = accumulate(counts, initial=0)
+    return [Part(*each) for each in zip(PARTS, counts, starts, strict=False)]
 
 
 @dataclass(slots=True)
@@ -58,21 +69,54 @@ class Row:
     @property
     def parts(self) -> list[Part]:
         """What the bar of a group shows."""
-        totals = self.info.totals or {}
-        counts = [sum(totals.get(state, 0) for state in states) for states in PARTS.values()]
-        starts = accumulate(counts, initial=0)
-        return [Part(*each) for each in zip(PARTS, counts, starts, strict=False)]
+        return _parts(self.info)
 
     @property
     def jobs(self) -> int:
-        """How many jobs there are below a group."""
-        return sum((self.info.totals or {}).values())
+        """How many jobs the bar of a group shows."""
+        return sum(part.count for part in self.parts)
 
     @property
     def is_unfinished(self) -> bool:
         """True for a group with a job below that has no end."""
-        totals = self.info.totals or {}
-        return any(not State(state).finished for state in totals)
+        return any(part.count and part.name in ("running", "queued") for part in self.parts)
+
+    @property
+    def has_failed(self) -> bool:
+        """True for a group with a job below that failed and was not retried."""
+        return any(part.count and part.name == "failed" for part in self.parts)
+
+    @property
+    def shows_progress(self) -> bool:
+        """True for a job that runs and has said how far it is."""
+        return self.info.state is State.RUNNING and self.info.progress is not None
+
+    @property
+    def amount(self) -> str:
+        """How far a job is in what it counts."""
+        info = self.info
+        if info.state is State.SUCCESS or info.progress is None or not info.total:
+            return ""
+        return f"{_figure(info.done or 0)}/{_figure(info.total)}"
+
+    @property
+    def percent(self) -> int | None:
+        """How far a job is that counts nothing."""
+        info = self.info
+        if info.state is State.SUCCESS or info.progress is None or info.total:
+            return None
+        return int(info.progress * 100)
+
+    @property
+    def elapsed(self) -> str:
+        """How long a job has run so far, or did run."""
+        seconds = durations.run_time(self.info)
+        return "" if seconds is None else durations.clock(seconds)
+
+    @property
+    def remaining(self) -> tuple[str, int] | None:
+        """How long a job will go on: a unit of time, and how many of it."""
+        return durations.remaining(self.info)
 
 
 @dataclass(slots=True)
@@ -81,6 +125,8 @@ class Panel:
 
     # Id of the group whose tree is shown; empty when there is none to show.
     group: str = ""
+    # The same group, with its `totals`.
+    info: Info | None = None
     # Of a root group the newest first, of another the oldest.
     rows: list[Row] = field(default_factory=list)
     newest_first: bool = True
@@ -89,6 +135,16 @@ class Panel:
     may_change: bool = False
     # Why nothing is shown: "login", "unknown" or "unavailable".
     problem: str = ""
+
+    # For the words of the script.
+    states: ClassVar = list(State)
+    counting: ClassVar = COUNTING
+    samples: ClassVar = SAMPLES
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """How the jobs of the whole are doing, by the name of the part."""
+        return {part.name: part for part in _parts(self.info)} if self.info else {}
 
     @property
     def socket(self) -> str:
@@ -134,11 +190,16 @@ def _filled(user: Any, outline: Outline) -> Panel:
     root = outline.infos[0]
     return Panel(
         group=root.id,
+        info=root,
         rows=_rows(outline),
         newest_first=root.is_root,
         older=_left(outline, root),
         may_change=access.allowed(user, "change", root),
     )
+
+
+def _figure(number: float) -> str:
+    return f"{int(number * 10 + 0.5) / 10:.1f}".removesuffix(".0")
 
 
 def _left(outline: Outline, info: Info) -> int:

@@ -11,7 +11,8 @@ import pytest
 import uvicorn
 from channels.layers import channel_layers
 from django.conf import settings as django_settings
-from playwright.sync_api import sync_playwright
+from django.test import Client
+from playwright.sync_api import expect, sync_playwright
 
 from moi_django import cluster as moi_cluster
 from moi_django.embedded import EmbeddedRedis
@@ -19,7 +20,7 @@ from moi_django.local_cluster import connection_file as connection_file_in
 from moi_django.local_cluster import local_cluster
 from moi_django.reconciler import Reconciler
 from moi_django.site import store as site_store
-from tests.processes import ROOT
+from tests.processes import ROOT, free_port, site_process
 
 # Debian's Chromium looks names up on its own.
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
@@ -167,6 +168,54 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, args=[NO_NAMES])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def port(site_env, transactional_db):
+    """The port of the site on a server of its own."""
+    port = free_port()
+    with site_process(port, **site_env):
+        yield port
+
+
+@pytest.fixture
+def visit(chromium, ada):
+    """Open a page as the `ada` of a test; whatever a page complains of fails the test.
+
+    To be asked for after `port`, so that pages close before their server ends.
+    """
+    contexts, complaints = [], []
+
+    def visit(port, path="/", live=True, quiet=False, prepare=None, **options):
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        client = Client()
+        client.force_login(ada)
+        context.add_cookies(
+            [
+                {
+                    "name": "sessionid",
+                    "value": client.cookies["sessionid"].value,
+                    "url": f"http://127.0.0.1:{port}",
+                }
+            ]
+        )
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        if not quiet:
+            page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        if prepare:
+            prepare(page)
+        page.goto(f"http://127.0.0.1:{port}{path}")
+        if live:
+            expect(page.locator("moi-jobs:not([live])")).to_have_count(0)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
 
 
 def pytest_unconfigure():

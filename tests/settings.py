@@ -9,6 +9,7 @@ SECRET_KEY = "for tests only, and as long as Django wants them to be"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 DEBUG = False
 USE_TZ = True
+LANGUAGE_CODE = os.environ.get("MOI_TEST_LANGUAGE", "en")
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",

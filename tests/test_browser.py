@@ -1,17 +1,17 @@
 """The page as people have it: a real Chromium, a real server, a real Redis."""
 
+import itertools
 import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth import get_user_model
-from django.test import Client
 from playwright.sync_api import expect
 
 from moi_django import Group, ctx_default, submit
 from moi_django.jobs import Job
 from moi_django.models import State, now
-from tests.processes import ROOT, free_port, site_process
+from tests.processes import free_port, site_process
 from tests.records import finish, job_in, many_jobs_in
 from tests.site import work
 
@@ -22,54 +22,8 @@ OFFLINE = "Not live: the connection is lost."
 
 
 @pytest.fixture
-def port(site_env, transactional_db):
-    """The port of the site on a server of its own."""
-    port = free_port()
-    with site_process(port, **site_env):
-        yield port
-
-
-@pytest.fixture
 def ada(moi, transactional_db):
     return get_user_model().objects.create_user("ada")
-
-
-@pytest.fixture
-def visit(chromium, ada):
-    """Open a page as ada; whatever a page complains of fails the test.
-
-    To be asked for after `port`, so that pages close before their server ends.
-    """
-    contexts, complaints = [], []
-
-    def visit(port, path="/", live=True, quiet=False, **options):
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        client = Client()
-        client.force_login(ada)
-        context.add_cookies(
-            [
-                {
-                    "name": "sessionid",
-                    "value": client.cookies["sessionid"].value,
-                    "url": f"http://127.0.0.1:{port}",
-                }
-            ]
-        )
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        if not quiet:
-            page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"http://127.0.0.1:{port}{path}")
-        if live:
-            expect(page.locator("moi-jobs:not([live])")).to_have_count(0)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 def row(page, name):
@@ -116,6 +70,7 @@ def test_groups_are_nested_lists_with_a_link(port, visit, ada, store):
     expect(page.locator("moi-jobs[live]")).to_be_visible()
     assert page.locator("moi-jobs").inner_text() == live
     page.get_by_role("button", name="Remove outer").click()
+    page.get_by_role("button", name="Really remove 3 jobs?").click()
     expect(page.locator(".moi-item")).to_have_count(0)
     assert store.get(jobs[0].id) is None
 
@@ -213,7 +168,7 @@ def test_without_scripts_the_page_shows_how_things_are(port, visit, ada, store):
 
 def test_the_focus_stays_in_the_list_when_its_row_goes(port, visit, ada, store):
     for name in ("first", "second"):
-        job_in(store, Group.of(ada), name)
+        finish(store, job_in(store, Group.of(ada), name))
     page = visit(port)
     remove = row(page, "first").get_by_role("button", name="Remove")
     row(page, "second").get_by_role("button", name="Remove").press("Enter")
@@ -222,19 +177,39 @@ def test_the_focus_stays_in_the_list_when_its_row_goes(port, visit, ada, store):
     expect(page.locator("moi-jobs")).to_be_focused()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
-def test_no_barriers(port, visit, ada, store, scheme, width):
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_no_barriers(visit, site_env, ada, store, language):
+    """In any colours, on any screen, in either direction; a question asked, a job waiting."""
     group = Group.create(ada, "a sweep", url="/group")
     for state in (State.SUCCESS, State.FAILED, State.LOST, State.CANCELLED):
         finish(store, job_in(store, group, f"a job {state}", url="/result"), state)
     job_in(store, group, "waiting")
     running = job_in(store, Group.of(ada), "running")
-    store.change(running.id, lambda info: info.changed(state=State.RUNNING, status="On my way"))
-    page = visit(port, color_scheme=scheme, viewport={"width": width, "height": 800})
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    begun = {"state": State.RUNNING, "status": "On my way", "date_start": now()}
+    store.change(running.id, lambda info: info.changed(progress=0.3, done=3, total=10, **begun))
+    store.mark_retried(finish(store, job_in(store, Group.of(ada)), State.FAILED).id, "new")
+    port = free_port()
+    with site_process(port, **site_env, MOI_TEST_LANGUAGE=language):
+        for scheme, width in itertools.product(["light", "dark"], [1200, 390]):
+            page = visit(
+                port,
+                "/?notify=1",
+                color_scheme=scheme,
+                viewport={"width": width, "height": 800},
+                permissions=["notifications"],
+            )
+            page.locator(".moi-group > .moi-row .moi-remove").click()
+            name = f"new {scheme} {width}"
+            job_in(store, Group.of(ada), name)
+            expect(page.locator(".moi-newer > button")).to_be_visible()
+            expect(page.locator(".moi-confirm:visible")).to_be_focused()
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.locator("html").get_attribute("dir") == (
+                "rtl" if language == "ar" else "ltr"
+            )
+            page.close()
 
 
 def test_a_page_says_when_it_is_not_live_and_catches_up(visit, site_env, ada, store):
@@ -347,6 +322,7 @@ def test_jobs_and_groups_are_cancelled_by_a_button(port, visit, ada, store):
     expect(page.get_by_role("button", name="Cancel job 0")).to_be_hidden()
     expect(page.get_by_role("button", name="Cancel job 2")).to_be_hidden()
     page.get_by_role("button", name="Cancel a sweep").click()
+    page.get_by_role("button", name="Really cancel 1 job?").click()
     expect(row(page, "job 1").locator("[data-moi=status]")).to_have_text("Cancelled")
     expect(page.get_by_role("button", name=re.compile("^Cancel"))).to_have_count(0)
     assert store.totals(group.id) == {"cancelled": 2, "success": 1}
@@ -374,21 +350,3 @@ def test_ten_thousand_jobs_are_one_row_with_a_bar(port, visit, ada, store):
     finish(store, late)
     expect(page.locator("span[data-part=success]:visible")).to_have_text("1 succeeded")
     expect(page.locator(".moi-item")).to_have_count(51)
-
-
-def test_a_site_may_have_its_own_row(visit, site_env, ada, store, tmp_path):
-    """The row that the docs show, both as the server renders it and as the script makes it."""
-    docs = (ROOT / "docs/howto/customize.md").read_text()
-    folder = tmp_path / "moi_django"
-    folder.mkdir()
-    own = re.search(r"```html\n(\{% load moi %\}<li.*?)```", docs, re.DOTALL)[1]
-    (folder / "_job.html").write_text(own)
-    port = free_port()
-    with site_process(port, **site_env, MOI_TEST_TEMPLATES=str(tmp_path)):
-        finish(store, job_in(store, Group.of(ada), "painted", url="/result"))
-        page = visit(port)
-        finish(store, job_in(store, Group.of(ada), "live", url="/result"))
-        expect(page.locator("li b")).to_have_text(["live", "painted"])
-        expect(page.get_by_role("link", name="Success")).to_have_count(2)
-        expect(page.locator("li time")).to_have_text([re.compile(r"\d:\d\d:\d\d")] * 2)
-        page.close()

@@ -1,6 +1,7 @@
 """The docs say what the code does."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import moi_django
 from moi_django import consumers
 from moi_django.conf import DEFAULTS
 from moi_django.models import Info
+from moi_django.templatetags.moi import moi_jobs
 
 ROOT = Path(__file__).parents[1]
 DOCS = {
@@ -137,7 +139,7 @@ def test_python_in_the_docs_compiles_and_imports_what_there_is(page, block):
 def test_templates_in_the_docs_compile(page, block):
     if "{%" not in block:
         return
-    load = "" if "{% load moi %}" in block else "{% load moi %}"
+    load = "" if "{% load moi %}" in block or "{% extends" in block else "{% load moi %}"
     engines["django"].from_string(load + block)
 
 
@@ -157,6 +159,16 @@ def test_links_lead_somewhere(page):
         path = "".join(target).split("#")[0]
         if not path.startswith("http"):
             assert (ROOT / page).parent.joinpath(path).exists(), path
+
+
+def test_every_block_and_option_of_the_page_is_documented():
+    text = DOCS["docs/reference/page.md"]
+    options, blocks = text.split("## `data-moi`")[0], text.split("## Blocks")[1].split("## ")[0]
+    template = (ROOT / "moi_django/templates/moi_django/jobs.html").read_text()
+    first = [row[0].strip("`") for row in table(blocks) if row[0].startswith("`")]
+    assert first == re.findall(r"{% block (\w+) %}", template)
+    parameters = list(inspect.signature(moi_jobs).parameters)[1:]
+    assert [row[0].strip("`") for row in table(options) if row[0].startswith("`")] == parameters
 
 
 def test_every_variable_and_hole_of_the_page_is_documented():

@@ -131,6 +131,7 @@ def test_one_watches_another_does_not_see_and_all_ends_well(log_in, url):
     alice.goto(url)
     sweep = row(alice, "A sweep").locator("> .moi-row")
     sweep.get_by_role("button", name="Remove A sweep").click()
+    sweep.get_by_role("button", name="Really remove 5 jobs?").click()
     expect(row(watching, "A sweep 1")).to_have_count(0)
 
 
@@ -154,7 +155,8 @@ def test_realistic_work_is_shown_as_it_should_be(log_in, url):
     table = page.frame_locator(".moi-document")
     expect(table.get_by_text("identity")).to_be_visible()
     page.goto(url)
-    page.get_by_role("button", name="Remove Magnets").click()
+    page.get_by_role("button", name="Remove Magnets", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Really remove")).click()
     expect(page.get_by_text("Magnets")).to_have_count(0)
 
 

@@ -13,7 +13,7 @@ from moi_django.logs import Log, Piece
 from moi_django.models import State
 from tests.records import finish, job_in
 from tests.site import work
-from tests.test_browser import ada, port, visit  # noqa: F401 - fixtures
+from tests.test_browser import ada  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -26,7 +26,7 @@ def job(ada, store):  # noqa: F811
 
 
 @pytest.fixture
-def look(port, visit):  # noqa: F811
+def look(port, visit):
     """Open the page of a job."""
 
     def look(job, **options):

@@ -89,6 +89,7 @@ LAYERS = [
     "checks",
     "site_checks",
     "apps",
+    "durations",
     "addresses",
     "panel",
     "trees",

@@ -24,7 +24,7 @@ def policy(get_response):
 
 
 def page(request, group=None):
-    shown = {"group": group, "limit": request.GET.get("limit")}
+    shown = {"group": group, **{name: request.GET.get(name) for name in ("limit", "notify", "own")}}
     return render(request, "tests/page.html", shown)
 
 

@@ -17,13 +17,16 @@ const BLANK = "00000000-0000-0000-0000-000000000000";
 // Close codes after which another attempt would end the same way.
 const FINAL = new Set([4400, 4401, 4403, 4404]);
 // Milliseconds: longest wait between attempts; silence after which the server is asked for a sign
-// of life; time it has to give one.
+// of life; time it has to give one; time in which a question is to be answered.
 const LONGEST_WAIT = 30_000;
 const SILENCE = 15_000;
 const PATIENCE = 10_000;
+const QUESTION = 10_000;
 // Greatest number of rows to ask for at once, and of lines of output that a page keeps.
 const MOST_ROWS = 1_000;
 const MOST_LINES = 5_000;
+// Where a browser remembers that its user wants to be notified.
+const WISH = "moi-notify";
 // What terminals understand: kind of style, its value (or none), codes.
 const STYLES = [
   ["weight", "bold", [1]],
@@ -55,55 +58,114 @@ export function linkOf(info, pages = {}) {
   return target && /^https?:$/.test(target.protocol) ? link : null;
 }
 
+// Times
+
 /** Return a time of an info object as `new Date` reads it. */
 function isoOf(date) {
   return date ? `${date.replace(" ", "T")}Z` : "";
 }
 
-/** Show the time of a <time> in the zone and the manner of the viewer. */
-function localize(time) {
+/** Return for how many seconds a job has run so far or did run; NaN when it has not begun. */
+function runTime(info, now) {
+  const end = info.date_end ? Date.parse(isoOf(info.date_end)) : now;
+  return Math.max(0, end - Date.parse(isoOf(info.date_start))) / 1000;
+}
+
+/** Return seconds as a clock shows them, 1:02:03 or 2:03. */
+function clockOf(seconds) {
+  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];
+  const [first, ...rest] = parts[0] ? parts : parts.slice(1);
+  return [first, ...rest.map((part) => String(part).padStart(2, "0"))].join(":");
+}
+
+/** Return the word for a time that is left, and how many of its units that is. */
+function roughly(seconds) {
+  if (seconds < 60) return ["seconds", Math.ceil(seconds / 5) * 5];
+  if (seconds < 3600) return ["minutes", Math.round(seconds / 60)];
+  if (seconds < 48 * 3600) return ["hours", Math.round(seconds / 3600)];
+  return ["days", Math.round(seconds / 86400)];
+}
+
+/** Show the time of a <time> in the zone of the viewer. */
+function localize(time, locale) {
   const date = new Date(time.dateTime);
   if (Number.isNaN(date.getTime())) return;
   const isToday = date.toDateString() === new Date().toDateString();
   time.textContent = isToday
-    ? date.toLocaleTimeString(undefined, { timeStyle: "medium" })
-    : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
-  time.title = date.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+    ? date.toLocaleTimeString(locale, { timeStyle: "medium" })
+    : date.toLocaleString(locale, { dateStyle: "medium", timeStyle: "short" });
+  time.title = date.toLocaleString(locale, { dateStyle: "full", timeStyle: "long" });
 }
 
-/** Fill one hole of a row. */
-function fill(hole, info, pages) {
-  const name = hole.dataset.moi;
-  if (name === "link") {
+// Words and holes
+
+/** The words of the templates, in the language of the page. */
+class Words {
+  #forms = new Map();
+  #rules;
+
+  constructor(template, language) {
+    // In the manner of the viewer, where the page speaks the viewer's language.
+    const own = navigator.languages.find((each) => each.split("-")[0] === language.split("-")[0]);
+    try {
+      this.locale = Intl.getCanonicalLocales(own ?? language)[0];
+    } catch {
+      this.locale = undefined;
+    }
+    this.#rules = new Intl.PluralRules(this.locale);
+    for (const { dataset, textContent } of template?.content.querySelectorAll("[data-word]") ?? []) {
+      const key = "n" in dataset ? `${dataset.word} #` : dataset.word;
+      const form = { kind: this.#rules.select(Number(dataset.n ?? 0)), text: textContent.trim() };
+      this.#forms.set(key, [...(this.#forms.get(key) ?? []), form]);
+    }
+  }
+
+  /** Return a word, or several for a number of things; empty when the template has none. */
+  say(word, number) {
+    const forms = this.#forms.get(number === undefined ? word : `${word} #`) ?? [];
+    const kind = this.#rules.select(number ?? 0);
+    const form = forms.find((form) => form.kind === kind) ?? forms.at(-1);
+    return form?.text.replace("#", number ?? "#") ?? "";
+  }
+
+  /** Return a status text; one that the job did not set itself is translated. */
+  status({ state, status }) {
+    const plain = state === "lost" ? "failed" : state;
+    return (status.toLowerCase() === plain && this.say(plain)) || status;
+  }
+}
+
+/** What fills a hole, by its `data-moi`. Any other name is that of a field of the info object. */
+const FILLERS = {
+  link(hole, info, { pages }) {
     const link = linkOf(info, pages);
     link ? hole.setAttribute("href", link) : hole.removeAttribute("href");
-  } else if (name === "totals") {
-    fillTotals(hole, info.totals ?? {});
+  },
+  status: (hole, info, { words }) => setText(hole, words.status(info)),
+  totals: (hole, info, { words }) => fillTotals(hole, info.totals ?? {}, words),
+  amount: (hole, info, { words }) => setText(hole, amountOf(info, words)),
+  progress(hole, info) {
+    hole.hidden = info.state !== "running" || info.progress === null;
+    (hole.querySelector("progress") ?? hole).value = info.progress ?? 0;
+  },
+};
+
+/** Fill one hole of a row; `site` are its words, and the addresses of our own pages. */
+function fill(hole, info, site) {
+  const name = hole.dataset.moi;
+  if (name in FILLERS) {
+    FILLERS[name](hole, info, site);
   } else if (hole instanceof HTMLTimeElement) {
     hole.dateTime = isoOf(info[name]);
     hole.textContent = "";
-    localize(hole);
-  } else if (name in info && hole.textContent !== textOf(info[name])) {
-    hole.textContent = textOf(info[name]);
+    localize(hole, site.words.locale);
+  } else if (name in info) {
+    setText(hole, textOf(info[name]));
   }
 }
 
-/** Show how many jobs of a group are in which state: as lengths of a bar, or as numbers. */
-function fillTotals(hole, totals) {
-  let start = 0;
-  for (const part of hole.querySelectorAll("[data-part]")) {
-    const states = PARTS[part.dataset.part] ?? [];
-    const count = states.reduce((sum, state) => sum + (totals[state] ?? 0), 0);
-    if (part instanceof SVGElement) {
-      part.setAttribute("x", start);
-      part.setAttribute("width", count);
-    } else {
-      part.hidden = count === 0;
-      part.querySelector("[data-moi=count]").textContent = count;
-    }
-    start += count;
-  }
-  if (hole instanceof SVGElement) hole.setAttribute("viewBox", `0 0 ${start || 1} 1`);
+function setText(hole, text) {
+  if (hole.textContent !== text) hole.textContent = text;
 }
 
 function textOf(value) {
@@ -111,11 +173,217 @@ function textOf(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+/** Return how far a job is in what it counts, or in percent. */
+function amountOf({ state, progress, done, total }, words) {
+  if (state === "success" || progress === null) return "";
+  if (!total) return words.say("percent").replace("#", Math.floor(progress * 100));
+  return [done, total].map((number) => Math.round(number * 10) / 10).join("/");
+}
+
+/** Show how many jobs of a group are in which state: as lengths of a bar, or as numbers. */
+function fillTotals(hole, totals, words) {
+  let start = 0;
+  for (const part of hole.querySelectorAll("[data-part]")) {
+    const name = part.dataset.part;
+    const count = sum(totals, (state) => PARTS[name]?.includes(state));
+    if (part instanceof SVGElement) {
+      part.setAttribute("x", start);
+      part.setAttribute("width", count);
+    } else {
+      part.hidden = count === 0;
+      const number = part.querySelector("[data-moi=count]");
+      setText(number ?? part, number ? String(count) : words.say(name, count));
+    }
+    start += count;
+  }
+  if (hole instanceof SVGElement) hole.setAttribute("viewBox", `0 0 ${start || 1} 1`);
+}
+
+/** Return how many jobs are in the states that are wanted. */
+function sum(totals, isWanted) {
+  let all = 0;
+  for (const state in totals) if (isWanted(state)) all += totals[state];
+  return all;
+}
+
+const isOpen = (state) => state === "queued" || state === "running";
+const isFailed = (state) => state === "failed" || state === "lost";
+
 /** Offer to show more of something, if there is more. */
 function offer(button, hole, left) {
   if (button) button.hidden = !(left > 0);
   if (hole) hole.textContent = Math.max(0, left);
 }
+
+/** The element of a job or group, and the holes that are its own. */
+class Row {
+  // As last shown, without its result; null for what only the server has shown.
+  info = null;
+  // Of a group: how many members it has, and how many of them the server has sent.
+  size = 0;
+  covered = Infinity;
+  #site;
+  #measuredAt = 0;
+
+  constructor(element, holes, site) {
+    this.element = element;
+    this.holes = holes;
+    this.#site = site;
+    this.members = this.hole("members");
+  }
+
+  hole(name) {
+    return this.holes.find((hole) => hole.dataset.moi === name) ?? null;
+  }
+
+  get id() {
+    return this.element.dataset.id;
+  }
+
+  get isFinished() {
+    return FINISHED.has(this.element.dataset.state);
+  }
+
+  /** Let the buttons that need the server be used, or not. */
+  enable(isOn) {
+    for (const hole of this.holes) {
+      if (!(hole instanceof HTMLButtonElement)) continue;
+      hole.disabled = !isOn && hole.dataset.moi !== "toggle";
+    }
+  }
+
+  /** Show an info object unless a newer one is shown; tell whether it was shown. */
+  show(info) {
+    const { element } = this;
+    if (info.version < Number(element.dataset.version)) return false;
+    Object.assign(element.dataset, {
+      id: info.id,
+      parent: info.parent ?? "",
+      version: info.version,
+      created: info.date_created ?? "",
+      state: info.state ?? "",
+      attempts: info.attempts ?? 1,
+    });
+    element.toggleAttribute("data-retried", Boolean(info.retried));
+    element.toggleAttribute("data-unfinished", sum(info.totals, isOpen) > 0);
+    element.toggleAttribute("data-failed", sum(info.totals, isFailed) > 0);
+    if (info.progress !== this.info?.progress) this.#measuredAt = Date.now();
+    this.info = { ...info, result: null };
+    this.size = info.size ?? 0;
+    for (const hole of this.holes) fill(hole, info, this.#site);
+    this.tick(Date.now());
+    this.showLeft();
+    this.#keepFocus();
+    return true;
+  }
+
+  /** Show how long the job has run, and how long it probably will. */
+  tick(now) {
+    if (!this.info) return;
+    const seconds = runTime(this.info, now);
+    const elapsed = this.hole("elapsed");
+    if (elapsed) setText(elapsed, seconds >= 0 ? clockOf(seconds) : "");
+    const remaining = this.hole("remaining");
+    if (remaining) setText(remaining, this.#remaining(seconds, now));
+  }
+
+  #remaining(seconds, now) {
+    const { state, progress } = this.info;
+    const measured = seconds - (now - this.#measuredAt) / 1000;
+    if (state !== "running" || !(progress > 0) || measured < 1) return "";
+    const left = measured / progress - seconds;
+    return left > 0 ? this.#site.words.say(...roughly(left)) : "";
+  }
+
+  /** Show how many members there are besides those that are shown. */
+  showLeft() {
+    offer(this.hole("more"), this.hole("left"), this.size - this.covered);
+  }
+
+  /** Show or hide the members of a group. */
+  toggle() {
+    const isShown = this.members?.toggleAttribute("hidden") === false;
+    this.hole("toggle").setAttribute("aria-expanded", isShown);
+    this.element.toggleAttribute("data-closed", !isShown);
+  }
+
+  /** Return what to ask before a verb is sent that ends or removes what is still wanted; or "". */
+  questionFor(verb) {
+    if (!this.hole("confirm") || !["cancel", "remove"].includes(verb)) return "";
+    const { words } = this.#site;
+    if (this.info?.type !== "group") {
+      return verb === "remove" && !this.isFinished ? words.say("remove-unfinished") : "";
+    }
+    const count = sum(this.info.totals, verb === "cancel" ? isOpen : () => true);
+    return count ? words.say(`${verb}-jobs`, count) : "";
+  }
+
+  emit(what, info) {
+    this.element.dispatchEvent(new CustomEvent(`moi:${what}`, { bubbles: true, detail: info }));
+  }
+
+  /** A button that goes hands the focus on. */
+  #keepFocus() {
+    const button = document.activeElement;
+    if (this.holes.includes(button) && !button.checkVisibility()) this.hole("remove")?.focus();
+  }
+}
+
+// Who looks elsewhere
+
+// Jobs that have ended while nobody saw the page, and what that has put before its title.
+const unseen = new Set();
+let badge = "";
+
+function showBadge() {
+  const title = document.title.startsWith(badge) ? document.title.slice(badge.length) : document.title;
+  badge = unseen.size ? `(${unseen.size}) ` : "";
+  document.title = badge + title;
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden || !unseen.size) return;
+  unseen.clear();
+  showBadge();
+});
+
+/** Return what the browser keeps for the site; where it keeps nothing, a wish ends with the page. */
+function storage() {
+  try {
+    return window.localStorage;
+  } catch {
+    return kept;
+  }
+}
+const kept = {};
+
+/** Whether somebody wants the browser to tell of ends. */
+const wish = {
+  get isPossible() {
+    return "Notification" in window && Notification.permission !== "denied";
+  },
+  get isOn() {
+    return this.isPossible && Notification.permission === "granted" && storage()[WISH] === "on";
+  },
+  async toggle() {
+    const isOn = !this.isOn && (await Notification.requestPermission()) === "granted";
+    storage()[WISH] = isOn ? "on" : "off";
+  },
+};
+
+function notify(info, status) {
+  unseen.add(info.id);
+  showBadge();
+  if (!wish.isOn) return;
+  try {
+    const shown = new Notification(info.name, { body: status, tag: info.id });
+    shown.onclick = () => window.focus();
+  } catch {
+    // Browsers of phones have them for service workers only.
+  }
+}
+
+// The connection
 
 /** A connection that is made anew whenever it is lost, until the server says that it is no use. */
 class Live {
@@ -215,73 +483,15 @@ class Live {
   }
 }
 
-/** The <li> of a job or group, and the holes that are its own. */
-class Row {
-  constructor(element, holes) {
-    this.element = element;
-    this.holes = holes;
-    this.members = this.#hole("members");
-    // Of a group: how many members it has, and how many of them the server has sent.
-    this.size = 0;
-    this.covered = Infinity;
-  }
-
-  #hole(name) {
-    return this.holes.find((hole) => hole.dataset.moi === name) ?? null;
-  }
-
-  get id() {
-    return this.element.dataset.id;
-  }
-
-  get isFinished() {
-    return FINISHED.has(this.element.dataset.state);
-  }
-
-  /** Let the buttons that need the server be used, or not. */
-  enable(isOn) {
-    for (const hole of this.holes) {
-      if (!(hole instanceof HTMLButtonElement)) continue;
-      hole.disabled = !isOn && hole.dataset.moi !== "toggle";
-    }
-  }
-
-  /** Show an info object unless a newer one is shown; tell whether it was shown. */
-  show(info, pages) {
-    if (info.version < Number(this.element.dataset.version)) return false;
-    Object.assign(this.element.dataset, {
-      id: info.id,
-      parent: info.parent ?? "",
-      version: info.version,
-      created: info.date_created ?? "",
-      state: info.state ?? "",
-      attempts: info.attempts ?? 1,
-    });
-    this.element.toggleAttribute(
-      "data-unfinished",
-      Object.keys(info.totals ?? {}).some((state) => !FINISHED.has(state)),
-    );
-    this.size = info.size ?? 0;
-    for (const hole of this.holes) fill(hole, info, pages);
-    this.showLeft();
-    return true;
-  }
-
-  /** Show how many members there are besides those that are shown. */
-  showLeft() {
-    offer(this.#hole("more"), this.#hole("left"), this.size - this.covered);
-  }
-
-  /** Show or hide the members of a group. */
-  toggle() {
-    const isOpen = this.members.toggleAttribute("hidden") === false;
-    this.#hole("toggle").setAttribute("aria-expanded", isOpen);
-    this.element.toggleAttribute("data-closed", !isOpen);
-  }
-}
+// The element
 
 class MoiJobs extends HTMLElement {
   #rows = new Map();
+  // The elements outside of rows that have a `data-moi`.
+  #parts = [];
+  // Words, and the addresses of our own pages.
+  #site;
+  #beat = 0;
   #isLive = false;
   // Ids met since a snapshot began, or null outside of one.
   #seen = null;
@@ -292,18 +502,31 @@ class MoiJobs extends HTMLElement {
   #isRoot = true;
   #covered = Infinity;
   #wantsMore = false;
+  // Rows at the top that wait until nobody is about to press something below them.
+  #newer = new Set();
+  #isPointedAt = false;
+  #isTabbedInto = false;
+  // What has to be confirmed: { row, verb, timer }.
+  #question = null;
   #endings = [];
 
   connectedCallback() {
     if (!this.#group) return;
     this.#limit = Number(this.getAttribute("limit")) || Infinity;
+    this.#parts = [...this.querySelectorAll("[data-moi]:not([data-id] *)")];
+    const language = this.closest("[lang]")?.lang || navigator.language;
+    const pages = { job: this.getAttribute("job-page"), group: this.getAttribute("group-page") };
+    this.#site = { words: new Words(this.#part("words"), language), pages };
     this.#adopt();
-    this.addEventListener("click", this.#onClick);
+    for (const [event, react] of this.#reactions) this.addEventListener(event, react);
+    this.#showWish();
     this.#live.begin();
+    this.#beat = setInterval(() => this.#onBeat(Date.now()), 1000);
   }
 
   disconnectedCallback() {
-    this.removeEventListener("click", this.#onClick);
+    for (const [event, react] of this.#reactions) this.removeEventListener(event, react);
+    clearInterval(this.#beat);
     this.#live.end();
   }
 
@@ -311,18 +534,26 @@ class MoiJobs extends HTMLElement {
     return this.getAttribute("group");
   }
 
-  get #pages() {
-    const pages = { job: this.getAttribute("job-page"), group: this.getAttribute("group-page") };
-    return Object.fromEntries(Object.entries(pages).filter(([, address]) => address));
+  get #list() {
+    return this.#part("members");
+  }
+
+  get #top() {
+    return [...(this.#list?.children ?? [])];
   }
 
   /** Return the element of the div itself that has this `data-moi`. */
   #part(name) {
-    return this.querySelector(`[data-moi="${name}"]:not([data-id] *)`);
+    return this.#parts.find((part) => part.dataset.moi === name);
   }
 
   #toggle(name, isShown) {
     this.#part(name)?.toggleAttribute("hidden", !isShown);
+  }
+
+  #onBeat(now) {
+    if (document.hidden) return;
+    for (const row of this.#rows.values()) if (row.info?.state === "running") row.tick(now);
   }
 
   // Rows
@@ -336,11 +567,11 @@ class MoiJobs extends HTMLElement {
       holes.set(element, [...(holes.get(element) ?? []), hole]);
     }
     for (const [element, own] of holes) {
-      const row = new Row(element, own);
+      const row = new Row(element, own, this.#site);
       row.enable(false);
       this.#rows.set(row.id, row);
     }
-    this.querySelectorAll("time").forEach(localize);
+    this.querySelectorAll("time").forEach((time) => localize(time, this.#site.words.locale));
   }
 
   #show(info, isNews) {
@@ -348,35 +579,45 @@ class MoiJobs extends HTMLElement {
     if (info.id === this.#group) {
       this.#size = info.size ?? 0;
       this.#isRoot = !info.parent;
+      for (const part of this.#parts) fill(part, info, this.#site);
       if (!this.#seen) this.#tidy();
       return;
     }
-    const row = this.#rows.get(info.id);
-    const wasFinished = row?.isFinished ?? false;
-    const isShown = row ? row.show(info, this.#pages) : this.#add(info);
-    if (isShown && isNews && !wasFinished && FINISHED.has(info.state)) this.#announce(info);
+    const row = this.#rows.get(info.id) ?? this.#blank(info);
+    if (!row) return;
+    const { info: before, isFinished } = row;
+    if (!row.show(info)) return;
+    if (!this.#rows.has(info.id)) this.#add(row);
+    if (isNews && !isFinished && row.isFinished) this.#tell(info);
+    // A snapshot shows again what has not changed.
+    if (!before) row.emit("add", info);
+    else if (info.version > before.version || !this.#seen) row.emit("update", info);
   }
 
-  #add(info) {
+  /** Return an empty row of a type, of which the site may have no template. */
+  #blank(info) {
     const blank = this.#part(info.type === "group" ? "group" : "job");
     const element = blank?.content.firstElementChild?.cloneNode(true);
-    if (!element) return false;
-    const row = new Row(element, [...element.querySelectorAll("[data-moi]")]);
+    const isHidden = info.path.split(":").some((id) => this.#rows.get(id)?.members === null);
+    if (!element || !this.#list || isHidden) return null;
     element.dataset.version = 0;
-    row.show(info, this.#pages);
+    return new Row(element, [...element.querySelectorAll("[data-moi]")], this.#site);
+  }
+
+  #add(row) {
     row.enable(this.#isLive);
-    this.#rows.set(info.id, row);
+    this.#rows.set(row.id, row);
     this.#place(row);
     if (row.members) this.#gather(row);
+    const isOnTop = row.element.parentElement === this.#list && row.element.nextElementSibling;
+    if (isOnTop && this.#isBusy) this.#newer.add(row.id);
     if (!this.#seen) this.#tidy();
-    return true;
   }
 
   /** Put a row where it belongs: at the top of a root group the newest first, else the oldest. */
-  #place(row) {
-    const { element } = row;
+  #place({ element }) {
     const members = this.#rows.get(element.dataset.parent)?.members;
-    const list = members ?? this.#part("members");
+    const list = members ?? this.#list;
     const isOlder = (other) => other.dataset.created < element.dataset.created;
     if (members || !this.#isRoot) {
       let last = list.lastElementChild;
@@ -396,33 +637,45 @@ class MoiJobs extends HTMLElement {
     }
   }
 
-  #remove(id) {
-    const row = this.#rows.get(id);
-    if (!row) return;
-    const { element } = row;
-    if (element.contains(document.activeElement)) this.#moveFocus(element);
-    for (const below of element.querySelectorAll("[data-id]")) this.#rows.delete(below.dataset.id);
-    this.#rows.delete(id);
+  #remove({ id }) {
+    const element = this.#rows.get(id)?.element;
+    if (!element) return;
+    if (element.contains(document.activeElement)) {
+      this.#focusOn(element.nextElementSibling ?? element.previousElementSibling);
+    }
+    if (element.contains(this.#question?.row.element ?? null)) this.#dismiss();
+    for (const { dataset } of [...element.querySelectorAll("[data-id]"), element]) {
+      const gone = this.#rows.get(dataset.id);
+      gone?.emit("remove", gone.info ?? { id: dataset.id });
+      this.#rows.delete(dataset.id);
+    }
+    this.#newer.delete(id);
     element.remove();
     if (!this.#seen) this.#tidy();
   }
 
-  /** Move the focus to the next row before the one that has it goes. */
-  #moveFocus(element) {
-    const next = element.nextElementSibling ?? element.previousElementSibling;
-    const target = next?.querySelector("[data-moi=remove]") ?? this;
+  /** Give the focus to a row, or to the whole when there is none that could take it. */
+  #focusOn(element) {
+    const target = element?.querySelector("[data-moi=remove]") ?? this;
     if (target === this) this.tabIndex = -1;
     target.focus();
   }
 
   /** Show no more rows than the limit, and say what that leaves. */
   #tidy() {
-    const top = this.#part("members").children;
-    for (let index = 0; index < top.length; index += 1) top[index].hidden = index >= this.#limit;
-    this.#toggle("empty", top.length === 0);
+    let shown = 0;
+    for (const element of this.#top) {
+      const isNewer = this.#newer.has(element.dataset.id);
+      element.hidden = isNewer || shown >= this.#limit;
+      if (!isNewer) shown += 1;
+    }
+    this.#toggle("empty", this.#top.length === 0);
     const unsent = Math.max(0, this.#size - this.#covered);
-    const left = unsent + Math.max(0, top.length - this.#limit);
-    offer(this.#part("more"), this.#part("left"), left);
+    offer(this.#part("more"), this.#part("left"), unsent + Math.max(0, shown - this.#limit));
+    const newer = this.#part("newer");
+    if (!newer) return;
+    newer.hidden = !this.#newer.size;
+    setText(newer, this.#site.words.say("newer", this.#newer.size));
   }
 
   /** Of a group only the first so many members were sent. */
@@ -435,15 +688,21 @@ class MoiJobs extends HTMLElement {
       return;
     }
     this.#covered = covered;
-    if (this.#wantsMore) this.#limit = Math.max(this.#limit, this.#part("members").children.length);
+    if (this.#wantsMore) this.#limit = Math.max(this.#limit, this.#top.length);
     this.#wantsMore = false;
     if (!this.#seen) this.#tidy();
   }
 
+  // Endings
+
   /** Tell a screen reader which jobs have ended, those of a short while at once. */
-  #announce(info) {
+  #tell(info) {
     if (this.#endings.length === 0) setTimeout(() => this.#sayEndings(), 200);
-    this.#endings.push(`${info.name}: ${info.status}`);
+    this.#endings.push(`${info.name}: ${this.#site.words.status(info)}`);
+    const long = this.getAttribute("notify");
+    if (long !== null && document.hidden && runTime(info, 0) >= Number(long)) {
+      notify(info, this.#site.words.status(info));
+    }
   }
 
   #sayEndings() {
@@ -452,60 +711,157 @@ class MoiJobs extends HTMLElement {
     this.#endings = [];
   }
 
+  #showWish() {
+    const button = this.#part("notify");
+    if (!button) return;
+    button.hidden = !this.hasAttribute("notify") || !wish.isPossible;
+    button.setAttribute("aria-pressed", wish.isOn);
+  }
+
   // What people do
 
-  #onClick = (event) => {
+  #reactions = [
+    ["click", (event) => this.#onClick(event)],
+    ["keydown", (event) => this.#onKey(event)],
+    // The question keeps the focus, and so stays, while somebody presses where it is.
+    ["mousedown", (event) => this.#isAsked(event.target) && event.preventDefault()],
+    ["focusin", (event) => this.#onFocus(event.target)],
+    ["focusout", (event) => this.#onBlur(event)],
+    ["pointerover", (event) => this.#onPointer(event.target)],
+    ["pointerleave", () => this.#onPointer(null)],
+  ];
+
+  #onClick(event) {
     const button = event.target.closest("button[data-moi]");
     if (!button) return;
     const verb = button.dataset.moi;
     const row = this.#rows.get(button.closest("[data-id]")?.dataset.id);
     this.#toggle("error", false);
-    if (verb === "toggle") row?.toggle();
-    else if (row) this.#send(verb, [row.id]);
-    else if (verb === "more") this.#showMore();
+    if (!row) this.#own[verb]?.();
+    else if (verb === "toggle") row.toggle();
+    else if (verb === "confirm") this.#confirm();
+    else if (row.questionFor(verb)) this.#ask(row, verb);
+    else this.#live.send(verb, [row.id]);
+  }
+
+  /** What the buttons of the div itself do. */
+  #own = {
+    more: () => this.#showMore(),
+    newer: () => this.#showNewer(),
+    notify: () => wish.toggle().then(() => this.#showWish()),
   };
 
   /** Show more of the rows at the top: those that are here, or the next ones of the server. */
   #showMore() {
-    const here = this.#part("members").children.length;
+    const here = this.#top.length;
     if (here > this.#limit) {
       this.#limit = here;
       this.#tidy();
     } else {
       this.#wantsMore = true;
-      this.#send("more", [this.#group]);
+      this.#live.send("more", [this.#group]);
     }
+  }
+
+  /** Ask once more, where the buttons were. */
+  #ask(row, verb) {
+    this.#dismiss();
+    const timer = setTimeout(() => this.#dismiss(true), QUESTION);
+    this.#question = { row, verb, timer };
+    const button = row.hole("confirm");
+    button.textContent = row.questionFor(verb);
+    button.hidden = false;
+    row.element.dataset.asking = verb;
+    button.focus();
+  }
+
+  #confirm() {
+    const { row, verb } = this.#question;
+    this.#dismiss(true);
+    this.#live.send(verb, [row.id]);
+  }
+
+  /** Take a question back; the button that led to it gets the focus if that was on the question. */
+  #dismiss(isFocused = false) {
+    const asked = this.#question;
+    if (!asked) return;
+    this.#question = null;
+    clearTimeout(asked.timer);
+    delete asked.row.element.dataset.asking;
+    if (isFocused) asked.row.hole(asked.verb)?.focus();
+    asked.row.hole("confirm").hidden = true;
+  }
+
+  #isAsked(element) {
+    return Boolean(this.#question?.row.hole("confirm").parentElement.contains(element));
+  }
+
+  #isConfirm(element) {
+    return Boolean(this.#question?.row.hole("confirm").contains(element));
+  }
+
+  #onKey(event) {
+    if (!this.#isConfirm(event.target)) return;
+    if (event.key === "Escape") this.#dismiss(true);
+    // The key that asked the question, still held down, does not answer it.
+    else if (event.repeat) event.preventDefault();
+  }
+
+  get #isBusy() {
+    return this.#isPointedAt || this.#isTabbedInto;
+  }
+
+  #isInList(element) {
+    const places = [this.#list, this.#part("newer")];
+    return places.some((place) => place && element && place.contains(element));
+  }
+
+  #onPointer(target) {
+    this.#isPointedAt = this.#isInList(target);
+    this.#settle();
+  }
+
+  #onFocus(target) {
+    this.#isTabbedInto = this.#isInList(target) && target.matches(":focus-visible");
+    this.#settle();
+  }
+
+  #onBlur({ target, relatedTarget }) {
+    if (this.#isConfirm(target)) this.#dismiss();
+    if (!this.#isInList(relatedTarget)) this.#isTabbedInto = false;
+    this.#settle();
+  }
+
+  /** Show what was held back once nothing speaks against it. */
+  #settle() {
+    if (this.#isBusy || !this.#newer.size) return;
+    this.#newer.clear();
+    this.#tidy();
+  }
+
+  #showNewer() {
+    this.#newer.clear();
+    this.#tidy();
+    this.#focusOn(this.#top[0]);
   }
 
   // The connection
 
   #live = new Live(() => this.getAttribute("socket"), {
-    opened: () => this.#send("watch", { [this.#group]: Math.min(this.#limit, MOST_ROWS) }),
+    opened: () => this.#live.send("watch", { [this.#group]: Math.min(this.#limit, MOST_ROWS) }),
     heard: (verb, payload) => this.#verbs[verb]?.(payload),
     lost: (isFinal) => this.#onLost(isFinal),
   });
-
-  #onLost(isFinal) {
-    this.#seen = null;
-    this.#setLive(false);
-    if (!isFinal) return;
-    this.#toggle("offline", false);
-    this.#toggle("refused", true);
-  }
-
-  #send(verb, payload) {
-    this.#live.send(verb, payload);
-  }
 
   #verbs = {
     add: (info) => this.#show(info, true),
     update: (info) => this.#show(info, true),
     get: (info) => this.#show(info, this.#isLive),
-    remove: (info) => this.#remove(info.id),
+    remove: (info) => this.#remove(info),
     more: (cut) => this.#cut(cut),
     sync: ({ complete }) => (complete ? this.#endSnapshot() : this.#beginSnapshot()),
     live: (isLive) => isLive || this.#setLive(false),
-    error: ({ reason }) => this.#complain(reason),
+    error: (error) => this.#complain(error),
   };
 
   #beginSnapshot() {
@@ -517,12 +873,19 @@ class MoiJobs extends HTMLElement {
   /** What a whole snapshot has not shown is no longer there. */
   #endSnapshot() {
     const gone = [...this.#rows.keys()].filter((id) => !this.#seen.has(id));
-    gone.forEach((id) => this.#remove(id));
+    gone.forEach((id) => this.#remove({ id }));
     this.#seen = null;
     for (const row of this.#rows.values()) row.showLeft();
     this.#tidy();
     this.#live.succeeded();
     this.#setLive(true);
+  }
+
+  #onLost(isFinal) {
+    this.#seen = null;
+    this.#setLive(false);
+    this.#toggle("offline", !isFinal);
+    this.#toggle("refused", isFinal);
   }
 
   #setLive(isLive) {
@@ -534,10 +897,12 @@ class MoiJobs extends HTMLElement {
     if (more) more.disabled = !isLive;
   }
 
-  #complain(reason) {
+  #complain({ verb, reason }) {
     const error = this.#part("error");
     if (!error) return;
-    error.textContent = reason;
+    const [failure, hole] = ["failure", "reason"].map((name) => this.#part(name));
+    if (failure) failure.textContent = this.#site.words.say(`${verb}-failed`);
+    (hole ?? error).textContent = reason;
     error.hidden = false;
   }
 }
