@@ -62,8 +62,18 @@ def test(arguments):
         sys.exit(NO_BROWSER.replace("SO THE BROWSER TESTS ARE SKIPPED", "WHICH CI DOES NOT ACCEPT"))
     else:
         print(NO_BROWSER, file=sys.stderr)
-        arguments = ["-m", "not browser", *arguments]
-    become(PYTHON, "-m", "pytest", *arguments)
+        arguments = ["-m", "not browser", *arguments] if arguments else []
+    if arguments:
+        become(PYTHON, "-m", "pytest", *arguments)
+    # Half of the time is spent waiting for programs to start and to end.
+    parallel = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
+    # Playwright's loop would disturb the other tests of its process.
+    kinds = ["not browser", "browser"] if browser else ["not browser"]
+    codes = [
+        subprocess.run([str(PYTHON), "-m", "pytest", *parallel, "-m", kind], cwd=HERE).returncode
+        for kind in kinds
+    ]
+    sys.exit(max(codes))
 
 
 def lint(arguments):

@@ -153,7 +153,8 @@ def _outcome(
     reporter = Reporter(Log(store, info.id), spec.limits.log, speaker.progress)
     job = _job(store, spec, info, speaker, reporter)
     try:
-        with is_open, surroundings(), captured(reporter.write), entered(job):
+        # An interrupt must not meet Django while that is set up for the first time.
+        with surroundings(), is_open, captured(reporter.write), entered(job):
             return _succeed(store, spec, job, payload)
     # SystemExit and KeyboardInterrupt end the job, not the engine.
     except BaseException as error:

@@ -907,6 +907,15 @@ class MoiJobs extends HTMLElement {
   }
 }
 
+/** Return the last pieces of output, with as many lines as a page keeps, or some more. */
+function lastOf(pieces) {
+  let first = pieces.length;
+  for (let lines = 0; first > 0 && lines <= MOST_LINES; first -= 1) {
+    lines += pieces[first - 1][1].split("\n").length - 1;
+  }
+  return pieces.slice(first);
+}
+
 /** Output of a job in a <pre>: colours become classes, \r starts a line anew, the oldest lines go. */
 class Output {
   #element;
@@ -919,8 +928,15 @@ class Output {
     this.#line = this.#begin();
   }
 
-  append(stream, text) {
+  /** Append pieces of output, of which only the last lines are worth it. */
+  append(pieces) {
     const isAtEnd = this.#isAtEnd();
+    for (const [stream, text] of lastOf(pieces)) this.#append(stream, text);
+    while (this.#element.childElementCount > MOST_LINES) this.#element.firstElementChild.remove();
+    if (isAtEnd) this.#element.scrollTop = this.#element.scrollHeight;
+  }
+
+  #append(stream, text) {
     for (const part of text.split(/(\n|\r(?!\n)|\x1b\[[0-?]*[ -/]*[@-~])/)) {
       if (part === "\n") {
         this.#line.append("\n");
@@ -929,8 +945,6 @@ class Output {
       else if (part.startsWith("\x1b[")) this.#style(part);
       else if (part) this.#write(stream, part.replaceAll("\r", ""));
     }
-    while (this.#element.childElementCount > MOST_LINES) this.#element.firstElementChild.remove();
-    if (isAtEnd) this.#element.scrollTop = this.#element.scrollHeight;
   }
 
   #isAtEnd() {
@@ -1064,7 +1078,7 @@ class MoiJob extends HTMLElement {
       this.#toggle("output-cut", at > 0);
     }
     this.#toggle("output-section", true);
-    for (const [stream, text] of pieces) this.#output.append(stream, text);
+    this.#output.append(pieces);
   }
 }
 
