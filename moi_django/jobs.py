@@ -240,9 +240,11 @@ class Job(_Handle):
         is not kept, or as `submit` does.
         """
         self._refuse_before_commit("retry it")
+        # Read first: who retries it at the same time drops it, and the info then tells of that.
+        sealed = store().payload(self.id)
         old = self.refresh().info
         _refuse_retry(old)
-        payload = payloads.unseal(old, store().payload(old.id))
+        payload = payloads.unseal(old, sealed)
         cluster.context(payload.context).connect()
         group = old.parent or ""
         info = births.new_job(payload.context, group, old.name, old.url, payload.options)
