@@ -371,10 +371,14 @@ async def _align(
     fresh, stale = want - have, have - want
     have |= fresh
     have -= stale
-    if fresh:
-        await pubsub.subscribe(*map(channel, fresh))
-    if stale:
-        await pubsub.unsubscribe(*map(channel, stale))
+    try:
+        if fresh:
+            await pubsub.subscribe(*map(channel, fresh))
+        if stale:
+            await pubsub.unsubscribe(*map(channel, stale))
+    except AttributeError as error:
+        # What redis-py does while its connection is being closed.
+        raise redis.ConnectionError("the connection is being closed") from error
 
 
 def _report(task: asyncio.Task[None]) -> None:
