@@ -208,3 +208,9 @@ def attach_nonsense(name, content):
     from moi_django import attach
 
     attach(name, content)
+
+
+def held_with(path, status, **kwargs):
+    """Run until a file is there, with a status."""
+    kwargs["status_update"](status)
+    return held_until(path, status_update=lambda text: None)

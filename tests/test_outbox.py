@@ -1,0 +1,113 @@
+"""outbox: however much happens and however slow a page is, little waits for it, in order."""
+
+import asyncio
+
+import pytest
+
+from moi_django.outbox import Outbox
+
+pytestmark = pytest.mark.django_db
+
+
+class Client:
+    """Takes frames while its gate is open, and counts those that wait at it."""
+
+    def __init__(self):
+        self.gate, self.frames = asyncio.Event(), []
+        self.gate.set()
+
+    async def __call__(self, text):
+        await self.gate.wait()
+        self.frames.append(text)
+
+
+async def running(outbox):
+    async def forward(id, mail):
+        await outbox.send(mail.verb, mail.raw)
+
+    async def pushed():
+        return None
+
+    return asyncio.create_task(outbox.run(forward, pushed))
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - only others' turns are waited for
+            await asyncio.sleep(0)
+
+
+async def test_of_each_job_the_latest_waits(moi):
+    client = Client()
+    outbox = Outbox(client)
+    task = await running(outbox)
+    client.gate.clear()
+    for version in range(1000):
+        for job in range(10):
+            outbox.post("root", ("update", f"job {job}", f"{version}"))
+        await asyncio.sleep(0)
+    client.gate.set()
+    await until(lambda: client.frames.count('{"update": 999}') == 10)
+    # Those that were on their way when the client stopped to read, and one for each job.
+    assert len(client.frames) <= 11
+    task.cancel()
+
+
+async def test_answers_do_not_wait_for_the_next_push(moi):
+    moi["PUSH_EVERY"] = 1000
+    client = Client()
+    outbox = Outbox(client)
+    task = await running(outbox)
+    outbox.post("root", ("update", "a", "1"))
+    await until(lambda: client.frames == ['{"update": 1}'])
+    outbox.post("root", ("update", "a", "2"))
+    outbox.later_frame("live", "true")
+    await until(lambda: client.frames[1:] == ['{"live": true}'])
+    assert outbox.has_mail("a")
+    outbox.forget_changes()
+    assert not outbox.has_mail("a")
+    task.cancel()
+
+
+async def test_what_comes_fast_comes_in_the_end(moi):
+    moi["PUSH_EVERY"] = 0.001
+    client = Client()
+    outbox = Outbox(client)
+    task = await running(outbox)
+    for number in range(500):
+        outbox.post("root", ("update", "a", f"{number}"))
+        await asyncio.sleep(0.0001)
+    await until(lambda: client.frames[-1:] == ['{"update": 499}'])
+    task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("before", "verb", "told"),
+    [
+        ("add", "update", "add"),
+        ("add", "count", "add"),
+        ("update", "count", "update"),
+        ("count", "update", "update"),
+        ("add", "remove", "remove"),
+        ("remove", "add", "add"),
+    ],
+)
+async def test_two_changes_of_one_job_are_told_as_one(moi, before, verb, told):
+    client = Client()
+    outbox = Outbox(client)
+    outbox.post("one", (before, "a", "1"))
+    outbox.post("two", (verb, "a", "2"))
+    task = await running(outbox)
+    await until(lambda: client.frames == [f'{{"{told}": 2}}'])
+    task.cancel()
+
+
+async def test_a_client_that_does_not_read_is_given_up(moi):
+    moi["SEND_TIMEOUT"] = 0.05
+    client = Client()
+    client.gate.clear()
+    outbox = Outbox(client)
+    task = await running(outbox)
+    outbox.post("root", ("update", "a", "1"))
+    with pytest.raises(TimeoutError):
+        await task
