@@ -17,11 +17,14 @@ from playwright.sync_api import Browser, sync_playwright
 HERE = Path(__file__).parent
 MANAGE = str(HERE.parent / "example_project" / "manage.py")
 SUBMITTED = [
-    ("group", "Parameter sweep"),
     ("failing", "Nonsense input"),
+    ("sweep", "Magnets at four temperatures"),
+    ("search", "Sequences like mine"),
     ("hello", "The hello job"),
     ("stars", "Stars of the northern sky"),
 ]
+# Debian's Chromium looks names up on its own.
+NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
 
 @contextmanager
@@ -32,11 +35,12 @@ def demo() -> Iterator[str]:
             **os.environ,
             "EXAMPLE_STATE_DIR": f"{directory}/state",
             "EXAMPLE_DATABASE": f"{directory}/db.sqlite3",
+            "EXAMPLE_MEDIA": f"{directory}/media",
         }
         for arguments in (["migrate", "-v0"], ["demo_users"]):
             subprocess.run([sys.executable, MANAGE, *arguments], env=env, check=True)
         up = subprocess.Popen(
-            [sys.executable, MANAGE, "moi", "up", "--bind=127.0.0.1:0", "--engines=4"],
+            [sys.executable, MANAGE, "moi", "up", "--bind=127.0.0.1:0", "--engines=6"],
             env=env,
             stdout=subprocess.PIPE,
             text=True,
@@ -64,16 +68,27 @@ def shoot(browser: Browser, url: str, scheme: str) -> None:
         page.fill("[name=name]", title)
         page.check(f"[value={kind}]")
         page.click("main form button")
-    page.wait_for_selector("li[data-state=success] >> text=Parameter sweep")
+    page.get_by_role("button", name="Members of Magnets", exact=False).first.click()
+    page.wait_for_selector("span[data-part=success]:visible")
     page.wait_for_selector("text=I'm about to say hello")
+    page.mouse.move(0, 0)
     page.locator("section.card").screenshot(path=HERE / "images" / f"jobs-{scheme}.png")
+    page.fill("[name=name]", "An estimate of π")
+    page.check("[value=pi]")
+    page.click("main form button")
+    page.get_by_role("link", name="An estimate of π").or_(
+        page.locator(".moi-item", has_text="An estimate of π").get_by_role("link")
+    ).first.click()
+    page.wait_for_selector("[data-state=success]")
+    page.wait_for_selector(".moi-image")
+    page.locator("section.card").screenshot(path=HERE / "images" / f"job-{scheme}.png")
 
 
 def main() -> None:
     """Take a light and a dark picture."""
     path = os.environ.get("MOI_BROWSER") or shutil.which("chromium")
     with demo() as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path)
+        browser = playwright.chromium.launch(executable_path=path, args=[NO_NAMES])
         for scheme in ("light", "dark"):
             shoot(browser, url, scheme)
         browser.close()

@@ -27,7 +27,7 @@ from moi_django.exceptions import MoiError
 from moi_django.forest import Forest, Frame
 from moi_django.models import Info, is_id
 from moi_django.news import News
-from moi_django.pool import OPTIONS, cancel
+from moi_django.pool import OPTIONS, cancel, close
 from moi_django.site import store
 
 logger = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class Bridge:
             finally:
                 self._pubsub = None
                 self._set_live(False)
-                await client.aclose()
+                await close(client)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
 

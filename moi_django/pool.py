@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,7 +50,15 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
     while running:
         for task in running:
             task.cancel()
-        _, running = await asyncio.wait(running, timeout=0.1)
+        _, running = await asyncio.wait(running, timeout=1)
+
+
+async def close(client: Any) -> None:
+    """Close a client of Redis to the end, also when cancelled: it would stay subscribed."""
+    closing = asyncio.ensure_future(client.aclose())
+    while not closing.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(closing)
 
 
 def without_secret(url: str) -> str:
