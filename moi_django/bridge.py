@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,7 @@ from moi_django.exceptions import MoiError
 from moi_django.forest import Forest, Frame
 from moi_django.models import Info, is_id
 from moi_django.news import News
-from moi_django.pool import OPTIONS, cancel, close
+from moi_django.pool import OPTIONS, align, cancel, close
 from moi_django.site import store
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class Bridge:
         # Jobs whose output is followed, and who is told that there is more.
         self._followed: dict[str, set[Callable[[], None]]] = {}
         self._pubsub: PubSub | None = None
+        self._subscribing = asyncio.Lock()
         # Ids of which the channel is subscribed to, and of which the log's is.
         self._subscribed: set[str] = set()
         self._subscribed_logs: set[str] = set()
@@ -140,7 +141,9 @@ class Bridge:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     async def _stop(self) -> None:
-        await cancel(*self._tasks)
+        # The one that listens last: the others use its connection.
+        await cancel(*self._tasks[1:])
+        await cancel(self._tasks[0])
         self.news.stop()
         self._threads.shutdown(wait=False)
 
@@ -151,21 +154,23 @@ class Bridge:
         delay = 0.1
         while True:
             client = redis.asyncio.Redis.from_url(self._store.url, **OPTIONS)
+            pubsub = client.pubsub()
             try:
-                async with client.pubsub() as pubsub:
-                    await pubsub.ping()
-                    self._pubsub = pubsub
-                    self._subscribed, self._subscribed_logs = set(), set()
-                    self._set_live(True)
-                    delay = 0.1
-                    self._wake.set()
-                    await self._read(pubsub)
+                await pubsub.ping()
+                self._pubsub = pubsub
+                self._subscribed, self._subscribed_logs = set(), set()
+                self._set_live(True)
+                delay = 0.1
+                self._wake.set()
+                await self._read(pubsub)
             except (RedisError, OSError) as error:
                 logger.warning("No connection to Redis, trying again: %s", error)
             finally:
                 self._pubsub = None
                 self._set_live(False)
-                await close(client)
+                # Used once more, a closed one would connect again and stay subscribed.
+                async with self._subscribing:
+                    await close(pubsub, client)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
 
@@ -252,11 +257,13 @@ class Bridge:
 
     async def _subscribe(self) -> None:
         """Bring the subscriptions of the connection in line with what is watched."""
-        pubsub = self._pubsub
-        if pubsub is None:
-            return
-        await _align(pubsub, self._forest.nodes.keys(), self._subscribed, self._store.channel)
-        await _align(pubsub, self._followed.keys(), self._subscribed_logs, self._store.log_key)
+        async with self._subscribing:
+            if self._pubsub is not None:
+                await self._align(self._pubsub)
+
+    async def _align(self, pubsub: PubSub) -> None:
+        await align(pubsub, self._forest.nodes.keys(), self._subscribed, self._store.channel)
+        await align(pubsub, self._followed.keys(), self._subscribed_logs, self._store.log_key)
         await self.news.subscribe(pubsub)
 
     async def _obey(self) -> None:
@@ -362,23 +369,6 @@ class Bridge:
 
 def _age(info: Info | None) -> str:
     return (info and info.date_created) or ""
-
-
-async def _align(
-    pubsub: PubSub, want: Set[str], have: set[str], channel: Callable[[str], str]
-) -> None:
-    """Subscribe to the channels of what is wanted, and to no others; note that in `have`."""
-    fresh, stale = want - have, have - want
-    have |= fresh
-    have -= stale
-    try:
-        if fresh:
-            await pubsub.subscribe(*map(channel, fresh))
-        if stale:
-            await pubsub.unsubscribe(*map(channel, stale))
-    except AttributeError as error:
-        # What redis-py does while its connection is being closed.
-        raise redis.ConnectionError("the connection is being closed") from error
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -1,7 +1,7 @@
 """How to reach Redis: connections that are waited for, but not for ever, and errors of ours."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,15 +50,35 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
     while running:
         for task in running:
             task.cancel()
-        _, running = await asyncio.wait(running, timeout=1)
+        _, running = await asyncio.wait(running, timeout=0.3)
 
 
-async def close(client: Any) -> None:
-    """Close a client of Redis to the end, also when cancelled: it would stay subscribed."""
-    closing = asyncio.ensure_future(client.aclose())
+async def close(*clients: Any) -> None:
+    """Close pubsubs and clients of Redis to the end, also when cancelled meanwhile."""
+
+    async def close_each() -> None:
+        for client in clients:
+            await client.aclose()
+
+    closing = asyncio.ensure_future(close_each())
     while not closing.done():
         with suppress(asyncio.CancelledError):
             await asyncio.shield(closing)
+
+
+async def align(pubsub: Any, want: Set[str], have: set[str], channel: Callable[[str], str]) -> None:
+    """Subscribe to the channels of what is wanted, and to no others; note that in `have`."""
+    fresh, stale = want - have, have - want
+    have |= fresh
+    have -= stale
+    try:
+        if fresh:
+            await pubsub.subscribe(*map(channel, fresh))
+        if stale:
+            await pubsub.unsubscribe(*map(channel, stale))
+    except AttributeError as error:
+        # What redis-py does while its connection is being closed.
+        raise redis.ConnectionError("the connection is being closed") from error
 
 
 def without_secret(url: str) -> str:
