@@ -1,6 +1,7 @@
 """Check what a new job or group is to be, and make its info object; nothing is written."""
 
 import uuid
+from typing import Any
 
 from moi_django.conf import conf
 from moi_django.exceptions import GroupNotFound, InvalidJob
@@ -14,20 +15,15 @@ def new_job(context: str, group: str, name: str, url: str | None, options: Optio
 
     Raises GroupNotFound or InvalidJob.
     """
-    parent, id = _parent(group), str(uuid.uuid4())
-    return Info(
-        id=id,
-        name=_checked_name(name),
-        type=JOB,
-        pubsub=f"{id}:pubsub",
-        url=_checked_url(url),
-        parent=parent.id,
+    return _born(
+        JOB,
+        group,
+        name,
+        url,
         status=State.QUEUED.status,
         state=State.QUEUED,
         context=context,
         attempts=options.attempts,
-        date_created=now(),
-        path=f"{parent.path}:{id}",
     )
 
 
@@ -36,16 +32,21 @@ def new_group(group: str, name: str, url: str | None) -> Info:
 
     Raises GroupNotFound or InvalidJob.
     """
+    return _born(GROUP, group, name, url)
+
+
+def _born(type: str, group: str, name: str, url: str | None, **more: Any) -> Info:
     parent, id = _parent(group), str(uuid.uuid4())
     return Info(
         id=id,
         name=_checked_name(name),
-        type=GROUP,
+        type=type,
         pubsub=f"{id}:pubsub",
         url=_checked_url(url),
         parent=parent.id,
         date_created=now(),
         path=f"{parent.path}:{id}",
+        **more,
     )
 
 

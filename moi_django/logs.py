@@ -51,7 +51,7 @@ class Log:
 
         `skipped` are bytes that came before these and were dropped already.
         """
-        last = self._entries(self._latest())
+        last = self.tail(1)
         at = (last[0].end if last else 0) + skipped
         with self._store.answers():
             pipeline = self._redis.pipeline()
@@ -94,10 +94,6 @@ class Log:
                     return
                 else:
                     heard(FOLLOW)
-
-    def _latest(self) -> Any:
-        with self._store.answers():
-            return self._redis.xrevrange(self._key, count=1)
 
     def _trim(self, before: int) -> None:
         """Drop what ends before a number of bytes."""

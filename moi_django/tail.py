@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from moi_django.bridge import Bridge
-from moi_django.logs import Log
+from moi_django.logs import BEGINNING, Log
 from moi_django.outbox import Outbox
 from moi_django.site import store
 
@@ -31,7 +31,7 @@ class Tail:
         log = Log(store(), self._id)
         if self._after is None:
             entries = await self._in_thread(log.tail, PIECES_AT_FIRST)
-            self._after = "0-0"
+            self._after = BEGINNING
         else:
             entries = await self._in_thread(log.read, self._after, PIECES)
         self._is_reading = False

@@ -24,14 +24,6 @@ HELD = "There are changes: the list waits"
 
 
 @pytest.fixture
-def port(site_env, transactional_db):
-    """The port of the site on a server of its own."""
-    port = free_port()
-    with site_process(port, **site_env):
-        yield port
-
-
-@pytest.fixture
 def olga(moi, transactional_db):
     return get_user_model().objects.create_superuser("olga", "olga@example.org")
 
