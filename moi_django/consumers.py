@@ -24,6 +24,7 @@ from functools import partial
 from typing import Any
 
 from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError, close_old_connections
 
@@ -88,6 +89,10 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if handler is None:
             raise ValueError(f"No handler for message type {message['type']}")
         await handler(message)
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        """End, and without a visit to that thread, too."""
+        raise StopConsumer
 
     async def connect(self) -> None:
         """Accept, find the user's tree, and begin to watch it."""

@@ -283,6 +283,21 @@ async def test_nothing_of_a_connection_stays_behind(server, ada, store):
     await nothing_is_left()
 
 
+async def test_a_slow_view_holds_up_no_page(server, ada, store):
+    """Async views, consumers and middleware of a process share one thread for what blocks."""
+    is_over = threading.Event()
+    async with connected(server, ada[0]) as socket:
+        slow = asyncio.create_task(sync_to_async(is_over.wait)())
+        try:
+            await say(socket, "get", [])
+            await hear(socket)
+            await socket.close()
+            await nothing_is_left()
+        finally:
+            is_over.set()
+            await slow
+
+
 async def test_a_killed_connection_to_redis_leaves_no_gap(server, ada, store):
     user, root = ada
     job = await sync_to_async(job_in)(store, root)
