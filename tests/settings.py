@@ -55,7 +55,16 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-STATIC_URL = "/static/"
+STATIC_URL = os.environ.get("MOI_TEST_STATIC_URL", "/static/")
+if hashed := os.environ.get("MOI_TEST_HASHED"):
+    # As in production: the names of static files have a hash, and there are no others.
+    STATIC_ROOT = hashed
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {
+            "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+        },
+    }
 # Engines and servers that a test starts have the same.
 MEDIA_ROOT = os.environ.setdefault(
     "MOI_TEST_MEDIA", str(Path(tempfile.gettempdir()) / f"moi-media-{os.getpid()}")

@@ -6,6 +6,8 @@ from typing import Any
 from django import template
 from django.core.exceptions import ImproperlyConfigured
 from django.template.loader import render_to_string
+from django.templatetags.static import static
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import pgettext_lazy
 
@@ -47,9 +49,23 @@ def moi_jobs(
 @register.inclusion_tag("moi_django/assets.html", takes_context=True)
 def moi_assets(context: template.Context) -> dict[str, Any]:
     """Load the script and the style of the status div; once in the page's head."""
-    request = context.get("request")
-    # Django's own policy puts a nonce into the context, django-csp on the request.
-    return {"nonce": context.get("csp_nonce") or getattr(request, "csp_nonce", None)}
+    return {name: context[name] for name in ("request", "csp_nonce") if name in context}
+
+
+@register.simple_tag(takes_context=True)
+def moi_nonce(context: template.Context) -> SafeString:
+    """Return the attribute that lets the site's content security policy trust an element."""
+    # Django's own policy puts a nonce into the context, django-csp on the request. One that nobody
+    # has used yet is false, and none the less a nonce.
+    nonce = context.get("csp_nonce", getattr(context.get("request"), "csp_nonce", None))
+    return SafeString() if nonce is None else format_html(' nonce="{}"', nonce)
+
+
+@register.simple_tag(takes_context=True)
+def moi_module(context: template.Context, name: str) -> SafeString:
+    """Load one of our modules, which others find by this element."""
+    script = '<script type="module" data-moi-module="{}" src="{}"{}></script>'
+    return format_html(script, name, static(f"moi_django/{name}.js"), moi_nonce(context))
 
 
 _STATES = {

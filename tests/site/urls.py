@@ -1,9 +1,13 @@
 """Pages of the site that the tests run."""
 
+import secrets
+
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import include, path
+from django.views.static import serve
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'"
@@ -25,7 +29,12 @@ def policy(get_response):
 
 def page(request, group=None):
     shown = {"group": group, **{name: request.GET.get(name) for name in ("limit", "notify", "own")}}
-    return render(request, "tests/page.html", shown)
+    if "nonce" not in request.GET:
+        return render(request, "tests/page.html", shown)
+    nonce = secrets.token_urlsafe()
+    response = render(request, "tests/page.html", {**shown, "csp_nonce": nonce})
+    response["Content-Security-Policy"] = POLICY.replace("script-src 'self'", f"script-src 'nonce-{nonce}'")
+    return response
 
 
 def result(request, id):
@@ -40,4 +49,5 @@ urlpatterns = [
     path("result/<id>", result),
     path("group/<group>", page),
     path("moi/", include("moi_django.urls")),
+    path("hashed/<path:path>", lambda request, path: serve(request, path, settings.STATIC_ROOT)),
 ]

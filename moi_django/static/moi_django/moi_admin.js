@@ -3,27 +3,24 @@
 // The websocket says that there is news. Then the page is fetched again, and every part that has
 // `data-live` is made like the new one: all words and all markup come from the server's templates.
 
-// Milliseconds: least time between two fetches; longest wait between two connections; silence after
-// which a connection is given up, while the server gives a sign every few seconds.
+// Static files may have a hash in their names, so modules find each other by their elements.
+const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
+const { Live } = await load("live");
+const { localeOf, localize } = await load("times");
+
+// Milliseconds between two fetches at least.
 const PAUSE = 1_000;
-const LONGEST_WAIT = 30_000;
-const SILENCE = 20_000;
-// Close codes after which another attempt would end the same way.
-const FINAL = new Set([4400, 4401, 4403, 4404]);
 // What people have changed, and not the server.
 const THEIRS = new Set(["open", "hidden"]);
 
 const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("data-key") : null);
 
 /** Show the times of a part in the zone and the manner of the viewer. */
-function localize(part) {
-  for (const element of part.querySelectorAll("time, [data-time]")) {
-    const date = new Date(element.dateTime ?? element.dataset.time);
-    if (Number.isNaN(date.getTime())) continue;
-    element.textContent =
-      element instanceof HTMLTimeElement
-        ? date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })
-        : date.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+function localizeAll(part, locale) {
+  for (const time of part.querySelectorAll("time")) localize(time, locale);
+  for (const mark of part.querySelectorAll("[data-time]")) {
+    const date = new Date(mark.dataset.time);
+    mark.textContent = date.toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" });
   }
 }
 
@@ -73,37 +70,29 @@ function fill(element, fresh) {
 }
 
 class MoiPanel extends HTMLElement {
-  #socket = null;
-  #attempts = 0;
-  #retry = 0;
-  #watchdog = 0;
-  #heardAt = 0;
   #fetching = false;
   #hasNews = false;
   #notBefore = 0;
   #timer = 0;
 
   connectedCallback() {
-    if (!this.#live("jobs")) return;
-    localize(this);
+    if (!this.#part("jobs")) return;
+    localizeAll(this, localeOf(this));
     const zone = this.querySelector("[data-zone]");
     if (zone) zone.hidden = true;
     this.#offerAll();
-    this.#live("jobs").addEventListener("pointerleave", this.#onNews);
+    this.#part("jobs").addEventListener("pointerleave", this.#onNews);
     document.addEventListener("visibilitychange", this.#onNews);
-    this.#connect();
-    this.#watchdog = setInterval(() => this.#checkPulse(), SILENCE / 4);
+    this.#live.begin();
   }
 
   disconnectedCallback() {
     document.removeEventListener("visibilitychange", this.#onNews);
-    clearTimeout(this.#retry);
     clearTimeout(this.#timer);
-    clearInterval(this.#watchdog);
-    this.#hangUp();
+    this.#live.end();
   }
 
-  #live(name) {
+  #part(name) {
     return this.querySelector(`[data-live="${name}"]`);
   }
 
@@ -151,9 +140,9 @@ class MoiPanel extends HTMLElement {
     const page = new DOMParser().parseFromString(text, "text/html");
     const panel = page.querySelector("moi-panel");
     if (response.ok && panel && !response.redirected) {
-      localize(panel);
+      localizeAll(panel, localeOf(this));
       this.#update(panel);
-      this.#setLive(this.#socket?.readyState === WebSocket.OPEN);
+      this.#setLive(this.#live.isOpen);
     } else if (response.status >= 500) {
       this.#setLive(false);
     } else {
@@ -163,7 +152,7 @@ class MoiPanel extends HTMLElement {
 
   #update(panel) {
     for (const fresh of panel.querySelectorAll("[data-live]")) {
-      const part = this.#live(fresh.dataset.live);
+      const part = this.#part(fresh.dataset.live);
       if (!part) continue;
       if (fresh.dataset.live === "jobs") this.#updateJobs(part, fresh);
       else become(part, fresh);
@@ -186,66 +175,26 @@ class MoiPanel extends HTMLElement {
     }
   }
 
-  // The socket
+  // The connection
 
-  #connect() {
-    clearTimeout(this.#retry);
-    const address = new URL(this.getAttribute("socket"), document.baseURI);
-    address.protocol = address.protocol.replace("http", "ws");
-    const socket = new WebSocket(address);
-    this.#socket = socket;
-    this.#heardAt = Date.now();
-    socket.onopen = () => {
+  #live = new Live(() => this.getAttribute("socket"), {
+    opened: () => {
       // Nothing of one's own jobs, but news of all.
-      socket.send(JSON.stringify({ watch: [] }));
-      socket.send(JSON.stringify({ news: null }));
-    };
-    socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
-    socket.onclose = (event) => this.#onClose(event.code);
-  }
-
-  #hangUp() {
-    const socket = this.#socket;
-    this.#socket = null;
-    if (!socket) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close();
-  }
-
-  #hear(frame) {
-    this.#heardAt = Date.now();
-    for (const [verb, payload] of Object.entries(frame)) this.#verbs[verb]?.(payload);
-  }
+      this.#live.send("watch", []);
+      this.#live.send("news", null);
+    },
+    heard: (verb, payload) => this.#verbs[verb]?.(payload),
+    lost: (isFinal) => (isFinal ? this.#refuse() : this.#setLive(false)),
+  });
 
   #verbs = {
     news: () => {
-      this.#attempts = 0;
+      this.#live.succeeded();
       this.#onNews();
     },
     live: (isLive) => (isLive ? this.#onNews() : this.#setLive(false)),
     error: ({ verb }) => verb === "news" && this.#refuse(),
   };
-
-  #onClose(code) {
-    this.#socket = null;
-    if (FINAL.has(code)) {
-      this.#refuse();
-      return;
-    }
-    this.#setLive(false);
-    // Spread over the whole time, so a server that restarts is not stormed.
-    const longest = Math.min(LONGEST_WAIT, 250 * 2 ** this.#attempts);
-    this.#attempts += 1;
-    this.#retry = setTimeout(() => this.#connect(), Math.random() * longest);
-  }
-
-  /** A connection may die without a word. */
-  #checkPulse() {
-    if (this.#socket && Date.now() - this.#heardAt > SILENCE) {
-      this.#hangUp();
-      this.#onClose(1006);
-    }
-  }
 
   #setLive(isLive) {
     this.toggleAttribute("live", isLive);
@@ -254,8 +203,7 @@ class MoiPanel extends HTMLElement {
 
   /** Stop for good: this user may not see it any more. */
   #refuse() {
-    clearInterval(this.#watchdog);
-    this.#hangUp();
+    this.#live.end();
     this.toggleAttribute("live", false);
     this.#show("offline", false);
     this.#show("refused", true);
