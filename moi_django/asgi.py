@@ -6,6 +6,7 @@ A site with websockets of its own adds `moi_django.routing.websocket_urlpatterns
 """
 
 from channels.auth import AuthMiddlewareStack
+from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
@@ -14,9 +15,21 @@ from django.urls import re_path
 http = get_asgi_application()
 
 # These import the site's models, so the apps must be ready.
-from moi_django.consumers import NotFoundConsumer  # noqa: E402
+from moi_django.consumers import NOT_FOUND  # noqa: E402
 from moi_django.origin import allowed_origin  # noqa: E402
 from moi_django.routing import websocket_urlpatterns  # noqa: E402
+
+
+class NotFoundConsumer(AsyncWebsocketConsumer):
+    """Close a socket on any other path with a code that its script can read."""
+
+    channel_layer_alias = "moi: none"
+
+    async def connect(self) -> None:
+        """Accept, because before that a browser is not told why, and close."""
+        await self.accept()
+        await self.close(NOT_FOUND)
+
 
 websocket = allowed_origin(
     AuthMiddlewareStack(

@@ -319,9 +319,7 @@ class Bridge:
         groups = [info.id for info in infos if info is not None and info.is_group]
         members = await self.in_thread(self._store.members_many, groups)
         found: set[str] = set()
-        # The oldest first: a page that has no room for all of them shows those.
-        by_age = sorted(zip(ids, infos, strict=True), key=lambda each: _age(each[1]))
-        for number, (id, info) in enumerate(by_age, 1):
+        for number, (id, info) in enumerate(zip(ids, infos, strict=True), 1):
             self._forest.put(id, info)
             if not number % AT_ONCE:
                 await asyncio.sleep(0)
@@ -365,10 +363,6 @@ class Bridge:
                     await self._deliver(group, watch.sent, [])
             except (RedisError, OSError) as error:
                 logger.warning("The channel layer does not take messages: %s", error)
-
-
-def _age(info: Info | None) -> str:
-    return (info and info.date_created) or ""
 
 
 def _report(task: asyncio.Task[None]) -> None:

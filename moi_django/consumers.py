@@ -150,27 +150,31 @@ class JobsConsumer(AsyncWebsocketConsumer):
                 await self._bridge.leave(self._on_live)
 
     async def _check_session(self) -> None:
-        """Close the connection when its user is logged out."""
+        """Close the connection when its user is logged out or may see less than it shows."""
+        assert self._bridge is not None  # noqa: S101 - connect() has set it
         while True:
             await asyncio.sleep(conf.SESSION_CHECK)
-            try:
-                user = await self._in_thread(current_user, self.scope)
-            except DatabaseError as error:
-                logger.warning("Cannot look at the session of a page: %s", error)
-                continue
-            if user != self.scope["user"]:
-                await self.close(NOT_LOGGED_IN)
+            shown = [*self._watching.roots(), *self._tails.ids()]
+            code = await self._in_thread(self._verdict, shown, self._on_news in self._bridge.news)
+            if code is not None:
+                await self.close(code)
                 return
-            self.scope["user"] = user
-            for id in [*self._watching.roots(), *self._tails.ids()]:
-                if not await self._in_thread(self._still_may_view, id):
-                    # Back again, it hears what it may see now.
-                    await self.close(TRY_AGAIN)
-                    return
-            news = self._bridge.news if self._bridge is not None else ()
-            if self._on_news in news and not await self._in_thread(access.sees_all, user):
-                await self.close(TRY_AGAIN)
-                return
+
+    def _verdict(self, shown: list[str], has_news: bool) -> int | None:
+        try:
+            user = current_user(self.scope)
+        except DatabaseError as error:
+            logger.warning("Cannot look at the session of a page: %s", error)
+            return None
+        if user != self.scope["user"]:
+            return NOT_LOGGED_IN
+        self.scope["user"] = user
+        is_well = all(map(self._may_go_on, shown)) and (not has_news or access.sees_all(user))
+        # Back again, it hears what it may see now.
+        return None if is_well else TRY_AGAIN
+
+    def _may_go_on(self, id: str) -> bool:
+        return self._may("view", id) or store().get(id) is None
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         assert self._bridge is not None  # noqa: S101 - connect() has set it
@@ -259,9 +263,6 @@ class JobsConsumer(AsyncWebsocketConsumer):
     async def _retry_one(self, info: Info) -> None:
         if reason := await asyncio.to_thread(acts.retry, info):
             self._complain("retry", info.id, reason)
-
-    def _still_may_view(self, id: str) -> bool:
-        return self._may("view", id) or store().get(id) is None
 
     def _may(self, action: access.Action, id: str) -> bool:
         return acts.found(self.scope["user"], action, id) is not None
@@ -388,14 +389,3 @@ class JobsConsumer(AsyncWebsocketConsumer):
     def _complain(self, verb: str | None, id: str | None, reason: str) -> None:
         error = {"verb": verb, "reason": reason} | ({"id": id} if id else {})
         self._outbox.later_frame("error", json.dumps(error))
-
-
-class NotFoundConsumer(AsyncWebsocketConsumer):
-    """Close a socket on any other path with a code that its script can read."""
-
-    channel_layer_alias = "moi: none"
-
-    async def connect(self) -> None:
-        """Accept, because before that a browser is not told why, and close."""
-        await self.accept()
-        await self.close(NOT_FOUND)

@@ -131,9 +131,20 @@ class Forest:
         return id in self._below([group])
 
     def take(self) -> dict[str, list[Frame]]:
-        """Return the frames for the viewers of each watched group: of each node the latest."""
+        """Return the frames for the viewers of each watched group: of each node the latest.
+
+        What is gone makes room. Of what is new, groups come before what is in them and the older
+        before the newer, whichever was read first: a page without room for all shows those.
+        """
         taken, self._frames = self._frames, {}
-        return {root: list(frames.values()) for root, frames in taken.items()}
+        return {root: sorted(frames.values(), key=self._rank) for root, frames in taken.items()}
+
+    def _rank(self, frame: Frame) -> tuple[int, int, str]:
+        verb, id, _ = frame
+        node = self.nodes.get(id)
+        if verb == "add" and node is not None and node.info is not None:
+            return 1, node.info.path.count(":"), node.info.date_created or ""
+        return {"remove": 0}.get(verb, 2), 0, ""
 
     def _vanish(self, id: str, node: Node) -> None:
         for holder in list(node.holders):

@@ -181,3 +181,23 @@ def test_who_follows_the_frames_ends_with_what_is_there(seed):
         there = tree.reached("root")
         assert seen == {id: tree.infos[id].version for id in there - {"root"}}
         assert forest.nodes.keys() == there
+
+
+def test_groups_are_told_before_what_is_in_them_and_the_older_before_the_newer(forest, tree):
+    """Whichever was read first."""
+    tree.infos |= {
+        id: node(id, type=type, path=path, date_created=f"2026-01-0{day}")
+        for id, type, path, day in (
+            ("newer", JOB, "root:fresh:newer", 4),
+            ("older", JOB, "root:fresh:older", 1),
+            ("oldest", JOB, "root:oldest", 1),
+            ("fresh", GROUP, "root:fresh", 3),
+        )
+    }
+    tree.members["fresh"] = {"newer", "older"}
+    forest.put_members("root", {"group", "a", "fresh", "oldest"})
+    forest.put_members("fresh", tree.members["fresh"])
+    for id in ("newer", "fresh", "older", "oldest"):
+        forest.put(id, tree.infos[id])
+    told = [id for verb, id, _ in forest.take()["root"]]
+    assert told == ["oldest", "fresh", "older", "newer"]
