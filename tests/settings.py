@@ -61,9 +61,7 @@ if hashed := os.environ.get("MOI_TEST_HASHED"):
     STATIC_ROOT = hashed
     STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-        "staticfiles": {
-            "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
-        },
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
     }
 # Engines and servers that a test starts have the same.
 MEDIA_ROOT = os.environ.setdefault(

@@ -48,6 +48,9 @@ def test_scripts_find_each_other_by_hashed_names(hashed_port, visit, ada, store)
     page = visit(hashed_port, quiet=True)
     finish(store, job)
     expect(row(page, "a job")).to_contain_text("Success")
-    for path, element in ((f"/moi/jobs/{job.id}/", "moi-job"), ("/admin/moi_django/alljobs/", "moi-panel")):
+    for path, element in (
+        (f"/moi/jobs/{job.id}/", "moi-job"),
+        ("/admin/moi_django/alljobs/", "moi-panel"),
+    ):
         page.goto(f"http://127.0.0.1:{hashed_port}{path}")
         expect(page.locator(f"{element}[live]")).to_be_visible()

@@ -33,7 +33,9 @@ def page(request, group=None):
         return render(request, "tests/page.html", shown)
     nonce = secrets.token_urlsafe()
     response = render(request, "tests/page.html", {**shown, "csp_nonce": nonce})
-    response["Content-Security-Policy"] = POLICY.replace("script-src 'self'", f"script-src 'nonce-{nonce}'")
+    response["Content-Security-Policy"] = POLICY.replace(
+        "script-src 'self'", f"script-src 'nonce-{nonce}'"
+    )
     return response
 
 
