@@ -291,6 +291,56 @@ def test_new_rows_wait_while_the_keyboard_is_in_the_list(port, visit, ada, store
     expect(names).to_have_text(["newer", "new", "old"])
 
 
+def test_nothing_moves_away_from_under_the_pointer(port, visit, ada, store):
+    """Neither for what comes or goes in groups above, nor for rows that go."""
+    root = Group.of(ada)
+    finish(store, job_in(store, root, "old"))
+    group = Group.create(ada, "a sweep")
+    inner = [job_in(store, group, f"inner {number}") for number in range(3)]
+    newest = finish(store, job_in(store, root, "newest"))
+    page = visit(port)
+    expect(page.locator(".moi-name:visible").last).to_have_text("old")
+    place = row(page, "old").bounding_box()
+    row(page, "old").hover()
+    job_in(store, group, "late")
+    expect(button(page, "1 new job")).to_be_visible()
+    store.remove(newest.id)
+    store.remove(inner[0].id)
+    for name in ("newest", "inner 0"):
+        expect(row(page, name)).to_have_attribute("data-removed", "")
+        expect(button(page, f"Remove {name}")).to_be_disabled()
+    assert row(page, "old").bounding_box() == place
+    # What comes and goes below moves nothing above.
+    page.mouse.move(5, 5)
+    names = ["a sweep", "inner 1", "inner 2", "late", "old"]
+    expect(page.locator(".moi-name:visible")).to_have_text(names)
+    row(page, "a sweep").locator("> .moi-row").hover()
+    store.remove(inner[2].id)
+    job_in(store, group, "last")
+    expect(page.locator(".moi-name:visible")).to_have_text([*names[:2], "late", "last", "old"])
+
+
+def test_a_double_click_removes_one_row(port, visit, ada, store):
+    root = Group.of(ada)
+    for number in range(3):
+        finish(store, job_in(store, root, f"job {number}"))
+    page = visit(port)
+    box = button(page, "Remove job 2").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.click(*middle)
+    expect(row(page, "job 2")).to_have_count(0)
+    page.mouse.click(*middle)
+    expect(row(page, "job 1")).to_have_count(1)
+    # Nor does a key that is held down.
+    button(page, "Remove job 1").focus()
+    page.keyboard.down("Enter")
+    expect(button(page, "Remove job 0")).to_be_focused()
+    page.keyboard.down("Enter")
+    page.keyboard.up("Enter")
+    expect(row(page, "job 0")).to_have_count(1)
+    assert store.size(root.id) == 1
+
+
 # News for who looks elsewhere
 
 RECORD = """

@@ -12,6 +12,8 @@ const { Words } = await load("words");
 
 // Milliseconds in which a question is to be answered.
 const QUESTION = 10_000;
+// And in which a second click at the same place is not meant for what has come there.
+const AFTER = 500;
 // Greatest number of rows to ask for at once.
 const MOST_ROWS = 1_000;
 
@@ -32,10 +34,16 @@ class MoiJobs extends HTMLElement {
   #isRoot = true;
   #covered = Infinity;
   #wantsMore = false;
-  // Rows at the top that wait until nobody is about to press something below them.
+  // Rows that wait to be shown, and to be taken away, until nobody is about to press something below
+  // them; and the rows to which the pointer and the keyboard point, or null.
   #newer = new Set();
-  #isPointedAt = false;
-  #isTabbedInto = false;
+  #leaving = new Set();
+  #pointed = null;
+  #tabbed = null;
+  // Where and when something was pressed that is gone now.
+  #gone = null;
+  // Where something was pressed last.
+  #pressed = null;
   // What has to be confirmed: { row, verb, timer }.
   #question = null;
   #endings = [];
@@ -116,6 +124,7 @@ class MoiJobs extends HTMLElement {
     if (!row) return;
     const { info: before, isFinished } = row;
     if (!row.show(info)) return;
+    if (this.#leaving.delete(info.id)) row.stay();
     if (!this.#rows.has(info.id)) this.#add(row);
     if (isNews && !isFinished && row.isFinished) this.#tell(info);
     // A snapshot shows again what has not changed.
@@ -138,8 +147,10 @@ class MoiJobs extends HTMLElement {
     this.#rows.set(row.id, row);
     this.#place(row);
     if (row.members) this.#gather(row);
-    const isOnTop = row.element.parentElement === this.#list && row.element.nextElementSibling;
-    if (isOnTop && this.#isBusy) this.#newer.add(row.id);
+    if (this.#disturbs(row.element)) {
+      this.#newer.add(row.id);
+      row.element.hidden = true;
+    }
     if (!this.#seen) this.#tidy();
   }
 
@@ -167,8 +178,15 @@ class MoiJobs extends HTMLElement {
   }
 
   #remove({ id }) {
-    const element = this.#rows.get(id)?.element;
-    if (!element) return;
+    const row = this.#rows.get(id);
+    if (!row) return;
+    const { element } = row;
+    if (this.#disturbs(element)) {
+      this.#leaving.add(id);
+      row.leave();
+      return;
+    }
+    if (element.contains(this.#pointed)) this.#gone = { ...this.#pressed, until: Date.now() + AFTER };
     if (element.contains(document.activeElement)) {
       this.#focusOn(element.nextElementSibling ?? element.previousElementSibling);
     }
@@ -176,9 +194,8 @@ class MoiJobs extends HTMLElement {
     for (const { dataset } of [...element.querySelectorAll("[data-id]"), element]) {
       const gone = this.#rows.get(dataset.id);
       gone?.emit("remove", gone.info ?? { id: dataset.id });
-      this.#rows.delete(dataset.id);
+      for (const known of [this.#rows, this.#newer, this.#leaving]) known.delete(dataset.id);
     }
-    this.#newer.delete(id);
     element.remove();
     if (!this.#seen) this.#tidy();
   }
@@ -262,7 +279,8 @@ class MoiJobs extends HTMLElement {
 
   #onClick(event) {
     const button = event.target.closest("button[data-moi]");
-    if (!button) return;
+    if (!button || this.#isMeantForWhatIsGone(event)) return;
+    this.#pressed = { x: event.clientX, y: event.clientY };
     const verb = button.dataset.moi;
     const row = this.#rows.get(button.closest("[data-id]")?.dataset.id);
     this.#toggle("error", false);
@@ -330,47 +348,70 @@ class MoiJobs extends HTMLElement {
   }
 
   #onKey(event) {
-    if (!this.#isConfirm(event.target)) return;
-    if (event.key === "Escape") this.#dismiss(true);
-    // The key that asked the question, still held down, does not answer it.
-    else if (event.repeat) event.preventDefault();
+    if (this.#isConfirm(event.target) && event.key === "Escape") this.#dismiss(true);
+    // A key that is still held down presses neither the question that it has asked, nor the next
+    // row's button when that has got the focus.
+    else if (event.repeat && event.target.closest("button")) event.preventDefault();
   }
 
-  get #isBusy() {
-    return this.#isPointedAt || this.#isTabbedInto;
+  /** Tell whether the second half of a double click hits what has come in the place of a row. */
+  #isMeantForWhatIsGone({ clientX, clientY, detail }) {
+    const { x, y, until } = this.#gone ?? {};
+    return detail > 0 && x === clientX && y === clientY && Date.now() < until;
   }
 
-  #isInList(element) {
+  // What nobody wants to move
+
+  /** Return the row in the list at or around an element, or the last one beside rows; else null. */
+  #rowAt(element) {
     const places = [this.#list, this.#part("newer")];
-    return places.some((place) => place && element && place.contains(element));
+    if (!element || !places.some((place) => place?.contains(element))) return null;
+    return element.closest("[data-id]") ?? this.#list.lastElementChild;
+  }
+
+  /** Tell whether a row, coming or going, moves one that somebody is about to press. */
+  #disturbs(element) {
+    const isBefore = (row) =>
+      row?.isConnected &&
+      !element.contains(row) &&
+      element.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_FOLLOWING;
+    return [this.#pointed, this.#tabbed].some(isBefore) && element.checkVisibility();
   }
 
   #onPointer(target) {
-    this.#isPointedAt = this.#isInList(target);
+    this.#pointed = this.#rowAt(target);
     this.#settle();
   }
 
   #onFocus(target) {
-    this.#isTabbedInto = this.#isInList(target) && target.matches(":focus-visible");
+    this.#tabbed = target.matches(":focus-visible") ? this.#rowAt(target) : null;
     this.#settle();
   }
 
   #onBlur({ target, relatedTarget }) {
     if (this.#isConfirm(target)) this.#dismiss();
-    if (!this.#isInList(relatedTarget)) this.#isTabbedInto = false;
+    if (!this.#rowAt(relatedTarget)) this.#tabbed = null;
     this.#settle();
   }
 
   /** Show what was held back once nothing speaks against it. */
   #settle() {
-    if (this.#isBusy || !this.#newer.size) return;
+    if (this.#pointed || this.#tabbed) return;
+    if (this.#newer.size || this.#leaving.size) this.#release();
+  }
+
+  #release() {
+    for (const id of this.#newer) this.#rows.get(id).element.hidden = false;
     this.#newer.clear();
+    const gone = [...this.#leaving];
+    this.#leaving.clear();
+    for (const id of gone) this.#remove({ id });
     this.#tidy();
   }
 
   #showNewer() {
-    this.#newer.clear();
-    this.#tidy();
+    this.#pointed = this.#tabbed = null;
+    this.#release();
     this.#focusOn(this.#top[0]);
   }
 

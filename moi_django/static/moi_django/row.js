@@ -124,6 +124,8 @@ export class Row {
   covered = Infinity;
   #site;
   #measuredAt = 0;
+  #isEnabled = false;
+  #isLeaving = false;
 
   constructor(element, holes, site) {
     this.element = element;
@@ -146,10 +148,25 @@ export class Row {
 
   /** Let the buttons that need the server be used, or not. */
   enable(isOn) {
+    this.#isEnabled = isOn;
     for (const hole of this.holes) {
       if (!(hole instanceof HTMLButtonElement)) continue;
-      hole.disabled = !isOn && hole.dataset.moi !== "toggle";
+      hole.disabled = !(isOn && !this.#isLeaving) && hole.dataset.moi !== "toggle";
     }
+  }
+
+  /** Show that the job or group is gone, while the row still keeps its place. */
+  leave() {
+    this.#isLeaving = true;
+    this.element.toggleAttribute("data-removed", true);
+    this.enable(this.#isEnabled);
+  }
+
+  /** Undo `leave`. */
+  stay() {
+    this.#isLeaving = false;
+    this.element.toggleAttribute("data-removed", false);
+    this.enable(this.#isEnabled);
   }
 
   /** Show an info object unless a newer one is shown; tell whether it was shown. */
