@@ -72,6 +72,8 @@ def test_a_badge_says_how_many_jobs_run(look, ada, store):
         for each in (first, job):
             finish(store, each)
         expect(badge).to_have_text("", use_inner_text=True)
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
         expect(page.locator("[data-id]")).to_have_count(0)
 
     first = run(store, job_in(store, Group.of(ada)))
