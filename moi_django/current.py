@@ -6,6 +6,7 @@ Outside of a job the functions below do nothing, so that a function can be calle
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from os import PathLike
 from typing import TypeVar
 
@@ -31,9 +32,11 @@ class CurrentJob:
     def progress(self, done: float, total: float | None = None) -> None:
         """Show how far the job is: `done` of `total`, or a share from 0 to 1 without a total.
 
-        It may be called as often as one likes; the latest is shown a few times a second.
+        It may be called as often as one likes; the latest is shown a few times a second. What is no
+        finite number says nothing.
         """
-        self._progress(float(done), None if total is None else float(total))
+        if isfinite(done) and isfinite(total or 0):
+            self._progress(float(done), None if total is None else float(total))
 
     def track(self, items: Iterable[T], total: float | None = None) -> Iterator[T]:
         """Yield the items and show how many of them are done."""

@@ -74,14 +74,15 @@ class Reporter:
         self._flush()
 
     def _flush(self) -> None:
-        try:
-            self._flush_progress()
-            self._flush_output()
-        except MoiError as error:
-            # It is tried again with the next words; the job itself is worth more.
-            logger.warning("Cannot write what a job says: %s", error)
-        except Exception:
-            logger.exception("Cannot write what a job says")
+        # Each by itself: when one cannot be written, the other may be.
+        for write in (self._flush_progress, self._flush_output):
+            try:
+                write()
+            except MoiError as error:
+                # It is tried again with the next words; the job itself is worth more.
+                logger.warning("Cannot write what a job says: %s", error)
+            except Exception:
+                logger.exception("Cannot write what a job says")
 
     def _flush_progress(self) -> None:
         progress, self._progress = self._progress, None

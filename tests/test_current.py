@@ -11,6 +11,7 @@ from moi_django import attach, current_job, dispatch, progress, submit_nouser, t
 from moi_django.display import display
 from moi_django.exceptions import InvalidJob
 from moi_django.files import attached_to
+from moi_django.logs import Log
 from moi_django.models import State
 from moi_django.reconciler import Reconciler
 from tests.processes import wait_for
@@ -38,6 +39,16 @@ def test_progress_by_function_while_it_runs(cluster, tmp_path):
     gate.touch()
     assert job.value(SOON) == [6, "unnamed", 1]
     assert how_far(job) == (1.0, 3, 3)
+
+
+def test_progress_that_is_no_number_says_nothing(cluster, store, tmp_path):
+    gate = tmp_path / "gate"
+    job = submit_nouser(work.count_to_nan, str(gate))
+    log = Log(store, job.id)
+    wait_for(lambda: [entry.piece.text for entry in log.whole()] == ["said\n"])
+    gate.touch()
+    job.value(SOON)
+    assert how_far(job) == (0.5, 1, 2)
 
 
 def test_bars_of_tqdm_are_progress(cluster, tmp_path):

@@ -122,6 +122,19 @@ def test_a_reporter_writes_from_its_own_thread_and_closes_with_the_rest(log):
     assert len(log.read()) < 50
 
 
+def test_progress_that_cannot_be_written_leaves_the_output_alone(log, caplog):
+    def refuse(done, total):
+        reporter.progress(done, total)
+        raise ValueError("no JSON")
+
+    reporter = Reporter(log, 10_000, refuse)
+    reporter.progress(1, 2)
+    reporter.write("stdout", "line\n")
+    reporter.close()
+    assert text_of(log) == "line\n"
+    assert "Cannot write what a job says" in caplog.text
+
+
 def test_output_that_cannot_be_written_waits_but_not_without_end(own_redis, caplog):
     log = Log(site_store(), "a-job")
     reporter = Reporter(log, 100, lambda done, total: None)

@@ -160,6 +160,20 @@ def count_with_functions(gate):
     return [total, current_job().name, current_job().attempt]
 
 
+def count_to_nan(gate):
+    from pathlib import Path
+
+    from moi_django import progress
+
+    progress(1, 2)
+    print("said")
+    while not Path(gate).exists():
+        for number in (float("inf"), float("nan")):
+            progress(1, number)
+            progress(number)
+            progress(number, 10)
+
+
 def count_with_tqdm(gate):
     from tqdm.auto import tqdm
 
