@@ -4,7 +4,7 @@ import importlib.util
 from functools import lru_cache, wraps
 from typing import Any
 
-from moi_django.current import progress
+from moi_django.current import current_job
 
 
 @lru_cache(maxsize=1)
@@ -18,8 +18,9 @@ def follow_tqdm() -> None:
 
     @wraps(refresh)
     def told(bar: Any, *args: Any, **kwargs: Any) -> Any:
-        if bar.total and not abs(bar.pos or 0):
-            progress(bar.n, bar.total)
+        job = current_job()
+        if job is not None and not abs(bar.pos or 0):
+            job.progress(bar.n, bar.total or 0)  # 0: nobody knows
         return refresh(bar, *args, **kwargs)
 
     tqdm.refresh = told

@@ -8,9 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from os import PathLike
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
+
+
+class Measure(NamedTuple):
+    """How far a job is, as its info object says it."""
+
+    # From 0 to 1; None when nobody knows of how much.
+    progress: float | None
+    done: float
+    total: float | None
 
 
 @dataclass(frozen=True)
@@ -26,28 +35,48 @@ class CurrentJob:
     # Id of the group that the job belongs to.
     parent: str | None
     status_update: Callable[[str], str]
-    _progress: Callable[[float, float | None], object]
+    _measured: Callable[[Measure], object]
     _attach: Callable[[str, "bytes | str | PathLike[str]"], object]
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Show how far the job is: `done` of `total`, or a share from 0 to 1 without a total.
 
-        It may be called as often as one likes; the latest is shown a few times a second. What is no
-        finite number says nothing.
+        It may be called as often as one likes; the latest is shown a few times a second. A total of
+        0 or less says nothing of how much there is: then it is what `count` shows. What is no
+        finite number is not shown.
         """
-        if isfinite(done) and isfinite(total or 0):
-            self._progress(float(done), None if total is None else float(total))
+        if total is None:
+            self._measure(done, done, None)
+        elif total <= 0:
+            self.count(done)
+        else:
+            self._measure(done / total, done, total)
+
+    def count(self, done: float) -> None:
+        """Show how much is done when nobody knows of how much."""
+        self._measure(None, done, None)
 
     def track(self, items: Iterable[T], total: float | None = None) -> Iterator[T]:
-        """Yield the items and show how many of them are done."""
+        """Yield the items and show how many of them are done, and of how many if that is known."""
         if total is None:
             total = len(items) if isinstance(items, Sized) else None
-        for done, item in enumerate(items):
-            if total:
-                self.progress(done, total)
+        done = 0
+        for done, item in enumerate(items, 1):
+            self._count_to(done - 1, total)
             yield item
-        if total:
-            self.progress(total, total)
+        self._count_to(total or done, total)
+
+    def _count_to(self, done: float, total: float | None) -> None:
+        if total is None:
+            self.count(done)
+        else:
+            self.progress(done, total)
+
+    def _measure(self, share: float | None, done: float, total: float | None) -> None:
+        given = (share, done, total)
+        if all(number is None or isfinite(number) for number in given):
+            share = None if share is None else min(1.0, max(0.0, float(share)))
+            self._measured(Measure(share, float(done), None if total is None else float(total)))
 
     def attach(self, name: str, content: "bytes | str | PathLike[str]") -> None:
         """Keep a file with the job, for download: bytes, or the path of a file.

@@ -150,7 +150,7 @@ def _outcome(
 ) -> dict[str, Any]:
     """Run the function and return the fields in which its end shows."""
     speaker = Speaker(store, info, spec.limits.status)
-    reporter = Reporter(Log(store, info.id), spec.limits.log, speaker.progress)
+    reporter = Reporter(Log(store, info.id), spec.limits.log, speaker.measured)
     job = _job(store, spec, info, speaker, reporter)
     try:
         # An interrupt must not meet Django while that is set up for the first time.
@@ -190,7 +190,7 @@ def _job(store: Store, spec: Spec, info: Info, speaker: Speaker, reporter: Repor
         context=info.context,
         parent=info.parent,
         status_update=speaker.status_update,
-        _progress=reporter.progress,
+        _measured=reporter.measured,
         _attach=attach,
     )
 

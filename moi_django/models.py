@@ -76,6 +76,7 @@ class Info:
     # Of a job that did not succeed, the id of the job as which it was run again, or None.
     retried: str | None = None
     # How far a job says it is, from 0 to 1, and in what it counts; None when it has not said so.
+    # There can be a `done` alone, when nobody knows of how much.
     progress: float | None = None
     done: float | None = None
     total: float | None = None

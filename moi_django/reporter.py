@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from moi_django.current import Measure
 from moi_django.exceptions import MoiError
 from moi_django.logs import Log, Piece
 
@@ -15,20 +16,19 @@ EVERY = 0.2
 # Seconds for which the end of a job waits for its output to be written.
 PATIENCE = 5.0
 
-# Takes how much is done and of how much.
-WriteProgress = Callable[[float, float | None], object]
+WriteMeasure = Callable[[Measure], object]
 
 
 class Reporter:
     """What one run of a job says of itself; the thread begins with the first word."""
 
-    def __init__(self, log: Log, limit: int, write_progress: WriteProgress) -> None:
-        self._log, self._limit, self._write_progress = log, limit, write_progress
+    def __init__(self, log: Log, limit: int, write_measure: WriteMeasure) -> None:
+        self._log, self._limit, self._write_measure = log, limit, write_measure
         self._lock = threading.Lock()
         self._pieces: deque[Piece] = deque()
         # Bytes in the pieces, and those dropped because Redis was too slow or away.
         self._waiting = self._skipped = 0
-        self._progress: tuple[float, float | None] | None = None
+        self._measure: Measure | None = None
         self._news, self._closed = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -43,9 +43,9 @@ class Reporter:
                 self._skipped += dropped
         self._begin()
 
-    def progress(self, done: float, total: float | None) -> None:
+    def measured(self, measure: Measure) -> None:
         """Note how far the job is; only the latest counts."""
-        self._progress = (done, total)
+        self._measure = measure
         self._begin()
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Reporter:
 
     def _flush(self) -> None:
         # Each by itself: when one cannot be written, the other may be.
-        for write in (self._flush_progress, self._flush_output):
+        for write in (self._flush_measure, self._flush_output):
             try:
                 write()
             except MoiError as error:
@@ -84,10 +84,10 @@ class Reporter:
             except Exception:
                 logger.exception("Cannot write what a job says")
 
-    def _flush_progress(self) -> None:
-        progress, self._progress = self._progress, None
-        if progress is not None:
-            self._write_progress(*progress)
+    def _flush_measure(self) -> None:
+        measure, self._measure = self._measure, None
+        if measure is not None:
+            self._write_measure(measure)
 
     def _flush_output(self) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from moi_django.current import Measure
 from moi_django.exceptions import JobNotFound, StoreUnavailable
 from moi_django.models import Info, State, clean
 from moi_django.store import Store
@@ -23,12 +24,9 @@ class Speaker:
         )
         return before.status if before else ""
 
-    def progress(self, done: float, total: float | None) -> None:
+    def measured(self, measure: Measure) -> None:
         """Show how far the job is."""
-        share = done / total if total else done
-        self._say(
-            lambda info: info.changed(progress=min(1.0, max(0.0, share)), done=done, total=total)
-        )
+        self._say(lambda info: info.changed(**measure._asdict()))
 
     def note_change(self) -> None:
         """Let who watches look again: there is more of the job than its info object."""

@@ -7,7 +7,7 @@ import os
 import pytest
 from django.core.files.storage import default_storage
 
-from moi_django import attach, current_job, dispatch, progress, submit_nouser, track
+from moi_django import CurrentJob, attach, current_job, dispatch, progress, submit_nouser, track
 from moi_django.display import display
 from moi_django.exceptions import InvalidJob
 from moi_django.files import attached_to
@@ -58,6 +58,34 @@ def test_bars_of_tqdm_are_progress(cluster, tmp_path):
     wait_for(lambda: how_far(job) == (1.0, 10, 10))
     gate.touch()
     job.value(SOON)
+
+
+@pytest.mark.parametrize("count", [work.count_a_generator, work.count_with_tqdm_without_end])
+def test_how_much_is_done_shows_when_nobody_knows_of_how_much(cluster, tmp_path, count):
+    gate = tmp_path / "gate"
+    job = submit_nouser(count, str(gate))
+    wait_for(lambda: how_far(job) == (None, 3, None))
+    gate.touch()
+    assert job.value(SOON) == 3
+    assert how_far(job) == (None, 3, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ((0.3,), (0.3, 0.3, None)),
+        ((5,), (1.0, 5, None)),
+        ((3, 4), (0.75, 3, 4)),
+        ((5, 4), (1.0, 5, 4)),
+        ((5, 0), (None, 5, None)),
+        ((0, 0), (None, 0, None)),
+        ((5, -1), (None, 5, None)),
+    ],
+)
+def test_what_progress_shows(given, shown):
+    measures = []
+    CurrentJob("id", "name", 1, None, None, str, measures.append, print).progress(*given)
+    assert measures == [shown]
 
 
 def test_outside_of_a_job_all_is_silent():

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from moi_django import submit_nouser, system_call
+from moi_django.current import Measure
 from moi_django.exceptions import StoreUnavailable
 from moi_django.logs import PIECE, Log, Piece
 from moi_django.output import captured
@@ -104,31 +105,31 @@ def test_logging_that_the_site_has_set_up_keeps_its_level(monkeypatch):
 
 
 def test_a_reporter_writes_from_its_own_thread_and_closes_with_the_rest(log):
-    progress = []
-    reporter = Reporter(log, 10_000, lambda done, total: progress.append((done, total)))
+    measures = []
+    reporter = Reporter(log, 10_000, measures.append)
     before = threading.active_count()
     reporter.close()  # nobody has said anything, so there is no thread
     assert threading.active_count() == before
-    reporter = Reporter(log, 10_000, lambda done, total: progress.append((done, total)))
+    reporter = Reporter(log, 10_000, measures.append)
     reporter.write("stdout", "first\n")
     wait_for(lambda: text_of(log) == "first\n")
     for number in range(1000):
         reporter.write("stdout", f"{number}\n")
-        reporter.progress(number, 1000)
+        reporter.measured(Measure(number / 1000, number, 1000))
     reporter.close()
     assert text_of(log).endswith("\n999\n")
-    assert progress[-1] == (999, 1000)
-    assert len(progress) < 50
+    assert measures[-1] == (0.999, 999, 1000)
+    assert len(measures) < 50
     assert len(log.read()) < 50
 
 
 def test_progress_that_cannot_be_written_leaves_the_output_alone(log, caplog):
-    def refuse(done, total):
-        reporter.progress(done, total)
+    def refuse(measure):
+        reporter.measured(measure)
         raise ValueError("no JSON")
 
     reporter = Reporter(log, 10_000, refuse)
-    reporter.progress(1, 2)
+    reporter.measured(Measure(0.5, 1, 2))
     reporter.write("stdout", "line\n")
     reporter.close()
     assert text_of(log) == "line\n"
@@ -137,7 +138,7 @@ def test_progress_that_cannot_be_written_leaves_the_output_alone(log, caplog):
 
 def test_output_that_cannot_be_written_waits_but_not_without_end(own_redis, caplog):
     log = Log(site_store(), "a-job")
-    reporter = Reporter(log, 100, lambda done, total: None)
+    reporter = Reporter(log, 100, lambda measure: None)
     own_redis.kill()
     with pytest.raises(StoreUnavailable):
         log.read()

@@ -183,6 +183,22 @@ def count_with_tqdm(gate):
     held_until(gate, status_update=lambda text: None)
 
 
+def count_a_generator(gate):
+    from moi_django import current_job, track
+
+    number = sum(1 for _ in track(iter("abc")))
+    held_until(gate, status_update=current_job().status_update)
+    return number
+
+
+def count_with_tqdm_without_end(gate):
+    from tqdm.auto import tqdm
+
+    number = sum(1 for _ in tqdm(iter("abc"), mininterval=0))
+    held_until(gate, status_update=lambda text: None)
+    return number
+
+
 def figure():
     from matplotlib.figure import Figure
 
