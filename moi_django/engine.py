@@ -153,8 +153,9 @@ def _outcome(
     reporter = Reporter(Log(store, info.id), spec.limits.log, speaker.measured)
     job = _job(store, spec, info, speaker, reporter)
     try:
-        # An interrupt must not meet Django while that is set up for the first time.
-        with surroundings(), is_open, captured(reporter.write), entered(job):
+        # An interrupt must not meet Django while that is set up for the first time, nor stdout
+        # while it is put back.
+        with surroundings(), captured(reporter.write), is_open, entered(job):
             return _succeed(store, spec, job, payload)
     # SystemExit and KeyboardInterrupt end the job, not the engine.
     except BaseException as error:

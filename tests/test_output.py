@@ -104,6 +104,29 @@ def test_logging_that_the_site_has_set_up_keeps_its_level(monkeypatch):
     assert len(heard) == 1
 
 
+@pytest.mark.cluster
+@pytest.mark.django_db(transaction=True)
+def test_a_job_may_set_up_logging_and_leaves_nothing_of_it(cluster, store):
+    # There are two engines, so that each runs it at least twice.
+    jobs = [submit_nouser(work.log_as_it_likes, "DEBUG") for _ in range(5)]
+    assert len({job.value(SOON) for job in jobs}) == 1
+    for job in jobs:
+        log = Log(store, job.id)
+        assert {entry.piece.stream for entry in log.whole()} == {"stderr"}
+        assert text_of(log) == "mine: in detail\nmine: loud\n"
+
+
+def test_logging_to_elsewhere_is_heard_too(monkeypatch, tmp_path):
+    root, heard = logging.getLogger(), []
+    monkeypatch.setattr(root, "handlers", [])
+    with captured(lambda stream, text: heard.append(text)):
+        logging.basicConfig(filename=tmp_path / "log", level=logging.DEBUG, format="%(message)s")
+        logging.getLogger("lab").debug("in detail")
+    assert root.handlers == []
+    assert (tmp_path / "log").read_text() == "in detail\n"
+    assert "".join(heard).endswith(" DEBUG lab: in detail\n")
+
+
 def test_a_reporter_writes_from_its_own_thread_and_closes_with_the_rest(log):
     measures = []
     reporter = Reporter(log, 10_000, measures.append)

@@ -42,6 +42,7 @@ LAYERS = [
     "bars",
     "display",
     "invoke",
+    "descriptors",
     "output",
     "reporter",
     "speaker",

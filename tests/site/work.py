@@ -141,6 +141,56 @@ def speak(gate, **kwargs):
     print("at the end", end="")
 
 
+def speak_by_others():
+    """Print in every way in which this process does not do it itself, and between them."""
+    import logging
+    import multiprocessing
+    import os
+    import subprocess
+    import sys
+
+    print("python")
+    subprocess.run(["echo", "echo"], check=True)
+    print("python again")
+    subprocess.run(["echo", "echo to stdout"], stdout=sys.stdout, check=True)
+    os.write(1, b"descriptor\n")
+    subprocess.run("echo echo to stderr >&2", shell=True, check=True)
+    for method in ("fork", "spawn"):
+        child = multiprocessing.get_context(method).Process(target=print, args=[method])
+        child.start()
+        child.join()
+    child = multiprocessing.get_context("fork").Process(
+        target=logging.getLogger("lab").warning, args=["logged by a fork"]
+    )
+    child.start()
+    child.join()
+    print("python at last", end="")
+
+
+def count_descriptors():
+    """Return this process, how many descriptors it has, and how many threads."""
+    import os
+    import subprocess
+    import threading
+
+    import psutil
+
+    subprocess.run(["echo", "x"], check=True)
+    return [os.getpid(), psutil.Process().num_fds(), threading.active_count()]
+
+
+def log_as_it_likes(level):
+    """Set up logging by itself, log, and return how many handlers there were before."""
+    import logging
+
+    before = len(logging.getLogger().handlers)
+    logging.basicConfig(level=level, format="mine: %(message)s")
+    logging.getLogger("lab").debug("in detail")
+    logging.getLogger("lab").error("loud")
+    logging.disable(logging.CRITICAL)
+    return before
+
+
 def print_lines(number):
     for line in range(number):
         print(f"line {line}")
