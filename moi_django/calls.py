@@ -11,8 +11,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from locale import getpreferredencoding
 from types import CodeType
 from typing import IO, Any
 
@@ -22,6 +24,8 @@ from moi_django.current import current_job
 PRIVATE = {"MOI_REDIS_URL"}
 # Seconds that an interrupted command has to clean up after SIGTERM.
 GRACE = 1.0
+# Bytes of what a command prints that are read at once, at most.
+CHUNK = 1 << 16
 
 # Kills the process group it leads once its stdin closes without a line, which happens when the
 # process that started it is gone, however it went.
@@ -34,7 +38,7 @@ def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
     A string goes to the shell, a sequence runs without one. Stdin is empty; bytes that are not text
     in the locale's encoding are replaced. A code other than 0 raises ValueError. What moi hands
     to a function by keyword is accepted and ignored. The address of Redis is not in the environment
-    of the command. In a job its output is the job's as well, a line at a time.
+    of the command. In a job its output is the job's as well, as it comes.
 
     Whatever interrupts the call also ends the command and all it has started, and so does the death
     of this process.
@@ -47,8 +51,6 @@ def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if name not in PRIVATE},
-            text=True,
-            errors="replace",
             process_group=group,
         )
         readers = [_Reader(process.stdout, "stdout"), _Reader(process.stderr, "stderr")]
@@ -68,25 +70,31 @@ def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
 class _Reader(threading.Thread):
     """Reads what a command prints until all who could print there are gone."""
 
-    def __init__(self, pipe: IO[str] | None, name: str) -> None:
+    def __init__(self, pipe: IO[bytes] | None, name: str) -> None:
         super().__init__(daemon=True)
         self._pipe, self._name = pipe, name
-        self._lines: list[str] = []
+        self._texts: list[str] = []
         self.start()
 
     @property
     def text(self) -> str:
         """All that was read."""
-        return "".join(self._lines)
+        return "".join(self._texts)
 
     def run(self) -> None:
         """Read, and print it as this process's own in a job."""
+        decoder = getincrementaldecoder(getpreferredencoding(False))("replace")
         assert self._pipe is not None  # noqa: S101 - it was asked for
         with self._pipe:
-            for line in self._pipe:
-                self._lines.append(line)
-                if current_job() is not None:
-                    getattr(sys, self._name).write(line)
+            while data := os.read(self._pipe.fileno(), CHUNK):
+                self._take(decoder.decode(data))
+            self._take(decoder.decode(b"", True))
+
+    def _take(self, text: str) -> None:
+        if text:
+            self._texts.append(text)
+            if current_job() is not None:
+                getattr(sys, self._name).write(text)
 
 
 def python_call(source: str, /, **kwargs: Any) -> Any:
@@ -124,7 +132,7 @@ def _watched_group() -> Iterator[int]:
         watcher.communicate(last_words)
 
 
-def _end(group: int, process: subprocess.Popen[str]) -> None:
+def _end(group: int, process: subprocess.Popen[bytes]) -> None:
     """End every process of a group, kindly first."""
     try:
         os.killpg(group, signal.SIGTERM)

@@ -99,6 +99,13 @@ class TestSystemCall:
     def test_replaces_bytes_that_are_no_text(self) -> None:
         assert system_call("printf 'a\\377b'") == ["a\ufffdb", "", 0]
 
+    def test_keeps_what_goes_back_to_the_start_of_a_line(self) -> None:
+        assert system_call("printf 'a\\rb\\rc\\r\\n'") == ["a\rb\rc\r\n", "", 0]
+
+    def test_joins_a_character_that_comes_in_halves(self, tmp_path: Path) -> None:
+        half = "printf '\\303'; sleep 0.05; printf '\\251'; printf '\\303'"
+        assert system_call(half) == ["é\ufffd", "", 0]
+
     def test_reads_more_output_than_a_pipe_holds(self) -> None:
         stdout, stderr, _ = system_call("head -c 300000 /dev/zero | tr '\\0' x; echo y >&2")
         assert (len(stdout), stderr) == (300000, "y\n")

@@ -218,6 +218,17 @@ def test_a_shell_command_speaks_while_it_runs(cluster, store, tmp_path):
 
 @pytest.mark.cluster
 @pytest.mark.django_db(transaction=True)
+def test_a_shell_command_speaks_before_its_line_ends(cluster, store, tmp_path):
+    gate = tmp_path / "gate"
+    command = f"printf '1 %%\\r2 %%'; while [ ! -e {gate} ]; do sleep 0.01; done; echo"
+    job = submit_nouser(system_call, command)
+    wait_for(lambda: text_of(Log(store, job.id)) == "1 %\r2 %")
+    gate.touch()
+    assert job.value(SOON) == ["1 %\r2 %\n", "", 0]
+
+
+@pytest.mark.cluster
+@pytest.mark.django_db(transaction=True)
 def test_a_hundred_thousand_lines_are_kept_in_few_entries(cluster, store, moi):
     moi["LOG_LIMIT"] = 100_000
     job = submit_nouser(work.print_lines, 100_000).wait(SOON)
