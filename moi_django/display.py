@@ -2,36 +2,83 @@
 
 import base64
 import json
-import logging
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
 from moi_django.models import clean
 
-logger = logging.getLogger(__name__)
-
-# What a page shows as it is, from the result itself.
-_PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset)
+PLAIN = "text/plain"
+# What a page shows as it is, from the result itself; not what inherits from them, which may know
+# better how it looks.
+_AS_THEY_ARE = (type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset)
 
 
 def display(value: object, limit: int) -> dict[str, str]:
     """Return the forms in which a value can be shown; none when its JSON says it all.
 
     Binary data is base64. Forms of more than `limit` bytes in all are left out, the longest first.
+    What cannot be shown is told on stderr: it is no reason for a job to fail.
     """
-    if isinstance(value, _PLAIN):
+    if type(value) in _AS_THEY_ARE:
         return {}
     try:
-        found, _ = _formatter().format(value)
-    except Exception as error:
-        logger.warning("Cannot show a result of type %s: %s", type(value), error)
+        forms = _within(limit, _forms(value))
+    except KeyboardInterrupt:
+        raise  # the job is cancelled or takes too long
+    except BaseException:
+        _tell("The result cannot be shown as it would like to be:", traceback.format_exc())
         return {}
-    forms = {mime: _text(data) for mime, data in found.items() if data is not None}
-    while sum(map(len, forms.values())) > limit:
-        del forms[max(forms, key=lambda mime: len(forms[mime]))]
-    return {} if forms.keys() <= {"text/plain"} else forms
+    return {} if forms.keys() <= {PLAIN} else forms
+
+
+@contextmanager
+def printed() -> Iterator[None]:
+    """Let what `IPython.display.display` is given in the block be printed.
+
+    There is no notebook that would show it.
+    """
+    from IPython.core.interactiveshell import InteractiveShell
+
+    if not InteractiveShell.initialized():
+        yield  # IPython prints it by itself
+        return
+    shell = InteractiveShell.instance()
+    publisher = shell.display_pub
+    shell.display_pub = _printer()
+    try:
+        yield
+    finally:
+        shell.display_pub = publisher
+
+
+@lru_cache(maxsize=1)
+def _printer() -> Any:
+    from IPython.core.displaypub import DisplayPublisher
+
+    class Printer(DisplayPublisher):
+        def publish(self, data: dict[str, Any], *args: Any, **options: Any) -> None:
+            sys.stdout.write(f"{data.get(PLAIN, ', '.join(data))}\n")
+
+    return Printer()
+
+
+def _forms(value: object) -> dict[str, str]:
+    with _formatter() as formatter:
+        found, _ = formatter.format(value)
+    forms = {}
+    for mime, data in found.items():
+        if data is None:
+            continue
+        try:
+            forms[mime] = _text(data)
+        except (TypeError, ValueError) as error:
+            _tell(f"The result cannot be shown as {mime}: {error}")
+    return forms
 
 
 def _text(data: Any) -> str:
@@ -40,8 +87,25 @@ def _text(data: Any) -> str:
     return clean(data) if isinstance(data, str) else json.dumps(data)
 
 
-def _formatter() -> Any:
-    """Return the formatter of the engine's IPython, or a bare one."""
+def _within(limit: int, forms: dict[str, str]) -> dict[str, str]:
+    while sum(map(len, forms.values())) > limit:
+        longest = max(forms, key=lambda mime: len(forms[mime]))
+        length = len(forms.pop(longest))
+        _tell(
+            f"The result is not shown as {longest}: that takes {length:,} bytes, and "
+            f"MOI['DISPLAY_LIMIT'] is {limit:,}."
+        )
+    return forms
+
+
+def _tell(*lines: str) -> None:
+    """Say something to who looks at the output of the job."""
+    sys.stderr.write("".join(f"{line.rstrip()}\n" for line in lines))
+
+
+@contextmanager
+def _formatter() -> Iterator[Any]:
+    """Give the formatter of the engine's IPython, or a bare one; its errors are told."""
     from IPython import get_ipython
 
     shell = get_ipython() or _bare_shell()
@@ -49,7 +113,12 @@ def _formatter() -> Any:
         from IPython.core.pylabtools import select_figure_formats
 
         select_figure_formats(shell, {"png"})
-    return shell.display_formatter
+    # IPython goes on with the other forms, and would show the error in a notebook.
+    shell.showtraceback = lambda error: _tell(*traceback.format_exception(*error))
+    try:
+        yield shell.display_formatter
+    finally:
+        del shell.showtraceback
 
 
 @lru_cache(maxsize=1)

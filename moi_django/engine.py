@@ -17,7 +17,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from moi_django.current import CurrentJob, entered
-from moi_django.display import display
+from moi_django.display import display, printed
 from moi_django.encoding import ResultTooLarge, encode
 from moi_django.exceptions import JobNotFound, StoreUnavailable
 from moi_django.files import Shelf
@@ -155,7 +155,7 @@ def _outcome(
     try:
         # An interrupt must not meet Django while that is set up for the first time, nor stdout
         # while it is put back.
-        with surroundings(), captured(reporter.write), is_open, entered(job):
+        with surroundings(), captured(reporter.write), printed(), is_open, entered(job):
             return _succeed(store, spec, job, payload)
     # SystemExit and KeyboardInterrupt end the job, not the engine.
     except BaseException as error:

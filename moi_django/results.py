@@ -5,6 +5,7 @@ documents of their own, in a frame without scripts, forms or an origin.
 """
 
 import base64
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ FORMS = {
     "html": "text/html",
     "markdown": "text/markdown",
     "latex": "text/latex",
+    "json": "application/json",
     "plain": "text/plain",
 }
 BINARY = ("png", "jpeg", "gif")
@@ -60,6 +62,8 @@ def shown(info: Info, forms: dict[str, str]) -> Result:
         return Result("image", form, forms.get("text/plain", ""))
     if form in DOCUMENTS:
         return Result("document", form, forms.get("text/plain", ""))
+    if form == "json":
+        return _of_json(json.loads(forms[FORMS[form]]))
     if form:
         return Result("text", form, forms[FORMS[form]])
     return _of_json(info.result)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+from functools import partial
 
 import pytest
 from django.core.files.storage import default_storage
@@ -24,6 +25,10 @@ SOON = 30
 def how_far(job):
     info = job.refresh().info
     return (info.progress, info.done, info.total)
+
+
+def output_of(store, job):
+    return "".join(entry.piece.text for entry in Log(store, job.id).whole())
 
 
 def test_progress_by_keyword(cluster):
@@ -102,6 +107,8 @@ def test_outside_of_a_job_all_is_silent():
         (work.table, "text/html"),
         (work.image, "image/png"),
         (work.markdown, "text/markdown"),
+        (work.json_tree, "application/json"),
+        (partial(work.show_itself, "well"), "text/html"),
     ],
 )
 def test_a_result_is_shown_as_ipython_would(cluster, store, function, mime):
@@ -116,6 +123,31 @@ def test_a_result_is_shown_as_ipython_would(cluster, store, function, mime):
     assert 0 < store.redis.ttl(store.display_key(job.id)) <= store.expire
     job.remove()
     assert store.display(job.id) == {}
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("no text", "The result cannot be shown as text/html: "),
+        ("leaves", "SystemExit"),
+        ("fails", "ValueError: no HTML today"),
+        ("long", "not shown as text/html: that takes 3,000,012 bytes, and MOI['DISPLAY_LIMIT'] is"),
+    ],
+)
+def test_a_result_that_cannot_show_itself_is_a_result_and_says_so(cluster, store, how, told):
+    job = submit_nouser(work.show_itself, how)
+    assert job.value(SOON) == {"kept": True}
+    assert "text/html" not in store.display(job.id)
+    assert told in output_of(store, job)
+    assert ("text/markdown" in store.display(job.id)) is (how == "no text")
+
+
+def test_what_a_job_displays_is_printed(cluster, store):
+    job = submit_nouser(work.display_some).wait(SOON)
+    assert job.state is State.SUCCESS, job.result
+    said = output_of(store, job)
+    assert said.startswith("  name\n0  ada\n'text'\nimage/png\n")
+    assert said.endswith("\rprinted\n")
 
 
 def test_what_json_says_needs_no_other_form(cluster, store):

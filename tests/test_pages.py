@@ -166,6 +166,16 @@ def test_other_results_are_a_tree_or_text(client, store, job, result, words):
     assert is_harmless(response)
 
 
+@pytest.mark.parametrize(
+    ("data", "shown"), [('{"a": [1]}', "moi-tree"), ('"<b>"', "&lt;b&gt;"), ("NaN", "nan")]
+)
+def test_a_result_that_shows_itself_as_json_is_a_tree_or_text(client, store, job, data, shown):
+    finish(store, job, result={"repr": "x", "type": "y"})
+    store.keep_display(job.id, {"application/json": data, "text/plain": "<JSON object>"})
+    html = page(client, job).content.decode()
+    assert shown in html and "JSON object" not in html
+
+
 def test_what_went_wrong_is_shown_with_its_lines(client, store, job):
     finish(store, job, State.FAILED, result="Traceback ...\n  1 / 0\nZeroDivisionError")
     html = page(client, job).content.decode()

@@ -275,6 +275,46 @@ def markdown():
     return Markdown("# A title")
 
 
+class Odd(dict):
+    """A result that shows itself in ways of its own; pages without them see `kept`."""
+
+    def __init__(self, how):
+        super().__init__(kept=True)
+        self.how = how
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        if self.how == "no text":
+            return {"text/html": {1, 2}, "text/markdown": "*shown*"}
+        return None
+
+    def _repr_html_(self):
+        if self.how == "leaves":
+            raise SystemExit
+        if self.how == "fails":
+            raise ValueError("no HTML today")
+        return "<b>shown</b>" + "x" * 3_000_000 * (self.how == "long")
+
+
+def show_itself(how):
+    return Odd(how)
+
+
+def json_tree():
+    from IPython.display import JSON
+
+    return JSON({"leaves": [1, 2]})
+
+
+def display_some():
+    import pandas
+    from IPython.display import clear_output, display
+
+    display(pandas.DataFrame({"name": ["ada"]}), "text")
+    display({"image/png": b""}, raw=True)
+    clear_output()
+    print("printed")
+
+
 def attach_files(path):
     from moi_django import attach
 
