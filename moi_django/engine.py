@@ -21,12 +21,13 @@ from moi_django.display import display, printed
 from moi_django.encoding import ResultTooLarge, encode
 from moi_django.exceptions import JobNotFound, StoreUnavailable
 from moi_django.files import Shelf
-from moi_django.invoke import call, format_error, load, offers, surroundings
+from moi_django.invoke import call, format_error, offers, surroundings
 from moi_django.keeper import Keeper, Reason
 from moi_django.logs import Log
 from moi_django.models import Info, State, clean, now
 from moi_django.options import Options
 from moi_django.output import captured
+from moi_django.pickles import load
 from moi_django.reporter import Reporter
 from moi_django.speaker import Speaker
 from moi_django.store import Store

@@ -9,21 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
-
 from moi_django.bars import follow_tqdm
-
-
-def load(payload: bytes) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-    """Unpickle a function and its arguments; what it raises says what may be missing."""
-    try:
-        return cloudpickle.loads(payload)
-    except Exception as error:
-        error.add_note(
-            "The engine could not load the function or its arguments. Are their modules "
-            "importable on the engine, in the versions that the site has?"
-        )
-        raise
 
 
 @contextmanager

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Self
 
-import cloudpickle
 from asgiref.sync import sync_to_async
 
-from moi_django import births, cluster, commits, dispatch, owners, payloads
+from moi_django import births, cluster, commits, dispatch, owners, payloads, pickles
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.engine import failure
 from moi_django.exceptions import (
@@ -61,7 +60,7 @@ def submit(
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
     info = births.new_job(context, owners.group_id(owner), name, url, options)
     try:
-        call = cloudpickle.dumps((func, args, kwargs))
+        call = pickles.dump((func, args, kwargs), conf.PAYLOAD_LIMIT)
     except Exception as error:
         info = _stillborn(info, error)
         return _created(Job(info), partial(_write, info))

@@ -112,9 +112,10 @@ def test_whatever_a_job_raises_ends_it(cluster, function, ending):
     assert lines[-1] == ending
 
 
-def test_the_source_of_a_lambda_does_not_travel(cluster):
+def test_the_source_of_a_lambda_travels_with_it(cluster):
     trace = submit_nouser(lambda: 1 / 0).wait(SOON).result
-    assert trace.splitlines()[1].startswith('  File "<dynamic-code>", line ')
+    assert trace.splitlines()[1].startswith(f'  File "{__file__}", line ')
+    assert "submit_nouser(lambda: 1 / 0)" in trace.splitlines()[2]
 
 
 def test_value_raises_what_happened(cluster):

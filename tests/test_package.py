@@ -41,6 +41,7 @@ LAYERS = [
     "files",
     "bars",
     "display",
+    "pickles",
     "invoke",
     "descriptors",
     "output",

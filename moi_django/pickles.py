@@ -1,0 +1,107 @@
+"""Pickle a call for an engine, with the source of what is sent by value, and load it there.
+
+Such a function is in no file of the engine: without its source a traceback would show bare numbers
+of lines. The source is a pickle of its own behind that of the call, and may be missing.
+"""
+
+import io
+import linecache
+from collections.abc import Callable, Iterable
+from types import CodeType
+from typing import Any
+
+import cloudpickle
+
+# What cloudpickle puts where code says which file it is from.
+NOWHERE = "<dynamic-code>"
+# Characters of source that are sent with a call.
+MOST = 100_000
+
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+# Name of a file -> number of a line -> the line.
+Sources = dict[str, dict[int, str]]
+
+# Files of which the lines in the call that was loaded last are known to tracebacks.
+_shown: set[str] = set()
+
+
+def dump(call: Call, limit: int) -> bytes:
+    """Pickle a function and its arguments; add source only as long as all is within the limit."""
+    file = io.BytesIO()
+    pickler = _Pickler(file)
+    pickler.dump(call)
+    pickled = file.getvalue()
+    if sources := _sources(pickler.codes):
+        source = cloudpickle.dumps(sources)
+        if len(pickled) + len(source) <= limit:
+            return pickled + source
+    return pickled
+
+
+def load(payload: bytes) -> Call:
+    """Unpickle a function and its arguments; what it raises says what may be missing."""
+    file = io.BytesIO(payload)
+    try:
+        call = cloudpickle.load(file)
+    except Exception as error:
+        error.add_note(
+            "The engine could not load the function or its arguments. Are their modules "
+            "importable on the engine, in the versions that the site has?"
+        )
+        raise
+    _show(cloudpickle.load(file) if file.tell() < len(payload) else {})
+    return call
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Notes what code is sent by value, and leaves it the name of its file."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.codes: list[CodeType] = []
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce what pickle does not know by itself."""
+        if not isinstance(obj, CodeType):
+            return super().reducer_override(obj)
+        self.codes.append(obj)
+        make, args = self.dispatch_table[CodeType](obj)
+        return make, tuple(obj.co_filename if arg == NOWHERE else arg for arg in args)
+
+
+def _sources(codes: Iterable[CodeType]) -> Sources:
+    """Return the lines of code, where their files are to be read."""
+    found: Sources = {}
+    room = MOST
+    for code in codes:
+        linecache.checkcache(code.co_filename)
+        lines = linecache.getlines(code.co_filename)
+        for number in range(code.co_firstlineno, min(_end(code), len(lines)) + 1):
+            line = lines[number - 1]
+            if number not in found.get(code.co_filename, {}):
+                room -= len(line)
+                if room < 0:
+                    return found
+                found.setdefault(code.co_filename, {})[number] = line
+    return found
+
+
+def _end(code: CodeType) -> int:
+    """Return the number of the last line of code."""
+    ends = (end or begin for begin, end, _, _ in code.co_positions())
+    return max(filter(None, ends), default=code.co_firstlineno)
+
+
+def _show(sources: Sources) -> None:
+    """Let tracebacks show these lines, and those of the call before no more."""
+    while _shown:
+        linecache.cache.pop(_shown.pop(), None)
+    for name, sent in sources.items():
+        linecache.checkcache(name)
+        # The engine may have a file of this name, perhaps another version of it.
+        lines = linecache.getlines(name)[:]
+        lines += ["\n"] * (max(sent) - len(lines))
+        for number, line in sent.items():
+            lines[number - 1] = line
+        linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
+        _shown.add(name)
