@@ -39,7 +39,7 @@ def submit(
     """Send `func(*args, **kwargs)` to a cluster and return its job.
 
     `context` names a cluster of MOI["CONTEXTS"]. `owner` is a user, a username, another name, a
-    Group or the id of one. The page links a finished job to `url/<id>`; None links it to nothing.
+    Group or the id of one. The page links a finished job to `url/<id>`; None links it to ours.
     A function that accepts them is also given `status_update` (alias `moi_update_status`),
     `moi_context` and `moi_parent_id`.
 
