@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django.urls import get_script_prefix
 
 from moi_django import access, durations, owners
-from moi_django.addresses import link_of, patterns
+from moi_django.addresses import link_of, page_of, patterns
 from moi_django.conf import WEBSOCKET_PATH, conf
 from moi_django.exceptions import MoiError
 from moi_django.models import GROUP, JOB, Info, State
@@ -60,6 +60,13 @@ class Row:
     members: list["Row"] = field(default_factory=list)
     # Of a group, how many more members there are.
     left: int = 0
+    # Whether its members are hidden until somebody opens it.
+    is_closed: bool = False
+
+    @property
+    def page(self) -> str | None:
+        """Address of our page of it, if the site has that."""
+        return page_of(self.info)
 
     @property
     def link(self) -> str | None:
@@ -132,6 +139,8 @@ class Panel:
     newest_first: bool = True
     # How many rows there are besides: older ones, or newer ones.
     older: int = 0
+    # At most so many rows stand side by side at the top.
+    limit: int = 0
     may_change: bool = False
     # Why nothing is shown: "login", "unknown" or "unavailable".
     problem: str = ""
@@ -140,6 +149,23 @@ class Panel:
     states: ClassVar = list(State)
     counting: ClassVar = COUNTING
     samples: ClassVar = SAMPLES
+
+    @property
+    def whole(self) -> Row | None:
+        """The group itself, as a row has it."""
+        return Row(self.info) if self.info else None
+
+    @property
+    def more(self) -> str | None:
+        """Address at which more rows are shown where no script does it, if there is one."""
+        rows = min(2 * self.limit, conf.SNAPSHOT_LIMIT)
+        page = page_of(self.info) if self.info and self.older and rows > self.limit else None
+        return f"{page}?rows={rows}" if page else None
+
+    @property
+    def page_rows(self) -> int:
+        """How many members a group has at most that is open from the first."""
+        return conf.PAGE_ROWS
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -178,13 +204,13 @@ def panel(user: Any, group: Any = None, limit: int = 100) -> Panel:
     try:
         id = owners.group_id(user) if group is None else str(getattr(group, "id", group))
         outline = store().outline(id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
-        return _filled(user, outline)
+        return _filled(user, outline, limit)
     except MoiError as error:
         logger.warning("Cannot show the jobs of a page: %s", error)
         return Panel(problem="unavailable")
 
 
-def _filled(user: Any, outline: Outline) -> Panel:
+def _filled(user: Any, outline: Outline, limit: int) -> Panel:
     if not outline.infos or not access.allowed(user, "view", outline.infos[0]):
         return Panel(problem="unknown")
     root = outline.infos[0]
@@ -194,6 +220,7 @@ def _filled(user: Any, outline: Outline) -> Panel:
         rows=_rows(outline),
         newest_first=root.is_root,
         older=_left(outline, root),
+        limit=limit,
         may_change=access.allowed(user, "change", root),
     )
 
@@ -206,6 +233,11 @@ def _left(outline: Outline, info: Info) -> int:
     return max(0, (info.size or 0) - outline.covered.get(info.id, 0))
 
 
+def _is_closed(info: Info, depth: int) -> bool:
+    """Tell whether a group is closed at first: a deep one, or one with many members."""
+    return info.is_group and (depth > 0 or (info.size or 0) > conf.PAGE_ROWS)
+
+
 def _rows(outline: Outline) -> list[Row]:
     """Return the rows at the top of a tree that is given parents first; the rest is in them."""
     root, *below = outline.infos
@@ -215,7 +247,7 @@ def _rows(outline: Outline) -> list[Row]:
     for info in below:
         # A visitor, whose home is elsewhere, stands at the top.
         place, depth = places.get(info.parent or "", (top, 0))
-        row = Row(info, left=_left(outline, info))
+        row = Row(info, left=_left(outline, info), is_closed=_is_closed(info, depth))
         place.append(row)
         if info.is_group:
             places[info.id] = (row.members, depth + 1) if depth < MAX_DEPTH else (place, depth)

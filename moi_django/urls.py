@@ -14,4 +14,5 @@ urlpatterns = [
     path("jobs/<uuid:id>/shown/<name>", views.form, name="form"),
     path("jobs/<uuid:id>/files/<name>", views.file, name="file"),
     path("groups/<uuid:id>/", views.group, name="group"),
+    path("groups/<uuid:id>/act/", views.act_on_group, name="act_on_group"),
 ]

@@ -14,11 +14,13 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from moi_django import access, dispatch, results
+from moi_django import access, acts, dispatch, results
 from moi_django.addresses import page_of
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError, StoreUnavailable
@@ -34,6 +36,8 @@ View = Callable[..., HttpResponseBase]
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
 # Of the output, so much stands in the page as the server renders it.
 TAIL = 50
+# So many members of a group stand side by side at first, and what is a number of them.
+ROWS, _COUNT = 100, re.compile(r"[1-9][0-9]{0,5}")
 
 
 def _of_what_may(action: access.Action, *, group: bool = False) -> Callable[[View], View]:
@@ -96,8 +100,53 @@ def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
 @require_safe
 @_of_what_may("view", group=True)
 def group(request: HttpRequest, info: Info) -> HttpResponseBase:
-    """Show a group and all below it."""
-    return render(request, "moi_django/group.html", {"info": info})
+    """Show a group and all below it; of its members at most `?rows=` at first."""
+    asked = request.GET.get("rows", "")
+    rows = min(int(asked), conf.SNAPSHOT_LIMIT) if _COUNT.fullmatch(asked) else ROWS
+    shown = {"info": info, "rows": rows, "parent": _visible_parent(request, info)}
+    return render(request, "moi_django/group.html", shown)
+
+
+@require_POST
+@_of_what_may("change", group=True)
+def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Cancel, retry or remove what is in a group, where no script does it; ask first if need be."""
+    act = request.POST.get("act")
+    question = "" if "confirmed" in request.POST else _question(act, info)
+    if question:
+        asked = {
+            "info": info,
+            "question": question,
+            "act": act,
+            "label": pgettext("job", "Cancel") if act == "cancel" else pgettext("job", "Remove"),
+            "address": request.get_full_path(),
+            "back": reverse("moi:group", args=[info.id]),
+        }
+        return render(request, "moi_django/confirm.html", asked)
+    if act == "cancel":
+        store().cancel_below(info.id)
+    elif act == "retry" and (reason := acts.retry(info)):
+        messages.error(request, reason, fail_silently=True)
+    elif act == "remove" and not info.is_root:
+        parent = _visible_parent(request, info)
+        store().remove(info.id)
+        messages.info(request, _("The group was removed."), fail_silently=True)
+        return redirect((page_of(parent) if parent else None) or "/")
+    return redirect("moi:group", info.id)
+
+
+def _question(act: str | None, info: Info) -> str:
+    """Return what to ask before an act ends or removes jobs of a group; empty without any."""
+    totals = store().totals(info.id)
+    if act == "cancel":
+        n = sum(totals.get(state, 0) for state in (State.QUEUED, State.RUNNING))
+        text = ngettext("Really cancel %(number)s job?", "Really cancel %(number)s jobs?", n)
+    elif act == "remove":
+        n = sum(totals.values())
+        text = ngettext("Really remove %(number)s job?", "Really remove %(number)s jobs?", n)
+    else:
+        return ""
+    return text % {"number": n} if n else ""
 
 
 @require_safe

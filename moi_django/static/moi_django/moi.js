@@ -5,6 +5,7 @@
 // Static files may have a hash in their names, so modules find each other by their elements.
 const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
 const { Live } = await load("live");
+const { isClosed, remember } = await load("folds");
 const { notify, wish } = await load("notices");
 const { Row, fill, offer, setText } = await load("row");
 const { localeOf, localize, runTime } = await load("times");
@@ -19,6 +20,8 @@ const MOST_ROWS = 1_000;
 
 class MoiJobs extends HTMLElement {
   #rows = new Map();
+  // Of the group that is shown, if the template has something for it.
+  #head = null;
   // The elements outside of rows that have a `data-moi`.
   #parts = [];
   // Words, and the addresses of our own pages.
@@ -27,6 +30,8 @@ class MoiJobs extends HTMLElement {
   #isLive = false;
   // Ids met since a snapshot began, or null outside of one.
   #seen = null;
+  // A group with more members is closed at first.
+  #mostOpen = Infinity;
   // How many rows stand side by side at most, how many there are, and how many were sent of them.
   #limit = Infinity;
   #size = 0;
@@ -51,6 +56,7 @@ class MoiJobs extends HTMLElement {
   connectedCallback() {
     if (!this.#group) return;
     this.#limit = Number(this.getAttribute("limit")) || Infinity;
+    this.#mostOpen = Number(this.getAttribute("rows")) || Infinity;
     this.#parts = [...this.querySelectorAll("[data-moi]:not([data-id] *)")];
     const pages = { job: this.getAttribute("job-page"), group: this.getAttribute("group-page") };
     this.#site = { words: new Words(this.#part("words"), localeOf(this)), pages };
@@ -98,6 +104,7 @@ class MoiJobs extends HTMLElement {
   /** Take over the rows that the server has rendered. */
   #adopt() {
     this.#rows.clear();
+    this.#head = null;
     const holes = new Map();
     for (const hole of this.querySelectorAll("[data-id] [data-moi]")) {
       const element = hole.closest("[data-id]");
@@ -105,7 +112,12 @@ class MoiJobs extends HTMLElement {
     }
     for (const [element, own] of holes) {
       const row = new Row(element, own, this.#site);
+      if (row.id === this.#group) {
+        this.#head = row;
+        continue;
+      }
       row.enable(false);
+      row.close(isClosed(row.id) ?? row.isClosed);
       this.#rows.set(row.id, row);
     }
     this.querySelectorAll("time").forEach((time) => localize(time, this.#site.words.locale));
@@ -117,6 +129,8 @@ class MoiJobs extends HTMLElement {
       this.#size = info.size ?? 0;
       this.#isRoot = !info.parent;
       for (const part of this.#parts) fill(part, info, this.#site);
+      this.#head?.show(info);
+      this.#setGone(false);
       if (!this.#seen) this.#tidy();
       return;
     }
@@ -144,6 +158,7 @@ class MoiJobs extends HTMLElement {
 
   #add(row) {
     row.enable(this.#isLive);
+    row.close(isClosed(row.id) ?? this.#startsClosed(row.info));
     this.#rows.set(row.id, row);
     this.#place(row);
     if (row.members) this.#gather(row);
@@ -152,6 +167,13 @@ class MoiJobs extends HTMLElement {
       row.element.hidden = true;
     }
     if (!this.#seen) this.#tidy();
+  }
+
+  /** Tell whether a group is closed at first: a deep one, or one with many members. */
+  #startsClosed({ path, size }) {
+    const ids = path.split(":");
+    const depth = ids.length - 2 - ids.indexOf(this.#group);
+    return (ids.includes(this.#group) && depth > 0) || size > this.#mostOpen;
   }
 
   /** Put a row where it belongs: at the top of a root group the newest first, else the oldest. */
@@ -178,6 +200,7 @@ class MoiJobs extends HTMLElement {
   }
 
   #remove({ id }) {
+    if (id === this.#group) this.#end();
     const row = this.#rows.get(id);
     if (!row) return;
     const { element } = row;
@@ -200,6 +223,20 @@ class MoiJobs extends HTMLElement {
     if (!this.#seen) this.#tidy();
   }
 
+  /** The group itself is gone. */
+  #end() {
+    const isFocused = this.#head?.element.contains(document.activeElement);
+    if (this.#question?.row === this.#head) this.#dismiss();
+    this.#setGone(true);
+    if (isFocused) this.#focusOn(null);
+    if (!this.#seen) this.#tidy();
+  }
+
+  #setGone(isGone) {
+    this.#head?.element.toggleAttribute("hidden", isGone);
+    this.#toggle("gone", isGone);
+  }
+
   /** Give the focus to a row, or to the whole when there is none that could take it. */
   #focusOn(element) {
     const target = element?.querySelector("[data-moi=remove]") ?? this;
@@ -215,7 +252,7 @@ class MoiJobs extends HTMLElement {
       element.hidden = isNewer || shown >= this.#limit;
       if (!isNewer) shown += 1;
     }
-    this.#toggle("empty", this.#top.length === 0);
+    this.#toggle("empty", this.#top.length === 0 && this.#part("gone")?.hidden !== false);
     const unsent = Math.max(0, this.#size - this.#covered);
     offer(this.#part("more"), this.#part("left"), unsent + Math.max(0, shown - this.#limit));
     const newer = this.#part("newer");
@@ -282,13 +319,33 @@ class MoiJobs extends HTMLElement {
     if (!button || this.#isMeantForWhatIsGone(event)) return;
     this.#pressed = { x: event.clientX, y: event.clientY };
     const verb = button.dataset.moi;
-    const row = this.#rows.get(button.closest("[data-id]")?.dataset.id);
+    const row = this.#rowOf(button.closest("[data-id]")?.dataset.id);
+    if (row && row === this.#head) {
+      // Its buttons belong to a form, which does it where the page cannot.
+      if (!this.#isLive) return;
+      event.preventDefault();
+    }
+    if (button.ariaDisabled === "true") return;
     this.#toggle("error", false);
     if (!row) this.#own[verb]?.();
-    else if (verb === "toggle") row.toggle();
+    else if (verb === "toggle") this.#fold(row);
     else if (verb === "confirm") this.#confirm();
     else if (row.questionFor(verb)) this.#ask(row, verb);
-    else this.#live.send(verb, [row.id]);
+    else this.#order(row, verb);
+  }
+
+  #rowOf(id) {
+    return id === this.#group ? this.#head : this.#rows.get(id);
+  }
+
+  #fold(row) {
+    row.close(!row.isClosed);
+    remember(row.id, row.isClosed);
+  }
+
+  #order(row, verb) {
+    row.wait(verb);
+    this.#live.send(verb, [row.id]);
   }
 
   /** What the buttons of the div itself do. */
@@ -325,7 +382,7 @@ class MoiJobs extends HTMLElement {
   #confirm() {
     const { row, verb } = this.#question;
     this.#dismiss(true);
-    this.#live.send(verb, [row.id]);
+    this.#order(row, verb);
   }
 
   /** Take a question back; the button that led to it gets the focus if that was on the question. */
@@ -444,6 +501,7 @@ class MoiJobs extends HTMLElement {
   #endSnapshot() {
     const gone = [...this.#rows.keys()].filter((id) => !this.#seen.has(id));
     gone.forEach((id) => this.#remove({ id }));
+    if (!this.#seen.has(this.#group)) this.#end();
     this.#seen = null;
     for (const row of this.#rows.values()) row.showLeft();
     this.#tidy();
@@ -460,6 +518,8 @@ class MoiJobs extends HTMLElement {
 
   #setLive(isLive) {
     this.#isLive = isLive;
+    // Nobody could be told the answer.
+    if (!isLive) this.#dismiss(true);
     this.toggleAttribute("live", isLive);
     this.#toggle("offline", !isLive);
     for (const row of this.#rows.values()) row.enable(isLive);
@@ -467,7 +527,8 @@ class MoiJobs extends HTMLElement {
     if (more) more.disabled = !isLive;
   }
 
-  #complain({ verb, reason }) {
+  #complain({ verb, id, reason }) {
+    this.#rowOf(id)?.settle();
     const error = this.#part("error");
     if (!error) return;
     const [failure, hole] = ["failure", "reason"].map((name) => this.#part(name));

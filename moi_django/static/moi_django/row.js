@@ -16,6 +16,8 @@ const PARTS = {
   running: ["running"],
   queued: ["queued"],
 };
+// Milliseconds for which a button shows at most that what it asked for is under way.
+const PATIENCE = 5_000;
 // What stands for an id in the addresses of our own pages.
 const BLANK = "00000000-0000-0000-0000-000000000000";
 
@@ -126,6 +128,9 @@ export class Row {
   #measuredAt = 0;
   #isEnabled = false;
   #isLeaving = false;
+  // The button that was pressed last, until news of the row.
+  #awaited = null;
+  #patience = 0;
 
   constructor(element, holes, site) {
     this.element = element;
@@ -187,6 +192,7 @@ export class Row {
     if (info.progress !== this.info?.progress) this.#measuredAt = Date.now();
     this.info = { ...info, result: null };
     this.size = info.size ?? 0;
+    this.settle();
     for (const hole of this.holes) fill(hole, info, this.#site);
     this.tick(Date.now());
     this.showLeft();
@@ -217,11 +223,32 @@ export class Row {
     offer(this.hole("more"), this.hole("left"), this.size - this.covered);
   }
 
-  /** Show or hide the members of a group. */
-  toggle() {
-    const isShown = this.members?.toggleAttribute("hidden") === false;
-    this.hole("toggle").setAttribute("aria-expanded", isShown);
-    this.element.toggleAttribute("data-closed", !isShown);
+  get isClosed() {
+    return this.element.hasAttribute("data-closed");
+  }
+
+  /** Hide or show the members of a group, if there is a button to open it again. */
+  close(isClosed) {
+    const toggle = this.hole("toggle");
+    if (!toggle || !this.members) return;
+    toggle.setAttribute("aria-expanded", !isClosed);
+    this.members.hidden = isClosed;
+    this.element.toggleAttribute("data-closed", isClosed);
+  }
+
+  /** Let a button show that what it asked for is under way, until news of the row or for a while. */
+  wait(verb) {
+    this.settle();
+    this.#awaited = this.hole(verb);
+    this.#awaited?.setAttribute("aria-disabled", true);
+    this.#patience = setTimeout(() => this.settle(), PATIENCE);
+  }
+
+  /** Let the button that waited be pressed again. */
+  settle() {
+    clearTimeout(this.#patience);
+    this.#awaited?.removeAttribute("aria-disabled");
+    this.#awaited = null;
   }
 
   /** Return what to ask before a verb is sent that ends or removes what is still wanted; or "". */
