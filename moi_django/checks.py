@@ -22,7 +22,10 @@ OPTIONAL: dict[str, tuple[Any, str]] = {
     "ANONYMOUS_USER": (str, "a text"),
     "STATE_DIR": ((str, os.PathLike), "a path"),
 }
-MAY_BE_ZERO = {"CANCEL_GRACE", "RESULT_PATIENCE", "RESULT_PREVIEW", "PUSH_EVERY", "TICK"}
+MAY_BE_ZERO = {
+    *("CANCEL_GRACE", "RESULT_PATIENCE", "RESULT_PREVIEW", "PUSH_EVERY", "TICK"),
+    "STRAY_FILES_AGE",
+}
 # Of a SECRET_KEY that Django, too, calls secret; and how the ones start that it makes for a start.
 SECRET_LENGTH, SECRET_VARIETY, INSECURE = 50, 5, "django-insecure-"
 

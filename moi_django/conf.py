@@ -64,6 +64,9 @@ DEFAULTS: dict[str, Any] = {
     # Alias in STORAGES of where files are kept that jobs attach, and greatest size of one in bytes.
     "STORAGE": "default",
     "FILE_LIMIT": 100_000_000,
+    # Seconds after which files are deleted whose job Redis does not know. 0: never. Not for a
+    # storage in which another site keeps files of its jobs: they are as unknown here.
+    "STRAY_FILES_AGE": 0.0,
     # Greatest length of a status text and of a name in characters; longer ones are cut.
     "STATUS_LIMIT": 1_000,
     "NAME_LIMIT": 200,

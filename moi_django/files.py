@@ -7,16 +7,24 @@ import io
 import json
 import mimetypes
 import os
+import random
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from moi_django.exceptions import InvalidJob, MoiError
 from moi_django.models import clean
 from moi_django.store import Store
 
 FOLDER = "moi"
+# In bytes: file systems take 255, and storages add something to a name that is taken.
 NAME_LIMIT = 200
+# So many folders are looked at in one search for strays.
+LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +55,21 @@ class Shelf:
         Raises InvalidJob when the name or the file cannot be kept; MoiError without Django.
         """
         name = _checked_name(name)
-        size = _size(content)
-        if size > self.limit:
-            raise InvalidJob(
-                f"The file {name!r} has {size:,} bytes; MOI['FILE_LIMIT'] is {self.limit:,}."
-            )
-        path = self._save(f"{FOLDER}/{id}/{name}", content)
+        storage = self._storage()
+        before = attached_to(store, id).get(name)
+        with _opened(content) as (file, size):
+            if size > self.limit:
+                raise InvalidJob(
+                    f"The file {name!r} has {size:,} bytes; MOI['FILE_LIMIT'] is {self.limit:,}."
+                )
+            # Under another name as long as the one before is there, which goes when this is noted.
+            path = storage.save(f"{FOLDER}/{id}/{name}", file)
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         attached = Attached(name, path, size, kind)
         store.keep_file(id, name, json.dumps(asdict(attached)))
+        if before is not None and before.path != path:
+            storage.delete(before.path)
         return attached
-
-    def _save(self, path: str, content: Any) -> str:
-        from django.core.files import File
-
-        storage = self._storage()
-        storage.delete(path)
-        if isinstance(content, bytes):
-            return storage.save(path, File(io.BytesIO(content)))
-        with Path(content).open("rb") as file:
-            return storage.save(path, File(file))
 
     def open(self, attached: Attached) -> Any:
         """Open a file that is kept. Raises FileNotFoundError when it is gone."""
@@ -91,6 +94,37 @@ class Shelf:
             store.forget_files(id)
         return len(gone)
 
+    def sweep_strays(self, store: Store, age: float) -> int:
+        """Delete the files of jobs that Redis does not know, older than `age`; return of how many.
+
+        Some of them: not all that is kept is looked at each time. None at all while Redis has not
+        been up for as long, since it may be filled again.
+        """
+        storage = self._storage()
+        if store.uptime() < age:
+            return 0
+        try:
+            folders, _ = storage.listdir(FOLDER)
+        except FileNotFoundError:
+            return 0
+        ids = [folder for folder in folders if _is_id(folder)]
+        looked_at = random.sample(ids, min(len(ids), LOOKED_AT))
+        strays = [id for id in store.unknown(looked_at) if self._age(id) > age]
+        for id in strays:
+            self.discard(id)
+        return len(strays)
+
+    def _age(self, id: str) -> float:
+        """Return the seconds since a file of a job was changed; 0 without any."""
+        from django.utils import timezone
+
+        storage, folder = self._storage(), f"{FOLDER}/{id}"
+        try:
+            times = [storage.get_modified_time(f"{folder}/{n}") for n in storage.listdir(folder)[1]]
+        except FileNotFoundError:
+            return 0.0  # another process has just discarded them
+        return (timezone.now() - max(times)).total_seconds() if times else 0.0
+
     def _storage(self) -> Any:
         if not os.environ.get("DJANGO_SETTINGS_MODULE"):
             raise MoiError(
@@ -107,26 +141,48 @@ def attached_to(store: Store, id: str) -> dict[str, Attached]:
     return {name: Attached(**json.loads(raw)) for name, raw in noted if _is_plain(name)}
 
 
-def _size(content: Any) -> int:
+@contextmanager
+def _opened(content: Any) -> Iterator[tuple[Any, int]]:
+    """Open bytes, or the file of a path, for the storage; give its size as well."""
+    from django.core.files import File
+
     if isinstance(content, bytes):
-        return len(content)
+        yield File(io.BytesIO(content)), len(content)
+        return
     if not isinstance(content, (str, os.PathLike)):
         raise InvalidJob(f"A file is bytes or a path, not {type(content).__name__}.")
+    with _regular(Path(content)) as file:
+        yield File(file), os.fstat(file.fileno()).st_size
+
+
+def _regular(path: Path) -> BinaryIO:
+    """Open a file; what is none would be a directory, or never come to an end."""
     try:
-        return Path(content).stat().st_size
-    except OSError as error:
-        raise InvalidJob(f"The file {os.fspath(content)!r} cannot be read: {error}.") from error
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidJob(f"{str(path)!r} is no regular file.")
+        return path.open("rb")
+    except (OSError, ValueError) as error:
+        raise InvalidJob(f"The file {str(path)!r} cannot be read: {error}.") from error
 
 
 def _checked_name(name: object) -> str:
     text = clean(name) if isinstance(name, str) else ""
     if not _is_plain(text):
         raise InvalidJob(
-            f"{name!r} is no name for a file: give up to {NAME_LIMIT} characters without slashes."
+            f"{name!r} is no name for a file: give up to {NAME_LIMIT} bytes of UTF-8, "
+            "not blank, and without slashes."
         )
     return text
 
 
 def _is_plain(name: str) -> bool:
-    is_safe = name.isprintable() and name not in ("", ".", "..") and not set(name) & set("/\\")
-    return is_safe and len(name) <= NAME_LIMIT
+    is_safe = name.isprintable() and name not in (".", "..") and not set(name) & set("/\\")
+    return is_safe and bool(name.strip()) and len(name.encode()) <= NAME_LIMIT
+
+
+def _is_id(folder: str) -> bool:
+    """Tell whether a folder may be that of a job: an id as we make them."""
+    try:
+        return str(uuid.UUID(folder)) == folder
+    except ValueError:
+        return False

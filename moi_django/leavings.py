@@ -1,7 +1,7 @@
 """What jobs leave in Redis besides their results: how those look, and which files there are."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moi_django.pager import Pager
@@ -41,12 +41,17 @@ class Leavings(Pager):
         """Return the ids of jobs that are gone while the files which they attached are not."""
         with self.answers():
             self.redis.expire(self.with_files_key, self.expire)
-            ids: Any = list(self.redis.smembers(self.with_files_key))
+            ids: Any = self.redis.smembers(self.with_files_key)
+        return self.unknown([id.decode() for id in ids])
+
+    def unknown(self, ids: Sequence[str]) -> list[str]:
+        """Return those of which there is no job."""
+        with self.answers():
             pipeline = self.redis.pipeline(transaction=False)
             for id in ids:
-                pipeline.exists(self.key(id.decode()))
+                pipeline.exists(self.key(id))
             there = pipeline.execute()
-        return [id.decode() for id, is_there in zip(ids, there, strict=True) if not is_there]
+        return [id for id, is_there in zip(ids, there, strict=True) if not is_there]
 
     def forget_files(self, id: str) -> None:
         """Note that the files of a job are discarded."""

@@ -19,8 +19,8 @@ from moi_django.site import store
 logger = logging.getLogger(__name__)
 
 # Seconds between two looks; between two pulses of a context; what clocks and queues may be off by;
-# between two searches for files whose jobs are gone.
-EVERY, PULSE_EVERY, SLACK, SWEEP_EVERY = 1.0, 5, 2.0, 60.0
+# between two searches for files whose jobs are gone, and for those of which Redis knows nothing.
+EVERY, PULSE_EVERY, SLACK, SWEEP_EVERY, STRAYS_EVERY = 1.0, 5, 2.0, 60.0, 600.0
 # Seconds for which a controller may be silent before it counts as gone with all its engines.
 SILENCE = 30.0
 
@@ -30,7 +30,7 @@ class Reconciler:
 
     def __init__(self, say: Callable[[str], object] = logger.info) -> None:
         self._say = say
-        self._trusts_from = self._sweeps_at = 0.0
+        self._trusts_from = self._sweeps_at = self._strays_at = 0.0
         # Contexts whose controller does not answer, and since when.
         self._silent: dict[str | None, float] = {}
 
@@ -125,6 +125,10 @@ class Reconciler:
         try:
             if jobs := dispatch.shelf().sweep(store()):
                 self._say(f"the files of {jobs} removed jobs were deleted")
+            if conf.STRAY_FILES_AGE and time.monotonic() >= self._strays_at:
+                self._strays_at = time.monotonic() + STRAYS_EVERY
+                if jobs := dispatch.shelf().sweep_strays(store(), conf.STRAY_FILES_AGE):
+                    self._say(f"the files of {jobs} unknown jobs were deleted")
         except OSError as error:
             logger.warning("Cannot delete files: %s", error)
 

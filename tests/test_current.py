@@ -198,7 +198,7 @@ def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/b", "a\\b", "x" * 201, "a\nb", 7])
+@pytest.mark.parametrize("name", ["", " ", "..", "a/b", "a\\b", "x" * 201, "a\nb", 7])
 def test_odd_names_are_refused(store, name):
     with pytest.raises(InvalidJob, match="is no name for a file"):
         dispatch.shelf().attach(store, "a-job", name, b"x")
