@@ -1,12 +1,15 @@
 """files: what is kept in place of what, under which names, and what is deleted by itself."""
 
+import json
 import os
 import time
 import uuid
 from pathlib import Path
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.files.storage import default_storage
+from playwright.sync_api import expect
 
 from moi_django import Group, dispatch
 from moi_django.exceptions import InvalidJob, StoreUnavailable
@@ -21,6 +24,11 @@ DAY = 86_400.0
 def media(settings, tmp_path):
     """A storage of the test's own."""
     settings.MEDIA_ROOT = str(tmp_path / "media")
+
+
+@pytest.fixture
+def ada(moi, transactional_db):
+    return get_user_model().objects.create_user("ada")
 
 
 @pytest.fixture
@@ -112,3 +120,13 @@ def test_nothing_is_deleted_while_redis_is_away(moi, db):
 
 def test_a_storage_without_files_has_no_strays(store):
     assert dispatch.shelf().sweep_strays(store, 0.0) == 0
+
+
+@pytest.mark.browser
+def test_a_long_name_does_not_widen_the_page(port, visit, store, ada):
+    job = job_in(store, Group.of(ada))
+    noted = {"name": "n" * 200, "path": "x", "size": 1, "type": "text/plain"}
+    store.keep_file(job.id, noted["name"], json.dumps(noted))
+    page = visit(port, f"/moi/jobs/{job.id}/", viewport={"width": 390, "height": 800})
+    expect(page.get_by_role("link", name="n" * 200)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
