@@ -151,7 +151,9 @@ def _outcome(
 ) -> dict[str, Any]:
     """Run the function and return the fields in which its end shows."""
     speaker = Speaker(store, info, spec.limits.status)
-    reporter = Reporter(Log(store, info.id), spec.limits.log, speaker.measured)
+    # All runs of a job share its log.
+    heading = f"\nRun {info.attempt} of {info.attempts}\n" if info.attempt > 1 else ""
+    reporter = Reporter(Log(store, info.id), spec.limits.log, speaker.measured, heading)
     job = _job(store, spec, info, speaker, reporter)
     try:
         # An interrupt must not meet Django while that is set up for the first time, nor stdout

@@ -1,5 +1,6 @@
 """The output of one job in Redis: a stream of pieces, from which the oldest are dropped."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +12,10 @@ PIECE = 32_000
 # So many entries are looked through at once for the first one to keep.
 BATCH = 100
 BEGINNING = "0-0"
+# What may be the first half of something for terminals: a colour, a link, the end of a line.
+_HALF = re.compile(r"(?:\r|\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?)?)\Z")
+# Characters that it has at most.
+LONGEST = 256
 # Seconds after which a follower looks by itself whether it is over.
 FOLLOW = 0.5
 
@@ -126,7 +131,21 @@ def _cut(pieces: Sequence[Piece]) -> Iterator[Piece]:
             whole.append((stream, []))
         whole[-1][1].append(text)
     for stream, texts in whole:
-        text = "".join(texts)
-        # A character takes up to four bytes.
-        for start in range(0, len(text), PIECE // 4):
-            yield Piece(stream, text[start : start + PIECE // 4])
+        text, start = "".join(texts), 0
+        while start < len(text):
+            # A character takes up to four bytes.
+            end = min(start + PIECE // 4, len(text))
+            if end < len(text):
+                end = whole_until(text, start, end)
+            yield Piece(stream, text[start:end])
+            start = end
+
+
+def whole_until(text: str, start: int, end: int) -> int:
+    """Return where to cut before `end` and after `start`, so that nothing is cut in two.
+
+    A page could not tell what half of an escape sequence means, nor whether a carriage return is
+    the end of a line.
+    """
+    half = _HALF.search(text, max(start + 1, end - LONGEST), end)
+    return half.start() if half else end

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from moi_django.current import Measure
 from moi_django.exceptions import MoiError
-from moi_django.logs import Log, Piece
+from moi_django.logs import LONGEST, Log, Piece, whole_until
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +22,14 @@ WriteMeasure = Callable[[Measure], object]
 class Reporter:
     """What one run of a job says of itself; the thread begins with the first word."""
 
-    def __init__(self, log: Log, limit: int, write_measure: WriteMeasure) -> None:
+    def __init__(
+        self, log: Log, limit: int, write_measure: WriteMeasure, heading: str = ""
+    ) -> None:
         self._log, self._limit, self._write_measure = log, limit, write_measure
         self._lock = threading.Lock()
         self._pieces: deque[Piece] = deque()
+        # What goes before the first words.
+        self._heading = heading
         # Bytes in the pieces, and those dropped because Redis was too slow or away.
         self._waiting = self._skipped = 0
         self._measure: Measure | None = None
@@ -35,13 +39,19 @@ class Reporter:
     def write(self, stream: str, text: str) -> None:
         """Note some output."""
         with self._lock:
-            self._pieces.append(Piece(stream, text))
-            self._waiting += len(text.encode())
+            if self._heading:
+                self._add(Piece("log", self._heading))
+                self._heading = ""
+            self._add(Piece(stream, text))
             while self._waiting > self._limit and len(self._pieces) > 1:
                 dropped = len(self._pieces.popleft().text.encode())
                 self._waiting -= dropped
                 self._skipped += dropped
         self._begin()
+
+    def _add(self, piece: Piece) -> None:
+        self._pieces.append(piece)
+        self._waiting += len(piece.text.encode())
 
     def measured(self, measure: Measure) -> None:
         """Note how far the job is; only the latest counts."""
@@ -93,6 +103,8 @@ class Reporter:
         with self._lock:
             pieces, self._pieces = self._pieces, deque()
             skipped, self._skipped, self._waiting = self._skipped, 0, 0
+            if not self._closed.is_set():
+                self._hold_half(pieces)
         if not pieces:
             return
         try:
@@ -103,3 +115,20 @@ class Reporter:
                 self._skipped += skipped
                 self._waiting += sum(len(piece.text.encode()) for piece in pieces)
             raise
+
+    def _hold_half(self, pieces: deque[Piece]) -> None:
+        """Keep for later what pieces end with when its other half is still to come."""
+        tail, count = "", 0
+        for stream, text in reversed(pieces):
+            if stream != pieces[-1].stream or len(tail) >= LONGEST:
+                break
+            tail, count = text + tail, count + 1
+        whole = whole_until(tail, -1, len(tail))
+        if whole == len(tail):
+            return
+        stream = pieces[-1].stream
+        for _ in range(count):
+            pieces.pop()
+        if whole:
+            pieces.append(Piece(stream, tail[:whole]))
+        self._add(Piece(stream, tail[whole:]))

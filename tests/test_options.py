@@ -6,6 +6,7 @@ import pytest
 
 from moi_django import Options, ctx_default, submit, submit_nouser
 from moi_django.exceptions import InvalidJob
+from moi_django.logs import Log
 from moi_django.models import State
 from tests.processes import manage, wait_for
 from tests.site import work
@@ -45,6 +46,16 @@ def test_a_job_that_fails_is_run_again(cluster, reconciler, tmp_path, store):
     assert job.value(SOON) == 3
     assert (job.info.attempt, job.info.attempts) == (3, 3)
     assert store.payload(job.id) is None
+
+
+def test_the_output_says_where_a_run_begins(cluster, reconciler, tmp_path, store):
+    job = submit_nouser(work.prints_until, str(tmp_path / "runs"), 2, options=NOW)
+    assert job.value(SOON) == 3
+    said = "".join(entry.piece.text for entry in Log(store, job.id).whole())
+    assert said == "it runs\nRun 2 of 3\nit runs\nRun 3 of 3\nit runs"
+    silent = submit_nouser(work.fails_until, str(tmp_path / "others"), 2, options=NOW)
+    assert silent.value(SOON) == 3
+    assert Log(store, silent.id).read() == []
 
 
 def test_after_the_last_attempt_it_has_failed(cluster, reconciler, tmp_path):

@@ -62,6 +62,46 @@ def test_a_long_text_comes_in_bounded_pieces(log):
     assert all(len(entry.piece.text.encode()) <= PIECE for entry in log.read())
 
 
+@pytest.mark.parametrize(
+    "whole", ["\x1b[38;5;196m", "\x1b[0m", "\r\n", "\x1b]8;;http://x/\x1b\\", "\x1b]0;x\x07"]
+)
+def test_what_belongs_together_is_never_cut(log, whole):
+    for before in range(PIECE // 4 - len(whole) - 1, PIECE // 4 + 2):
+        text = "z" * before + whole + "RED"
+        log.append([Piece("stdout", text)], 1_000_000)
+    assert text_of(log).count(whole) == len(whole) + 3
+    assert sum(entry.piece.text.count(whole) for entry in log.whole()) == len(whole) + 3
+
+
+def test_text_that_never_ends_a_sequence_is_cut_all_the_same(log):
+    text = "\x1b[" + "1;" * PIECE + "\r" * PIECE
+    log.append([Piece("stdout", text)], 1_000_000)
+    assert text_of(log) == text
+    assert all(len(entry.piece.text.encode()) <= PIECE for entry in log.read())
+
+
+def test_a_reporter_waits_for_the_other_half(log):
+    reporter = Reporter(log, 10_000, print)
+    for text in ("50 %\r", "\n\x1b[3", "1mred\x1b"):
+        seen = len(text_of(log))
+        reporter.write("stdout", text)
+        wait_for(lambda seen=seen: len(text_of(log)) > seen)
+    assert [entry.piece.text for entry in log.whole()] == ["50 %", "\r\n", "\x1b[31mred"]
+    reporter.close()
+    assert text_of(log) == "50 %\r\n\x1b[31mred\x1b"
+
+
+def test_a_reporter_joins_what_comes_in_crumbs(log):
+    reporter = Reporter(log, 1_000_000, print)
+    text = "\x1b[31mx\r\n" * 5000
+    for character in text:
+        reporter.write("stdout", character)
+    reporter.close()
+    assert text_of(log) == text
+    assert sum(entry.piece.text.count("\x1b[31m") for entry in log.whole()) == 5000
+    assert sum(entry.piece.text.count("\r\n") for entry in log.whole()) == 5000
+
+
 def test_who_listens_is_told(log, store):
     with store.redis.pubsub() as pubsub:
         pubsub.subscribe(store.log_key("a-job"))

@@ -105,6 +105,12 @@ def fails_until(path, times):
     return runs
 
 
+def prints_until(path, times):
+    """Print something, and fail so many times."""
+    print("it runs", end="")
+    return fails_until(path, times)
+
+
 def dies_until(path, times):
     """Kill the engine so many times."""
     import os
