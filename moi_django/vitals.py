@@ -4,11 +4,15 @@ import json
 import os
 import platform
 import socket
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Self
 
 import psutil
+
+# Seconds over which CPU time is measured at least: over less, a tick of its clock is too much.
+OVER = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Vitals:
     host: str = ""
     pid: int = 0
     python: str = ""
-    # Of its process, since it said so before: 100.0 is one CPU.
+    # Of its process, over half a second or more: 100.0 is one CPU.
     cpu: float | None = None
     # Bytes of memory that its process takes.
     memory: int | None = None
@@ -63,7 +67,10 @@ class Meter:
     def __init__(self, engine: str) -> None:
         self._engine = engine
         self._process = psutil.Process()
-        self._read_cpu()  # from here on it counts
+        self._cpu: float | None = None
+        self._measured = time.monotonic()
+        with suppress(psutil.Error):
+            self._process.cpu_percent()  # from here on it counts
 
     def read(self, context: str | None) -> Vitals:
         """Return how the engine is now, and the context that its job is of."""
@@ -80,9 +87,11 @@ class Meter:
         )
 
     def _read_cpu(self) -> float | None:
-        with suppress(psutil.Error):
-            return self._process.cpu_percent()
-        return None
+        if time.monotonic() - self._measured >= OVER:
+            self._measured = time.monotonic()
+            with suppress(psutil.Error):
+                self._cpu = self._process.cpu_percent()
+        return self._cpu
 
     def _read_memory(self) -> int | None:
         with suppress(psutil.Error):

@@ -138,9 +138,20 @@ def test_a_process_is_measured():
     assert vitals.host == socket.gethostname()
     assert vitals.memory == pytest.approx(psutil.Process().memory_info().rss, rel=0.5)
     assert vitals.cpus == os.cpu_count()
-    assert vitals.cpu >= 0
+    assert vitals.cpu is None  # it has not been measured for long enough
     assert vitals.load >= 0
     assert Vitals.from_json(vitals.to_json().encode()) == vitals
+
+
+def test_the_load_of_a_process_is_measured_over_some_time():
+    meter = Meter("an engine")
+    found = list[float]()
+    while len(found) < 20:
+        if (cpu := meter.read("lab").cpu) is not None:
+            found.append(cpu)
+    # It did nothing but this all the time.
+    assert len(set(found)) == 1
+    assert 0 < found[0] < 150
 
 
 @pytest.mark.parametrize("odd", [None, b"", b"{", b"[]", b"7", b"{}", b"[" * 10_000])
