@@ -78,10 +78,14 @@ class Branch:
 def branch(key: str) -> Branch:
     """Return the beginning of the tree of a user, or of the group of which the id is given.
 
+    Of a user of the site who has no jobs yet it is empty.
+
     Raises GroupNotFound when there is no such user or group, StoreUnavailable or NotRunning.
     """
     id = owners.find(key)
     if id is None:
-        raise GroupNotFound(f"Unknown user: {key}")
+        if owners.user_named(key) is None:
+            raise GroupNotFound(f"Unknown user: {key}")
+        return Branch(key, Outline())
     outline = store().outline(id, {}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
     return Branch(key, outline)

@@ -2,13 +2,16 @@
 
 import io
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -21,8 +24,14 @@ from moi_django.models import Info, State
 from moi_django.overview import MINUTES, Branch, Overview
 from moi_django.transcript import plain
 
-# Seconds between two pictures; columns of a text that goes to no terminal.
-EVERY, COLUMNS = 1.0, "120"
+# Seconds between two pictures; columns and lines of a text that goes to no terminal.
+EVERY, SIZE = 1.0, (120, 24)
+# Columns that a picture has at least.
+NARROWEST = 20
+# Of a cell, what is to be seen before another column is left out for it.
+ENOUGH = 20
+# Columns between two cells.
+APART = 3
 
 MARKS = {
     State.QUEUED: ("○", "dim"),
@@ -41,8 +50,7 @@ Facts = Overview | Branch
 def text(facts: Facts) -> str:
     """Return a picture as plain text."""
     out = io.StringIO()
-    width = int(os.environ.get("COLUMNS", COLUMNS))
-    Console(file=out, width=width, force_terminal=False).print(draw(facts))
+    Console(file=out, width=_width(), force_terminal=False).print(draw(facts))
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
@@ -53,7 +61,9 @@ def follow(look: Callable[[], Facts], out: Any) -> None:
     """
     with suppress(KeyboardInterrupt):
         picture = draw(look())
-        with Live(picture, console=Console(file=out), auto_refresh=False) as live:
+        # Without a given width, it is that of the terminal, which may change.
+        width = _width() if "COLUMNS" in os.environ else None
+        with Live(picture, console=Console(file=out, width=width), auto_refresh=False) as live:
             while True:
                 live.update(picture, refresh=True)
                 time.sleep(EVERY)
@@ -61,6 +71,10 @@ def follow(look: Callable[[], Facts], out: Any) -> None:
                     picture = draw(look())
                 except MoiError as error:
                     picture = Text(plain(str(error)), "red")
+
+
+def _width() -> int:
+    return max(NARROWEST, shutil.get_terminal_size(SIZE).columns)
 
 
 def draw(facts: Facts) -> RenderableType:
@@ -71,6 +85,82 @@ def draw(facts: Facts) -> RenderableType:
 # moi top
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    head: str
+    # Which one is left out first where there is no room for all: the highest; 0 stays.
+    spare: int = 0
+    is_number: bool = False
+
+
+CONTEXTS = [
+    _Column("context"),
+    _Column("controller", 3),
+    _Column("engines", 0, True),
+    _Column("busy", 1, True),
+    _Column("waiting", 0, True),
+    _Column("longest wait", 2, True),
+]
+ENGINES = [
+    _Column("engine"),
+    _Column("state"),
+    _Column("job"),
+    _Column("for", 1, True),
+    _Column("CPU", 3, True),
+    _Column("memory", 2, True),
+    _Column("load", 5, True),
+    _Column("context", 4),
+    _Column("last heard", 6, True),
+]
+JOBS = [
+    _Column("job"),
+    _Column("status"),
+    _Column("owner", 1),
+    _Column("context", 5),
+    _Column("created (UTC)", 4),
+    _Column("waited", 3, True),
+    _Column("ran", 2, True),
+]
+
+
+class _Table:
+    """A table that leaves columns out where there is no room for all."""
+
+    def __init__(self, columns: list[_Column], rows: Iterable[Iterable[str | Text]]) -> None:
+        self._columns = columns
+        # As a Text: what stands in brackets is no markup.
+        self._rows = [
+            [cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row] for row in rows
+        ]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        shown = self._fitting(options.max_width)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+        for index in shown:
+            column = self._columns[index]
+            justify: Any = "right" if column.is_number else "left"
+            table.add_column(column.head, justify=justify, overflow="ellipsis", no_wrap=True)
+        for row in self._rows:
+            table.add_row(*(row[index] for index in shown))
+        yield table
+
+    def _fitting(self, width: int) -> list[int]:
+        """Return which columns to show."""
+        shown = list(range(len(self._columns)))
+        while sum(self._needed(index) for index in shown) > width:
+            least = max(shown, key=lambda index: self._columns[index].spare)
+            if not self._columns[least].spare:
+                break
+            shown.remove(least)
+        return shown
+
+    def _needed(self, index: int) -> int:
+        """Return the width of a column with what parts it from the next one."""
+        cells = (cell_len(row[index].plain) for row in self._rows)
+        widest = min(ENOUGH, max(cells, default=0))
+        return APART + max(widest, cell_len(self._columns[index].head))
+
+
 def _overview(found: Overview) -> RenderableType:
     fleet = found.fleet
     return Group(
@@ -79,8 +169,8 @@ def _overview(found: Overview) -> RenderableType:
             f"longest wait {duration(fleet.longest)} · paused {fleet.paused} · ended in the last "
             f"{MINUTES} min: {found.ended.total}, on average after {duration(found.ended.mean_ran)}"
         ),
-        _table(
-            ["context", "controller", ">engines", ">busy", ">waiting", ">longest wait"],
+        _Table(
+            CONTEXTS,
             (
                 [
                     each.name,
@@ -91,15 +181,9 @@ def _overview(found: Overview) -> RenderableType:
                 for each in fleet.contexts
             ),
         ),
-        _table(
-            [
-                *("engine", "state", "job", ">for", ">CPU", ">memory", ">load", "context"),
-                ">last heard",
-            ],
-            map(_engine, fleet.engines),
-        ),
-        _table(
-            ["job", "status", "owner", "context", "created (UTC)", ">waited", ">ran"],
+        _Table(ENGINES, map(_engine, fleet.engines)),
+        _Table(
+            JOBS,
             (
                 [
                     row.info.name,
@@ -130,18 +214,6 @@ def _engine(engine: Engine) -> list[str | Text]:
         engine.context,
         duration(engine.seen),
     ]
-
-
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> Table:
-    """Return a table; a head that begins with `>` has numbers below it."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
-    for head in heads:
-        justify: Any = "right" if head.startswith(">") else "left"
-        table.add_column(head.lstrip(">"), justify=justify, overflow="ellipsis", no_wrap=True)
-    for row in rows:
-        # As a Text: what stands in brackets is no markup.
-        table.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
-    return table
 
 
 def _counts(totals: dict[str, int], all_states: bool = False) -> Text:

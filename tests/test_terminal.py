@@ -78,6 +78,31 @@ def test_top_once(shell, store, cluster, ada, tmp_path):
     held.job.value()
 
 
+@pytest.mark.parametrize("columns", ["", "abc", "0", "-5", "1"])
+def test_any_width_will_do(env, store, cluster, ada, columns):
+    job_in(store, Group.of(ada), "Stars", context="default")
+    ran = manage("moi", "top", "--once", **env, COLUMNS=columns)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "Stars" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("columns", "heads"),
+    [
+        ("40", "job status owner"),
+        ("60", "job status owner waited ran"),
+        ("200", "job status owner context created (UTC) waited ran"),
+    ],
+)
+def test_where_there_is_little_room_columns_are_left_out(env, store, cluster, ada, columns, heads):
+    finish(store, job_in(store, Group.of(ada), "Stars of the sky", context="default"))
+    text = manage("moi", "top", "--once", **env, COLUMNS=columns).stdout
+    assert lines(text, "job status") == [heads]
+    assert lines(text, "Stars")[0].startswith("Stars of the sky ✓ Success ")
+    assert max(map(len, text.splitlines())) <= int(columns)
+    assert "…" not in text
+
+
 def test_top_as_json(shell, store, cluster, ada):
     job = finish(store, job_in(store, Group.of(ada), "a job", context="default"))
     store.report(Vitals("gone", "default", "node7", 4711, "3.13.1", 99.6, 82, 1.5, 8))
@@ -136,7 +161,8 @@ def test_watch_as_json(shell, store, ada):
 
 def test_nobody_is_watched_who_has_no_jobs(shell, ada):
     assert shell("watch", "--user=nobody", code=1) == "Unknown user: nobody\n"
-    assert shell("watch", "--user=ada", code=1) == "Unknown user: ada\n"
+    assert shell("watch", "--user=ada") == "ada: no jobs\n"
+    assert json.loads(shell("watch", "--user=ada", "--json")) == []
 
 
 def test_what_jobs_say_cannot_steer_a_terminal(shell, store, cluster):
@@ -160,7 +186,7 @@ def test_without_rich_they_say_what_to_install(env, ada, store, tmp_path):
     path = f"{tmp_path}{os.pathsep}{environment()['PYTHONPATH']}"
     ran = manage("moi", "watch", "--user=ada", **{**env, "PYTHONPATH": path})
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == "rich is missing: `pip install moi_django[terminal]`.\n"
+    assert ran.stderr == "rich is missing: `pip install 'moi_django[terminal]'`.\n"
     ran = manage("moi", "watch", "--user=ada", "--json", **{**env, "PYTHONPATH": path})
     assert (ran.returncode, ran.stderr) == (0, "")
 
@@ -208,6 +234,15 @@ def test_live_until_ctrl_c(env, store, cluster, ada, arguments):
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert "Traceback" not in drawn()
+
+
+def test_live_the_first_jobs_of_somebody_are_waited_for(env, store, ada):
+    with in_a_terminal(env, "watch", "--user=ada") as (process, drawn):
+        wait_for(lambda: "ada: no jobs" in drawn(), "the first picture")
+        job_in(store, Group.of(ada), "Stars")
+        wait_for(lambda: "Stars: Queued" in drawn(), "the job")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
 
 
 def test_live_it_outlasts_redis(env, ada, own_redis, moi):

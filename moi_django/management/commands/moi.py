@@ -261,7 +261,7 @@ def _brief(info: Any) -> dict[str, Any]:
 
 
 def _not_installed(error: ModuleNotFoundError, extra: str) -> MoiError:
-    return MoiError(f"{error.name} is missing: `pip install moi_django[{extra}]`.")
+    return MoiError(f"{error.name} is missing: `pip install 'moi_django[{extra}]'`.")
 
 
 def _describe_submit(parser: Any) -> None:
