@@ -30,6 +30,11 @@ def link_of(info: Info) -> str | None:
     return info.link if info.is_group or info.finished else None
 
 
+def detail_of(info: Info) -> str | None:
+    """Return where an operator looks at a job: our page of it, where there is none as `link_of`."""
+    return page_of(info) or link_of(info)
+
+
 def _address(name: str, id: str) -> str | None:
     try:
         return reverse(f"{NAMESPACE}:{name}", args=[id])

@@ -11,12 +11,15 @@ from itertools import pairwise
 from moi_django.figures import Ended
 from moi_django.measures import duration
 from moi_django.models import State
+from moi_django.numerals import localized
 
-# Slots on the axis of time, and marks with a text below it.
-SLOTS, MARKS = 60, 5
+# Slots on the axis of time, and minutes between its marks: the least of which at most six fit in.
+SLOTS, APART = 60, (15, 60, 240)
 # Of an SVG, and what is left of it for the curves.
 WIDTH, HEIGHT = 480, 180
 LEFT, RIGHT, TOP, BOTTOM = 52, 8, 12, 24
+# Of the text of a mark on the axis of time, at most.
+TEXT = 60
 
 PARTS: dict[str, tuple[State, ...]] = {
     "success": (State.SUCCESS,),
@@ -137,7 +140,7 @@ def history(hours: int, minutes: Sequence[tuple[int, Ended]]) -> History:
 
 def _throughput(slots: Sequence[Slot]) -> Plot:
     highest = _round_up(max((slot.ended.total for slot in slots), default=0))
-    plot = _axes(slots, highest, lambda value: f"{value:g}")
+    plot = _axes(slots, highest, lambda value: localized(value, 0))
     width = _width(slots)
     for index, slot in enumerate(slots):
         x, below = _n(_x(index, slots) + width * 0.1), 0
@@ -155,7 +158,7 @@ def _durations(slots: Sequence[Slot]) -> Plot:
         "waited": [slot.ended.mean_waited for slot in slots],
     }
     highest = _round_up(max((value or 0 for each in values.values() for value in each), default=0))
-    plot = _axes(slots, highest, duration)
+    plot = _axes(slots, highest, lambda value: duration(value, localized))
     for part, series in values.items():
         points = [
             (index, _n(_x(index + 0.5, slots)), _n(_y(value, highest)))
@@ -180,9 +183,20 @@ def _axes(slots: Sequence[Slot], highest: float, write: Callable[[float], str]) 
         y = _y(value, highest)
         plot.grid.append(_n(y))
         plot.marks.append(Mark(_n(LEFT - 6), _n(y + 4), text=write(value)))
-    for index in range(0, len(slots), max(1, len(slots) // MARKS)):
-        plot.marks.append(Mark(_n(_x(index, slots)), _n(HEIGHT - 6), time=slots[index].time))
+    plot.marks += _times(slots)
     return plot
+
+
+def _times(slots: Sequence[Slot]) -> list[Mark]:
+    """Return marks at whole quarters or hours that have room for their text."""
+    whole = (slots[-1].at - slots[0].at) / 60 if slots else 0
+    apart = next(minutes for minutes in APART if minutes == APART[-1] or minutes * 6 >= whole)
+    places = [(_x(index, slots), slot) for index, slot in enumerate(slots)]
+    return [
+        Mark(_n(x), _n(HEIGHT - 6), time=slot.time)
+        for x, slot in places
+        if slot.at % (apart * 60) == 0 and x <= WIDTH - TEXT / 2
+    ]
 
 
 def _round_up(value: float) -> float:

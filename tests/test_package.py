@@ -65,6 +65,7 @@ LAYERS = [
     "reconciler",
     "fleet",
     "listing",
+    "numerals",
     "plots",
     "layers",
     "forest",

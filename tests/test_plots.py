@@ -11,6 +11,7 @@ from django.utils import translation
 from moi_django import plots
 from moi_django.figures import Ended
 from moi_django.measures import duration, percent, size
+from moi_django.numerals import localized
 from moi_django.plots import HEIGHT, LEFT, RIGHT, SLOTS, WIDTH
 
 NOW = 1_767_366_245.0
@@ -37,6 +38,15 @@ def test_slots_begin_at_whole_multiples_of_their_length_and_end_now(hours):
     assert {slot.at % (hours * 60) for slot in found.slots} == {0}
     assert found.slots[-1].at <= NOW < found.slots[-1].at + hours * 60
     assert found.filled == []
+
+
+@pytest.mark.parametrize(("hours", "apart"), [(1, 15), (6, 60), (24, 240)])
+def test_times_stand_at_whole_quarters_or_hours(hours, apart):
+    for plot in (history(hours).throughput, history(hours).durations):
+        times = [mark.time for mark in plot.marks if mark.time]
+        assert 3 <= len(times) <= 6
+        assert {int(time.timestamp()) % (apart * 60) for time in times} == {0}
+        assert {(b - a).seconds for a, b in pairwise(times)} == {apart * 60}
 
 
 def test_bars_are_as_high_as_their_numbers():
@@ -127,6 +137,14 @@ def test_a_plot_is_an_image_with_a_text_in_every_language():
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_measures_in_a_language():
+    with translation.override("de"):
+        found = [duration(9.96, localized), size(5.64e15, localized), percent(1.6, localized)]
+        assert found == ["10,0 s", "5640,0 TB", "2 %"]
+        axis = history(m0=Ended({"success": 1}, 1.0, 1.0)).durations.marks
+        assert [mark.text for mark in axis if mark.text] == ["0,0 s", "1,0 s", "2,0 s"]
 
 
 def test_sizes_and_shares():

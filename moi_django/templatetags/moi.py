@@ -1,5 +1,6 @@
 """`{% load moi %}`: the status div and what it needs of the page's head."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +12,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import pgettext_lazy
 
-from moi_django import measures
+from moi_django import addresses, measures
 from moi_django.models import Info, State
+from moi_django.numerals import localized
 from moi_django.panel import panel
 
 register = template.Library()
@@ -77,9 +79,18 @@ _STATES = {
     State.CANCELLED: pgettext_lazy("job", "Cancelled"),
 }
 
-register.filter("moi_duration", measures.duration)
-register.filter("moi_size", measures.size)
-register.filter("moi_percent", measures.percent)
+
+def _isolated(measure: Callable[..., str]) -> Callable[[float | None], SafeString]:
+    """Return a filter whose number and unit keep their order among words from right to left."""
+    return lambda value: format_html('<bdi dir="ltr">{}</bdi>', measure(value, localized))
+
+
+# For the text of an element, not for an attribute.
+register.filter("moi_duration", _isolated(measures.duration))
+register.filter("moi_size", _isolated(measures.size))
+register.filter("moi_percent", _isolated(measures.percent))
+
+register.filter("moi_detail", addresses.detail_of)
 
 
 @register.filter
