@@ -16,7 +16,7 @@ KEPT = 86_400
 RUNNING = 5_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Place:
     """Where a job is in the index of all, from the newest on."""
 
@@ -176,7 +176,7 @@ class Figures(Leavings):
             )
         places = [Place(at, id.decode()) for id, at in found]
         if before is not None:
-            places = [each for each in places if (each.created, each.id) < _sortable(before)]
+            places = [each for each in places if each < before]
         return places[:count]
 
     def _leave(self, key: str, ids: Sequence[str]) -> None:
@@ -186,10 +186,6 @@ class Figures(Leavings):
                 for index in (key, self.jobs_key, *map(self.state_key, State)):
                     pipeline.zrem(index, *ids)
                 pipeline.execute()
-
-
-def _sortable(place: Place) -> tuple[float, str]:
-    return place.created, place.id
 
 
 def _ended(raw: dict[bytes, bytes]) -> Ended:

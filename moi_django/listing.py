@@ -1,6 +1,6 @@
 """Jobs of all users, page by page, the newest first: what an operator searches and filters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,10 @@ from moi_django.figures import Place
 from moi_django.models import Info, State, timestamp
 from moi_django.site import store
 
-# Jobs on a page; and the most that are looked at for one page.
-ROWS, LOOKED_AT = 50, 2_000
+# Jobs on a page; the most that are looked at for one page, and for all of them.
+ROWS, LOOKED_AT, ALL_LOOKED_AT = 50, 2_000, 20_000
+# So many of them are held in memory at a time.
+AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,6 @@ class Row:
     # Seconds that it waited, or has waited so far, and ran; None when it has not been started.
     waited: float
     ran: float | None
-
-    @property
-    def link(self) -> str | None:
-        """Where its result is, once it has one."""
-        return self.info.link if self.info.finished else None
 
 
 @dataclass(slots=True)
@@ -82,11 +79,22 @@ def jobs(
         fitting = [info for info in infos if fits(info)]
         left = count - len(found)
         found += fitting[:left]
-        listing.older = _place(found[-1]) if len(fitting) > left else place
+        listing.older = place_of(found[-1]) if len(fitting) > left else place
         if listing.older is None:
             break
     listing.rows = rows(found)
     return listing
+
+
+def all_jobs(user: Any, wanted: Wanted) -> Iterator[Info]:
+    """Yield the jobs that `jobs` lists page by page, among the newest ALL_LOOKED_AT."""
+    place, looked_at = None, 0
+    while looked_at < ALL_LOOKED_AT:
+        found = jobs(user, wanted, place, AT_ONCE)
+        yield from (row.info for row in found.rows)
+        place, looked_at = found.older, looked_at + found.looked_at
+        if place is None:
+            break
 
 
 def _index(wanted: Wanted) -> str:
@@ -97,7 +105,8 @@ def _index(wanted: Wanted) -> str:
     return store().state_key(wanted.state) if wanted.state else store().jobs_key
 
 
-def _place(info: Info) -> Place:
+def place_of(info: Info) -> Place:
+    """Return where a job is among all."""
     return Place(timestamp(info.date_created), info.id)
 
 

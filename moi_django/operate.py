@@ -4,8 +4,7 @@ To see it takes the permission `view_jobs`, to act in it `change_jobs` besides.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
@@ -13,15 +12,15 @@ from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, ngettext_lazy
+from django.utils.translation import ngettext
 
-from moi_django import access, listing, plots
-from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
+from moi_django import access, bulk, listing, plots
+from moi_django.bulk import ACTIONS, Action
+from moi_django.conf import conf
+from moi_django.exceptions import MoiError
 from moi_django.figures import Place
 from moi_django.fleet import fleet
-from moi_django.jobs import Job
 from moi_django.models import Info, State
 from moi_django.panel import Panel
 from moi_django.site import store
@@ -34,67 +33,19 @@ TITLE = _("Jobs of all users")
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
-    """What can be done with chosen jobs."""
+class Choice:
+    """The jobs that something is to be done with."""
 
-    label: str | Promise
-    # With the number of jobs as `n`.
-    question: str | Promise
-    done: str | Promise
-    # Do it with one job; tell whether there was something to do.
-    act: Callable[[str], bool]
+    ids: list[str]
+    # The first of them, for the page that asks.
+    shown: list[Info]
+    # Of all that match, the newest when it was asked: those that came later are left alone.
+    newest: Place | None = None
 
-
-def _cancel(id: str) -> bool:
-    try:
-        return store().cancel(id)[1]
-    except JobNotFound:
-        return False
-
-
-def _remove(id: str) -> bool:
-    return bool(store().remove(id))
-
-
-def _retry(id: str) -> bool:
-    try:
-        return bool(Job.get(id).retry())
-    except (InvalidJob, JobNotFound, PayloadRefused):
-        return False
-
-
-ACTIONS = {
-    "cancel": Action(
-        _("Cancel"),
-        ngettext_lazy(
-            "Cancel %(n)d job? What runs is interrupted.",
-            "Cancel %(n)d jobs? What runs is interrupted.",
-            "n",
-        ),
-        ngettext_lazy("%(n)d job cancelled.", "%(n)d jobs cancelled.", "n"),
-        _cancel,
-    ),
-    "retry": Action(
-        _("Retry"),
-        ngettext_lazy(
-            "Retry %(n)d job? What did not succeed is run again.",
-            "Retry %(n)d jobs? What did not succeed is run again.",
-            "n",
-        ),
-        ngettext_lazy("%(n)d job retried.", "%(n)d jobs retried.", "n"),
-        _retry,
-    ),
-    "remove": Action(
-        _("Remove"),
-        ngettext_lazy(
-            "Remove %(n)d job for good? What runs is interrupted.",
-            "Remove %(n)d jobs for good? What runs is interrupted.",
-            "n",
-        ),
-        ngettext_lazy("%(n)d job removed.", "%(n)d jobs removed.", "n"),
-        _remove,
-    ),
-}
+    @property
+    def more(self) -> int:
+        """How many there are besides those shown."""
+        return len(self.ids) - len(self.shown)
 
 
 def panel(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -129,32 +80,54 @@ def _act(request: HttpRequest, site: AdminSite) -> HttpResponse:
     if not access.changes_all(request.user):
         raise PermissionDenied
     action = ACTIONS.get(request.POST.get("action", ""))
-    infos = _chosen(request)
-    if action is None or not infos:
+    choice = _choice(request, action) if action else None
+    if action is None or choice is None or not choice.ids:
         messages.warning(request, _("Nothing was done: choose jobs that are still there."))
     elif "confirmed" in request.POST:
-        _do(request, action, infos)
+        _do(request, action, choice.ids)
     else:
-        return _page(request, site, "confirm", _question(action, infos, request))
+        return _page(request, site, "confirm", _question(action, choice, request))
     return HttpResponseRedirect(request.get_full_path())
 
 
-def _chosen(request: HttpRequest) -> list[Info]:
+def _choice(request: HttpRequest, action: Action) -> Choice:
     """Return the chosen jobs that are there and that the user may change."""
+    if "all" in request.POST:
+        return _all(request, action)
     infos = store().get_many(request.POST.getlist("id")[: listing.ROWS])
     jobs = [info for info in infos if info is not None and not info.is_group]
-    return [info for info in jobs if access.allowed(request.user, "change", info)]
+    mine = [info for info in jobs if access.allowed(request.user, "change", info)]
+    return Choice([info.id for info in mine], mine)
 
 
-def _shown(request: HttpRequest) -> dict[str, Any]:
-    """Return what the panel shows of what was asked for."""
-    asked = request.GET
-    wanted = listing.Wanted(
+def _all(request: HttpRequest, action: Action) -> Choice:
+    """Return the jobs of all pages with which there may be something to do."""
+    newest, choice = Place.of(request.POST.get("newest", "")), Choice([], [])
+    for info in listing.all_jobs(request.user, _wanted(request.GET)):
+        place = listing.place_of(info)
+        if newest is None:
+            newest = place
+        # Who comes here may change all jobs, but for what the site has to say about it.
+        may = not conf.AUTHORIZE or access.allowed(request.user, "change", info)
+        if may and place <= newest and action.suits(info):
+            choice.ids.append(info.id)
+            choice.shown.extend([info] if len(choice.shown) < listing.ROWS else [])
+    return replace(choice, newest=newest)
+
+
+def _wanted(asked: QueryDict) -> listing.Wanted:
+    return listing.Wanted(
         text=asked.get("q", "").strip(),
         state=listing.state_of(asked.get("state", "")),
         context=asked.get("context", ""),
         owner=asked.get("owner", "").strip(),
     )
+
+
+def _shown(request: HttpRequest) -> dict[str, Any]:
+    """Return what the panel shows of what was asked for."""
+    asked = request.GET
+    wanted = _wanted(asked)
     before = Place.of(asked.get("before", ""))
     found = listing.jobs(request.user, wanted, before)
     hours = next((each for each in HOURS if str(each) == asked.get("hours")), HOURS[0])
@@ -168,6 +141,7 @@ def _shown(request: HttpRequest) -> dict[str, Any]:
         "listing": found,
         "newest": _query(asked, before=None),
         "older": _query(asked, before=found.older),
+        "any_owner": _query(asked, before=None, owner=None),
     }
 
 
@@ -181,25 +155,35 @@ def _query(asked: QueryDict, **changed: Any) -> str:
     return query.urlencode()
 
 
-def _question(action: Action, infos: list[Info], request: HttpRequest) -> dict[str, Any]:
+def _question(action: Action, choice: Choice, request: HttpRequest) -> dict[str, Any]:
+    number = {"n": len(choice.ids)}
     return {
         "title": action.label,
         "panel_title": TITLE,
         "back": request.get_full_path(),
         "action": request.POST["action"],
-        "label": action.label,
-        "question": action.question % {"n": len(infos)},
-        "rows": listing.rows(infos),
+        "yes": action.yes % number,
+        "question": action.question % number,
+        "rows": listing.rows(choice.shown),
+        "choice": choice,
     }
 
 
-def _do(request: HttpRequest, action: Action, infos: list[Info]) -> None:
+def _do(request: HttpRequest, action: Action, ids: list[str]) -> None:
     """Do it with each job, and say with how many it was done."""
-    done = [info.id for info in infos if action.act(info.id)]
-    for id in done:
-        logger.info("%s: %s, job %s", request.user, request.POST["action"], id)
+    done = left = 0
+    for id, is_done in bulk.perform(action, ids):
+        done, left = done + is_done, left + (not is_done)
+        if is_done:
+            logger.info("%s: %s, job %s", request.user, request.POST["action"], id)
     if done:
-        messages.success(request, action.done % {"n": len(done)})
-    if left := len(infos) - len(done):
-        text = ngettext("%(n)d had ended before.", "%(n)d had ended before.", left)
-        messages.warning(request, text % {"n": left})
+        messages.success(request, action.done % {"n": done})
+    if left:
+        messages.warning(request, action.left % {"n": left})
+    if later := len(ids) - done - left:
+        text = ngettext(
+            "There was no time for %(n)d job: do it again.",
+            "There was no time for %(n)d jobs: do it again.",
+            later,
+        )
+        messages.warning(request, text % {"n": later})

@@ -8,7 +8,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from moi_django import Group
+from moi_django import Group, bulk, listing
+from moi_django.addresses import detail_of
 from moi_django.models import State
 from moi_django.vitals import Vitals
 from tests.records import finish, job_in
@@ -106,9 +107,82 @@ def test_jobs_are_cancelled_in_bulk_once_that_is_confirmed(operator, store):
     assert store.get(jobs[0].id).state is State.QUEUED
     done = operator.post(f"{PANEL}?q=job&hours=1", {**data, "confirmed": "yes"}, follow=True)
     assert done.redirect_chain == [(f"{PANEL}?q=job&hours=1", 302)]
-    assert said(done) == ["2 jobs cancelled.", "1 had ended before."]
+    assert said(done) == ["2 jobs cancelled.", "1 job had ended before."]
     states = [str(store.get(job.id).state) for job in jobs]
     assert states == ["cancelled", "cancelled", "success"]
+
+
+def test_what_is_done_is_said_on_the_button_that_does_it(operator, store):
+    jobs = [job_in(store, Group.of("ada")) for _ in range(3)]
+    for number, words in ((1, "Yes, cancel 1 job"), (3, "Yes, cancel 3 jobs")):
+        data = {"action": "cancel", "id": [job.id for job in jobs[:number]]}
+        assert f">{words}</button>" in operator.post(PANEL, data).content.decode()
+
+
+def test_why_jobs_are_not_retried_or_removed(operator, store):
+    jobs = [job_in(store, Group.of("ada"), name) for name in ("waits", "has ended")]
+    finish(store, jobs[1])
+    data = {"action": "retry", "id": [job.id for job in jobs], "confirmed": "yes"}
+    reasons = "they have not ended, succeeded, were retried before, or their functions are not kept"
+    assert said(operator.post(PANEL, data, follow=True)) == [
+        f"2 jobs could not be retried: {reasons}."
+    ]
+    reasons = "it has not ended, succeeded, was retried before, or its function is not kept"
+    assert said(operator.post(PANEL, {**data, "id": [jobs[0].id]}, follow=True)) == [
+        f"1 job could not be retried: {reasons}."
+    ]
+
+
+def test_all_that_match_are_offered_where_there_are_other_pages(operator, store):
+    group = Group.of("ada")
+    for number in range(listing.ROWS):
+        job_in(store, group, f"job {number}")
+    offer = b'<input type="checkbox" name="all"'
+    assert offer not in operator.get(PANEL).content
+    job_in(store, group, "one more")
+    assert offer in operator.get(PANEL).content
+    assert offer not in operator.get(PANEL, {"q": "one more"}).content
+
+
+def hidden(answer):
+    """Return what the page that asks sends when it is answered with yes."""
+    fields = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', answer.content.decode())
+    return {name: value for name, value in fields if name != "csrfmiddlewaretoken"}
+
+
+def test_all_that_match_are_cancelled_and_none_that_came_later(operator, store):
+    group = Group.of("ada")
+    jobs = [job_in(store, group, f"job {number}") for number in range(listing.ROWS + 20)]
+    other = job_in(store, group, "another")
+    finish(store, jobs[0])
+    address = f"{PANEL}?q=job&owner=ada"
+    asked = operator.post(address, {"action": "cancel", "all": "yes"})
+    text = html.unescape(asked.content.decode())
+    assert "Cancel 69 jobs? What runs is interrupted." in text
+    assert text.count("<li>") - text.count("<li class") >= listing.ROWS + 1
+    assert "and 19 more" in text
+    later = job_in(store, group, "job that came later")
+    done = operator.post(address, {**hidden(asked), "confirmed": "yes"}, follow=True)
+    assert said(done) == ["69 jobs cancelled."]
+    assert {store.get(job.id).state for job in jobs[1:]} == {State.CANCELLED}
+    assert {store.get(job.id).state for job in (other, later)} == {State.QUEUED}
+
+
+def test_all_that_match_takes_no_longer_than_a_request_may(operator, store, monkeypatch):
+    jobs = [job_in(store, Group.of("ada")) for _ in range(5)]
+    asked = operator.post(PANEL, {"action": "remove", "all": "yes"})
+    monkeypatch.setattr(bulk, "SECONDS", 0)
+    done = operator.post(PANEL, {**hidden(asked), "confirmed": "yes"}, follow=True)
+    assert said(done) == ["1 job removed.", "There was no time for 4 jobs: do it again."]
+    assert [store.get(job.id) is None for job in jobs] == [False] * 4 + [True]
+
+
+def test_the_hook_of_the_site_keeps_jobs_from_those_who_choose_all(operator, store, moi):
+    jobs = [job_in(store, Group.of("ada"), name) for name in ("mine", "theirs")]
+    moi["AUTHORIZE"] = lambda user, action, info: action == "view" or info.name == "mine"
+    asked = operator.post(PANEL, {"action": "cancel", "all": "yes"})
+    operator.post(PANEL, {**hidden(asked), "confirmed": "yes"})
+    assert [store.get(job.id).state for job in jobs] == [State.CANCELLED, State.QUEUED]
 
 
 def test_jobs_are_removed_in_bulk_and_groups_are_not(operator, store):
@@ -167,7 +241,7 @@ def test_search_and_filters_are_kept_in_the_address(operator, store):
     assert 'value="job"' in page
     assert '<option value="queued" selected>' in page
     second = operator.get(PANEL + older).content.decode()
-    assert re.findall(r"job (\d+) <small", second) == [str(number) for number in range(9, -1, -1)]
+    assert re.findall(r"job (\d+)</bdi>", second) == [str(number) for number in range(9, -1, -1)]
     assert "Newest jobs" in second
 
 
@@ -193,11 +267,83 @@ def test_it_shows_numbers_of_the_last_hours(operator, store):
     assert re.search(r"<div><dt>Failed</dt><dd>2</dd></div>", text)
 
 
+def test_every_job_leads_to_its_page_and_shows_its_id(operator, store):
+    job = job_in(store, Group.of("ada"), "at work", context="default", url="/result")
+    store.report(Vitals("an engine", "default", "node7"))
+    store.change(job.id, lambda info: info.changed(state=State.RUNNING, engine="an engine"))
+    page = operator.get(PANEL).content.decode()
+    link = f'<a href="/moi/jobs/{job.id}/"><bdi>at work</bdi></a>'
+    # In the list, and beside the engine.
+    assert page.count(link) == 2
+    assert f'title="{job.id}">{job.id}</small>' in page
+
+
+def test_where_the_site_has_not_our_page_a_job_leads_to_its_result(store, settings):
+    settings.ROOT_URLCONF = "tests.site.bare_urls"
+    job = job_in(store, Group.of("ada"), url="/result")
+    assert detail_of(job) is None
+    assert detail_of(finish(store, job)) == f"/result/{job.id}"
+    assert detail_of(job_in(store, Group.of("ada"))) is None
+
+
+def test_the_link_of_an_owner_keeps_what_else_is_asked_for(operator, store):
+    for owner in ("ada & eve", "ada"):
+        job_in(store, Group.of(owner), "a job", context="default")
+    query = {"q": "job", "context": "default", "owner": "ada", "hours": "1"}
+    page = html.unescape(operator.get(PANEL, query).content.decode())
+    assert 'href="?q=job&context=default&hours=1&owner=ada"' in page
+    page = html.unescape(operator.get(PANEL).content.decode())
+    assert 'href="?owner=ada%20%26%20eve"' in page
+
+
+def test_it_speaks_the_language_of_the_site(operator, store, settings):
+    job = job_in(store, Group.of("ada"), "a job", context="default")
+    store.report(Vitals("one", "default", "node7", 1, "3.13.1", 99.6, 82_000_000, 1.5, 8))
+    store.change(job.id, lambda info: info.changed(engine="one"))
+    own = finish(store, job_in(store, Group.of("ada"), "own words"))
+    store.redis.set(store.key(own.id), store.get(own.id).to_json().replace("Success", "Done!"))
+    settings.LANGUAGE_CODE = "de"
+    page = operator.get(PANEL).content.decode()
+    confirm = operator.post(PANEL, {"action": "cancel", "id": [job.id]}).content.decode()
+    for text in (page, confirm):
+        shown = re.sub(r"<[^>]+>", "", text)
+        assert "Wartet" in shown
+        assert not re.search(r"\b(Queued|Running|Success|Failed|Cancelled)\b", shown)
+    assert "Done!" in page
+    assert "Ja, 1 Job abbrechen" in confirm
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("es", ["En curso", "En pausa", "Correctos", "Fallidos", "Cancelados"]),
+        ("fr", ["En cours", "En pause", "Réussies", "En échec", "Annulées"]),
+        ("ar", ["قيد التنفيذ", "متوقفة مؤقتًا", "ناجحة", "فاشلة", "ملغاة"]),
+    ],
+)
+def test_tiles_name_several_jobs(operator, settings, language, words):
+    settings.LANGUAGE_CODE = language
+    tiles = re.findall(r"<dt>(.*?)</dt>", operator.get(PANEL).content.decode())
+    assert tiles[2:] == words
+
+
+def test_numbers_are_written_as_in_the_language_and_keep_their_order(operator, store, settings):
+    ended = {"success:jobs": 1, "success:ran": 5.64, "success:waited": 0.7}
+    store.redis.hset(store.minute_key(int(store.time() // 60)), mapping=ended)
+    store.report(Vitals("one", "default", "node7", 1, "3.13.1", 99.6, 82_000_000, 1.5, 8))
+    settings.LANGUAGE_CODE = "de"
+    page = re.sub(r"\s+", " ", operator.get(PANEL).content.decode())
+    for text in ("5,6 s", "0,7 s", "100 %", "82 MB", "1,50 / 8", "6 h", "node7 · 1"):
+        assert f'<bdi dir="ltr">{text}</bdi>' in page
+    assert not re.search(r"\d\.\d+ s", page)
+
+
 def test_without_redis_it_says_so(operator, moi):
     moi["REDIS_URL"] = "redis://127.0.0.1:1/0"
     answer = operator.get(PANEL)
     assert answer.status_code == 503
-    assert b"Is it running" in answer.content
+    # What the server says is English whatever the language of the page is.
+    assert re.search(rb'<bdi lang="en" dir="ltr">[^<]*Is it running', answer.content)
     assert operator.post(PANEL, {"action": "remove", "id": ["x"]}).status_code == 503
 
 

@@ -9,6 +9,7 @@ from django.test import Client
 from playwright.sync_api import expect
 
 from moi_django import Group
+from moi_django.listing import ROWS
 from moi_django.models import State
 from moi_django.vitals import Vitals
 from tests.processes import free_port, site_process
@@ -142,10 +143,85 @@ def test_jobs_are_cancelled_in_bulk(port, visit, group, store):
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancel 3 jobs?")).to_be_visible()
     assert Axe().run(page).violations_count == 0
-    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Yes, cancel 3 jobs").click()
     expect(page.get_by_text("3 jobs cancelled.")).to_be_visible()
     expect(page.locator("tr[data-state=cancelled]")).to_have_count(3)
     assert store.states()["cancelled"] == 3
+
+
+def test_all_that_match_are_offered_once_the_whole_page_is_chosen(port, visit, group, store):
+    many_jobs_in(store, group, ROWS + 10)
+    page = visit(port)
+    others = page.get_by_label("All that match, on all pages")
+    expect(others).to_be_hidden()
+    page.get_by_role("checkbox", name="Choose all").check()
+    others.check()
+    row(page, "job 5").get_by_role("checkbox").first.uncheck()
+    expect(others).to_be_hidden()
+    expect(others).not_to_be_checked()
+    row(page, "job 5").get_by_role("checkbox").first.check()
+    others.check()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text(f"Cancel {ROWS + 10} jobs?")).to_be_visible()
+    assert Axe().run(page).violations_count == 0
+    page.get_by_role("button", name=f"Yes, cancel {ROWS + 10} jobs").click()
+    expect(page.get_by_text(f"{ROWS + 10} jobs cancelled.")).to_be_visible()
+
+
+def test_all_that_match_are_offered_without_scripts(port, visit, group, store):
+    many_jobs_in(store, group, ROWS + 1)
+    page = visit(port, live=False, java_script_enabled=False)
+    page.get_by_label("All that match, on all pages").check()
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name=f"Yes, remove {ROWS + 1} jobs").click()
+    expect(page.get_by_text(f"{ROWS + 1} jobs removed.")).to_be_visible()
+
+
+def test_a_name_leads_to_the_job_and_its_id_can_be_copied(port, visit, group, store):
+    job = job_in(store, group, "at work")
+    page = visit(port)
+    page.locator(".moi-id").click()
+    assert page.evaluate("getSelection().toString()") == job.id
+    page.get_by_role("link", name="at work").click()
+    expect(page.get_by_role("heading", name="at work")).to_be_visible()
+
+
+# What stands left of what, in a text that may be torn.
+ORDER = """texts => texts.map(node => {
+  const range = document.createRange(), text = node.firstChild, last = text.data.length;
+  const at = (start) => (range.setStart(text, start), range.setEnd(text, start + 1),
+                         range.getBoundingClientRect().left);
+  return at(0) < at(last - 1);
+})"""
+
+
+def test_in_arabic_numbers_stand_before_their_units(visit, site_env, group, store):
+    finish(store, job_in(store, group, "ended"))
+    store.report(Vitals("one", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8))
+    port = free_port()
+    with site_process(port, **site_env, MOI_TEST_LANGUAGE="ar"):
+        page = visit(port)
+        expect(page.locator("html")).to_have_attribute("dir", "rtl")
+        hours = page.locator(".moi-plots a bdi")
+        expect(hours).to_have_text(["1 h", "6 h", "24 h"])
+        for texts in (hours, page.locator("td bdi", has_text=re.compile("^[0-9].* (s|MB|%)$"))):
+            assert texts.count() >= 3
+            assert texts.evaluate_all(ORDER) == [True] * texts.count()
+        page.close()
+
+
+@pytest.mark.parametrize("width", [1600, 1280, 1100, 390])
+def test_words_stay_in_their_boxes_and_plots_are_not_blown_up(visit, site_env, group, store, width):
+    finish(store, job_in(store, group, "ended"))
+    port = free_port()
+    with site_process(port, **site_env, MOI_TEST_LANGUAGE="de"):
+        page = visit(port, viewport={"width": width, "height": 900})
+        tiles = page.locator(".moi-tiles > div")
+        wide = "tiles => tiles.filter(tile => tile.scrollWidth > tile.clientWidth).length"
+        assert tiles.evaluate_all(wide) == 0
+        heights = "texts => texts.map(text => text.getBoundingClientRect().height)"
+        assert max(page.locator(".moi-plot text").evaluate_all(heights)) < 22
+        page.close()
 
 
 def test_what_jobs_say_is_text(port, visit, store):
@@ -158,8 +234,8 @@ def test_what_jobs_say_is_text(port, visit, store):
     expect(shown).to_contain_text(f"live {EVIL}")
     expect(shown.locator(".moi-status")).to_contain_text(EVIL)
     expect(page.locator("[data-live=engines]")).to_contain_text(EVIL)
-    expect(page.locator(".moi-status a")).to_have_count(0)
-    page.get_by_role("link", name=EVIL).first.click()
+    expect(page.locator("a[href^=javascript]")).to_have_count(0)
+    page.locator("td a", has_text=EVIL).first.click()
     expect(page.get_by_label("Owner", exact=True)).to_have_value(EVIL)
     assert "owned" not in page.title()
 
@@ -202,7 +278,7 @@ def test_without_scripts_it_works_as_pages_do(port, visit, group, store):
     expect(row(page, "ended")).to_have_count(0)
     page.get_by_role("checkbox", name="Choose waiting").check()
     page.get_by_role("button", name="Remove").click()
-    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Yes, remove 1 job").click()
     expect(page.get_by_text("1 job removed.")).to_be_visible()
     expect(page.get_by_text("No such jobs.")).to_be_visible()
 

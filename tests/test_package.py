@@ -99,6 +99,7 @@ LAYERS = [
     "results",
     "views",
     "urls",
+    "bulk",
     "operate",
     "admin",
     "templatetags.moi",

@@ -3,7 +3,9 @@
 import gettext
 import io
 import re
+from pathlib import Path
 
+import django
 import pytest
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po
@@ -58,6 +60,15 @@ def compiled(locale):
         return gettext.GNUTranslations(file)
 
 
+def gettext_of(directory):
+    """Return what a directory of some app translates; nothing when there is no such directory."""
+    path = directory / "LC_MESSAGES" / "django.mo"
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        return gettext.GNUTranslations(file)._catalog
+
+
 def test_these_languages_are_shipped():
     assert LOCALES == ["ar", "de", "en", "es", "fr", "zh_Hans"]
 
@@ -73,6 +84,17 @@ def test_every_word_is_translated_and_no_other(locale):
         assert all(strings), message.id
         assert len(strings) == (catalog(locale).num_plurals if message.pluralizable else 1)
         assert not message.fuzzy
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_no_word_of_ours_is_said_otherwise_by_django(locale):
+    """Where two apps share a word, the first one in INSTALLED_APPS says it for both."""
+    ours = gettext_of(PACKAGE / "locale" / locale)
+    root = Path(django.__file__).parent
+    for directory in (root / "conf", *(root / "contrib").iterdir()):
+        theirs = gettext_of(directory / "locale" / locale)
+        shared = [key for key in ours.keys() & theirs.keys() if key and "\x04" not in str(key)]
+        assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
 
 
 @pytest.mark.parametrize("locale", LOCALES)

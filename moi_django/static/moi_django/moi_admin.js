@@ -100,7 +100,7 @@ class MoiPanel extends HTMLElement {
     this.querySelector(`[data-${name}]`)?.toggleAttribute("hidden", !isShown);
   }
 
-  /** Offer to choose all jobs of the page at once. */
+  /** Offer to choose all jobs of the page at once, and then those of all pages. */
   #offerAll() {
     const all = this.querySelector("[data-all]");
     if (!all) return;
@@ -108,6 +108,17 @@ class MoiPanel extends HTMLElement {
     all.addEventListener("change", () => {
       for (const box of this.querySelectorAll("input[name=id]")) box.checked = all.checked;
     });
+    all.form.addEventListener("change", () => this.#offerOthers());
+    this.#offerOthers();
+  }
+
+  #offerOthers() {
+    const others = this.#part("all");
+    if (!others) return;
+    const boxes = [...this.querySelectorAll("input[name=id]")];
+    others.hidden = boxes.length === 0 || !boxes.every((box) => box.checked);
+    const box = others.querySelector("input");
+    if (others.hidden && box) box.checked = false;
   }
 
   // The page
@@ -157,6 +168,7 @@ class MoiPanel extends HTMLElement {
       if (fresh.dataset.live === "jobs") this.#updateJobs(part, fresh);
       else become(part, fresh);
     }
+    this.#offerOthers();
   }
 
   /** Bring the list up to date, but move no row that somebody is about to click or has chosen. */
