@@ -3,6 +3,7 @@
 Needs what `make test` installs, and a Chromium on PATH or in MOI_BROWSER.
 """
 
+import io
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 HERE = Path(__file__).parent
 MANAGE = str(HERE.parent / "example_project" / "manage.py")
@@ -23,6 +25,8 @@ SUBMITTED = [
     ("hello", "The hello job"),
     ("stars", "Stars of the northern sky"),
 ]
+# Of a picture.
+COLOURS = 96
 # Debian's Chromium looks names up on its own.
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
@@ -53,7 +57,7 @@ def demo() -> Iterator[str]:
 
 
 def shoot(browser: Browser, url: str, scheme: str) -> None:
-    """Submit some jobs and take a picture while they run."""
+    """Submit some jobs and take pictures while they run and of what they lead to."""
     page = browser.new_page(
         color_scheme=scheme,  # type: ignore[arg-type]
         viewport={"width": 960, "height": 600},
@@ -65,27 +69,54 @@ def shoot(browser: Browser, url: str, scheme: str) -> None:
     page.fill("[name=password]", name)
     page.click("main button")
     for kind, title in SUBMITTED:
-        page.fill("[name=name]", title)
-        page.check(f"[value={kind}]")
-        page.click("main form button")
-    page.get_by_role("button", name="Members of Magnets", exact=False).first.click()
+        submit(page, kind, title)
     page.wait_for_selector("span[data-part=success]:visible")
     page.wait_for_selector("text=I'm about to say hello")
-    page.mouse.move(0, 0)
-    page.locator("section.card").screenshot(path=HERE / "images" / f"jobs-{scheme}.png")
-    page.fill("[name=name]", "An estimate of π")
-    page.check("[value=pi]")
-    page.click("main form button")
-    page.get_by_role("link", name="An estimate of π").or_(
-        page.locator(".moi-item", has_text="An estimate of π").get_by_role("link")
-    ).first.click()
+    take(page, "jobs", scheme)
+    page.set_viewport_size({"width": 390, "height": 600})
+    take(page, "phone", scheme)
+    page.set_viewport_size({"width": 960, "height": 600})
+    submit(page, "pi", "An estimate of π")
+    follow(page, "An estimate of π")
     page.wait_for_selector("[data-state=success]")
     page.wait_for_selector(".moi-image")
-    page.locator("section.card").screenshot(path=HERE / "images" / f"job-{scheme}.png")
+    take(page, "job", scheme)
+    page.goto(url)
+    follow(page, "Sequences like mine")
+    page.wait_for_selector("[data-state=success]")
+    page.frame_locator(".moi-document").locator("table").wait_for()
+    take(page, "table", scheme)
+    page.goto(url)
+    follow(page, "Magnets at four temperatures")
+    page.wait_for_selector("moi-jobs[live]")
+    for member in page.locator(".moi-toggle").all()[1:]:
+        member.click()
+    take(page, "group", scheme)
+
+
+def submit(page: Page, kind: str, title: str) -> None:
+    """Submit what the form offers."""
+    page.fill("[name=name]", title)
+    page.check(f"[value={kind}]")
+    page.click("main form button")
+
+
+def follow(page: Page, title: str) -> None:
+    """Go where the row of a job or group leads."""
+    page.locator(".moi-item", has_text=title).get_by_role("link").first.click()
+
+
+def take(page: Page, subject: str, scheme: str) -> None:
+    """Take a picture of the part of the page that is moi's."""
+    page.mouse.move(0, 0)
+    taken = Image.open(io.BytesIO(page.locator("section.card").screenshot()))
+    # In few colours, which is all that such a page has, it is a third as large.
+    small = taken.convert("RGB").quantize(COLOURS)
+    small.save(HERE / "images" / f"{subject}-{scheme}.png", optimize=True)
 
 
 def main() -> None:
-    """Take a light and a dark picture."""
+    """Take light and dark pictures."""
     path = os.environ.get("MOI_BROWSER") or shutil.which("chromium")
     with demo() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[NO_NAMES])
