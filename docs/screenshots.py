@@ -109,19 +109,34 @@ def follow(page: Page, title: str) -> None:
 def take(page: Page, subject: str, scheme: str) -> None:
     """Take a picture of the part of the page that is moi's."""
     page.mouse.move(0, 0)
-    taken = Image.open(io.BytesIO(page.locator("section.card").screenshot()))
-    # In few colours, which is all that such a page has, it is a third as large.
-    small = taken.convert("RGB").quantize(COLOURS)
-    small.save(HERE / "images" / f"{subject}-{scheme}.png", optimize=True)
+    save(page.locator("section.card").screenshot(), f"{subject}-{scheme}.png")
+
+
+def save(picture: bytes, name: str) -> None:
+    """Keep a picture in few colours, which is all that such a page has: it is a third as large."""
+    small = Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS)
+    small.save(HERE / "images" / name, optimize=True)
+
+
+def shoot_panel(browser: Browser, url: str) -> None:
+    """Take a picture of the operator's panel, with the jobs that the other pictures have left."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1500}, device_scale_factor=2)
+    page.goto(f"{url.rstrip('/')}/admin/login/?next=/admin/moi_django/alljobs/")
+    page.fill("[name=username]", "olga")
+    page.fill("[name=password]", "olga")
+    page.click("[type=submit]")
+    page.wait_for_selector("moi-panel[live]")
+    save(page.screenshot(), "panel.png")
 
 
 def main() -> None:
-    """Take light and dark pictures."""
+    """Take light and dark pictures of what users see, and one of what the operator sees."""
     path = os.environ.get("MOI_BROWSER") or shutil.which("chromium")
     with demo() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[NO_NAMES])
         for scheme in ("light", "dark"):
             shoot(browser, url, scheme)
+        shoot_panel(browser, url)
         browser.close()
 
 
