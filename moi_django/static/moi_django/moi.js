@@ -4,6 +4,7 @@
 
 // Static files may have a hash in their names, so modules find each other by their elements.
 const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
+const { Attention } = await load("attention");
 const { Live } = await load("live");
 const { isClosed, remember } = await load("folds");
 const { notify, wish } = await load("notices");
@@ -13,8 +14,6 @@ const { Words } = await load("words");
 
 // Milliseconds in which a question is to be answered.
 const QUESTION = 10_000;
-// And in which a second click at the same place is not meant for what has come there.
-const AFTER = 500;
 // Greatest number of rows to ask for at once.
 const MOST_ROWS = 1_000;
 
@@ -40,15 +39,14 @@ class MoiJobs extends HTMLElement {
   #covered = Infinity;
   #wantsMore = false;
   // Rows that wait to be shown, and to be taken away, until nobody is about to press something below
-  // them; and the rows to which the pointer and the keyboard point, or null.
+  // them.
   #newer = new Set();
   #leaving = new Set();
-  #pointed = null;
-  #tabbed = null;
-  // Where and when something was pressed that is gone now.
-  #gone = null;
-  // Where something was pressed last.
-  #pressed = null;
+  #attention = new Attention(
+    this,
+    () => [this.#list, this.#part("newer")],
+    () => this.#release(),
+  );
   // What has to be confirmed: { row, verb, timer }.
   #question = null;
   #endings = [];
@@ -62,6 +60,7 @@ class MoiJobs extends HTMLElement {
     this.#site = { words: new Words(this.#part("words"), localeOf(this)), pages };
     this.#adopt();
     for (const [event, react] of this.#reactions) this.addEventListener(event, react);
+    this.#attention.begin();
     this.#showWish();
     this.#live.begin();
     this.#beat = setInterval(() => this.#onBeat(Date.now()), 1000);
@@ -69,6 +68,7 @@ class MoiJobs extends HTMLElement {
 
   disconnectedCallback() {
     for (const [event, react] of this.#reactions) this.removeEventListener(event, react);
+    this.#attention.end();
     clearInterval(this.#beat);
     this.#live.end();
   }
@@ -162,7 +162,7 @@ class MoiJobs extends HTMLElement {
     this.#rows.set(row.id, row);
     this.#place(row);
     if (row.members) this.#gather(row);
-    if (this.#disturbs(row.element)) {
+    if (this.#attention.isDisturbedBy(row.element)) {
       this.#newer.add(row.id);
       row.element.hidden = true;
     }
@@ -204,12 +204,12 @@ class MoiJobs extends HTMLElement {
     const row = this.#rows.get(id);
     if (!row) return;
     const { element } = row;
-    if (this.#disturbs(element)) {
+    if (this.#attention.isDisturbedBy(element)) {
       this.#leaving.add(id);
       row.leave();
       return;
     }
-    if (element.contains(this.#pointed)) this.#gone = { ...this.#pressed, until: Date.now() + AFTER };
+    this.#attention.lose(element);
     if (element.contains(document.activeElement)) {
       this.#focusOn(element.nextElementSibling ?? element.previousElementSibling);
     }
@@ -308,16 +308,12 @@ class MoiJobs extends HTMLElement {
     ["keydown", (event) => this.#onKey(event)],
     // The question keeps the focus, and so stays, while somebody presses where it is.
     ["mousedown", (event) => this.#isAsked(event.target) && event.preventDefault()],
-    ["focusin", (event) => this.#onFocus(event.target)],
-    ["focusout", (event) => this.#onBlur(event)],
-    ["pointerover", (event) => this.#onPointer(event.target)],
-    ["pointerleave", () => this.#onPointer(null)],
+    ["focusout", ({ target }) => this.#isConfirm(target) && this.#dismiss()],
   ];
 
   #onClick(event) {
     const button = event.target.closest("button[data-moi]");
-    if (!button || this.#isMeantForWhatIsGone(event)) return;
-    this.#pressed = { x: event.clientX, y: event.clientY };
+    if (!button || !this.#attention.accepts(event)) return;
     const verb = button.dataset.moi;
     const row = this.#rowOf(button.closest("[data-id]")?.dataset.id);
     if (row && row === this.#head) {
@@ -411,53 +407,9 @@ class MoiJobs extends HTMLElement {
     else if (event.repeat && event.target.closest("button")) event.preventDefault();
   }
 
-  /** Tell whether the second half of a double click hits what has come in the place of a row. */
-  #isMeantForWhatIsGone({ clientX, clientY, detail }) {
-    const { x, y, until } = this.#gone ?? {};
-    return detail > 0 && x === clientX && y === clientY && Date.now() < until;
-  }
-
-  // What nobody wants to move
-
-  /** Return the row in the list at or around an element, or the last one beside rows; else null. */
-  #rowAt(element) {
-    const places = [this.#list, this.#part("newer")];
-    if (!element || !places.some((place) => place?.contains(element))) return null;
-    return element.closest("[data-id]") ?? this.#list.lastElementChild;
-  }
-
-  /** Tell whether a row, coming or going, moves one that somebody is about to press. */
-  #disturbs(element) {
-    const isBefore = (row) =>
-      row?.isConnected &&
-      !element.contains(row) &&
-      element.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_FOLLOWING;
-    return [this.#pointed, this.#tabbed].some(isBefore) && element.checkVisibility();
-  }
-
-  #onPointer(target) {
-    this.#pointed = this.#rowAt(target);
-    this.#settle();
-  }
-
-  #onFocus(target) {
-    this.#tabbed = target.matches(":focus-visible") ? this.#rowAt(target) : null;
-    this.#settle();
-  }
-
-  #onBlur({ target, relatedTarget }) {
-    if (this.#isConfirm(target)) this.#dismiss();
-    if (!this.#rowAt(relatedTarget)) this.#tabbed = null;
-    this.#settle();
-  }
-
   /** Show what was held back once nothing speaks against it. */
-  #settle() {
-    if (this.#pointed || this.#tabbed) return;
-    if (this.#newer.size || this.#leaving.size) this.#release();
-  }
-
   #release() {
+    if (!this.#newer.size && !this.#leaving.size) return;
     for (const id of this.#newer) this.#rows.get(id).element.hidden = false;
     this.#newer.clear();
     const gone = [...this.#leaving];
@@ -467,7 +419,7 @@ class MoiJobs extends HTMLElement {
   }
 
   #showNewer() {
-    this.#pointed = this.#tabbed = null;
+    this.#attention.release();
     this.#release();
     this.#focusOn(this.#top[0]);
   }
