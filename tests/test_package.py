@@ -1,6 +1,7 @@
 """The package as a whole: its layers, what importing it does, what the wheel contains."""
 
 import ast
+import configparser
 import json
 import os
 import re
@@ -249,3 +250,9 @@ def test_the_commands_say_what_they_do():
         assert ran.returncode == 0
         assert set(re.findall(r"run\.py (\w+)", ran.stdout)) == targets - {"help"}
     assert do("nonsense").returncode == 2
+
+
+def test_the_demo_has_what_a_terminal_is_drawn_with():
+    written = configparser.ConfigParser()
+    written.read(ROOT / "setup.cfg")
+    assert "moi_django[embedded,terminal]" in written["options.extras_require"]["demo"]
