@@ -7,7 +7,7 @@ from functools import partial
 
 from moi_django import cluster
 from moi_django.conf import DEFAULT_CONTEXT, conf
-from moi_django.engine import Home, Limits, Spec, again
+from moi_django.engine import Home, Limits, Spec
 from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
 from moi_django.files import Shelf
 from moi_django.models import Info, State, now
@@ -130,7 +130,7 @@ def lost(id: str, attempt: int, reason: str) -> None:
         if info.attempt != attempt:
             return None
         if rerun and info.state is State.RUNNING and info.attempt < info.attempts:
-            return again(info, reason)
+            return info.again(State.LOST, reason)
         state = State.LOST
         return info.changed(state=state, status=state.status, result=reason, date_end=now())
 

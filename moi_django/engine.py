@@ -185,7 +185,7 @@ def _succeed(store: Store, spec: Spec, job: CurrentJob, payload: bytes) -> dict[
 def _job(store: Store, spec: Spec, info: Info, speaker: Speaker, reporter: Reporter) -> CurrentJob:
     def attach(name: str, content: Any) -> None:
         spec.shelf.attach(store, info.id, name, content)
-        speaker.note_change()
+        speaker.note_attached()
 
     return CurrentJob(
         id=info.id,
@@ -221,7 +221,7 @@ def end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
             return None
         if final:
             return info.changed(date_end=now(), **outcome)
-        return again(info, outcome["result"])
+        return info.again(State.FAILED, outcome["result"])
 
     pause = spec.options.pause(spec.attempt)
     # A result that took hours must outlive a restart of Redis.
@@ -251,21 +251,6 @@ def _end_stubborn(store: Store, spec: Spec, reason: Reason) -> None:
     """Write the end of a job whose engine is about to be killed because it would not stop."""
     if reason is Reason.TIMEOUT:
         end(store, spec, _timed_out(spec))
-
-
-def again(info: Info, result: str) -> Info:
-    """Return a job that is queued for its next run; `result` says why the last one failed."""
-    return info.changed(
-        state=State.QUEUED,
-        status=State.QUEUED.status,
-        result=result,
-        attempt=info.attempt + 1,
-        date_start=None,
-        engine=None,
-        progress=None,
-        done=None,
-        total=None,
-    )
 
 
 def failure(error: BaseException | str, limit: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Django can read and write them.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -37,6 +37,26 @@ class State(StrEnum):
 JOB, GROUP = "job", "group"
 RETRIED = "retried"
 GROUP_STATUS = "Group"
+# So many earlier runs of a job are remembered, each with so many characters of its error.
+RUNS_KEPT, ERROR_KEPT = 10, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of a job that came to nothing and was followed by another one."""
+
+    attempt: int
+    # FAILED or LOST.
+    state: State
+    date_start: str | None
+    date_end: str | None
+    # What its traceback says last.
+    error: str
+
+    @property
+    def took(self) -> float:
+        """For how many seconds it ran."""
+        return timestamp(self.date_end) - timestamp(self.date_start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +91,8 @@ class Info:
     attempt: int = 1
     # Greatest number of runs.
     attempts: int = 1
+    # Runs before this one, the oldest first; of many the last.
+    runs: tuple[Run, ...] = ()
     # Id that ipyparallel gave to the engine which took it, or None.
     engine: str | None = None
     # Of a job that did not succeed, the id of the job as which it was run again, or None.
@@ -80,6 +102,8 @@ class Info:
     progress: float | None = None
     done: float | None = None
     total: float | None = None
+    # How many times it has attached a file.
+    attached: int = 0
     # Ids from the root group down to this one, joined by ":".
     path: str = ""
     # Of a group, when they were looked up; kept elsewhere in Redis than the rest.
@@ -132,9 +156,27 @@ class Info:
         """Return a copy with other field values and the next version."""
         return replace(self, version=self.version + 1, **fields)
 
+    def again(self, state: State, result: str) -> Self:
+        """Return the job as it waits for its next run; `result` says why the last one failed."""
+        error = result.rstrip().rsplit("\n", 1)[-1][:ERROR_KEPT]
+        run = Run(self.attempt, state, self.date_start, now(), error)
+        return self.changed(
+            state=State.QUEUED,
+            status=State.QUEUED.status,
+            result=result,
+            attempt=self.attempt + 1,
+            runs=(*self.runs, run)[-RUNS_KEPT:],
+            date_start=None,
+            engine=None,
+            progress=None,
+            done=None,
+            total=None,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the info object as Redis has it."""
-        return {**{name: getattr(self, name) for name in _FIELDS}, "owner": self.owner}
+        known = {name: getattr(self, name) for name in _FIELDS}
+        return {**known, "runs": [asdict(run) for run in self.runs], "owner": self.owner}
 
     def to_json(self) -> str:
         """Return the info object as ASCII JSON.
@@ -179,6 +221,7 @@ _TEXTS = (
     *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
     *("context", "engine", "retried"),
 )
+_RUN_DATES = ("date_start", "date_end")
 
 
 def _dump(value: Any) -> str:
@@ -224,6 +267,8 @@ def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
     known["version"] = _number(known.get("version"))
     known["attempt"] = _number(known.get("attempt"))
     known["attempts"] = _number(known.get("attempts"))
+    known["attached"] = _number(known.get("attached"), 0)
+    known["runs"] = _runs(known.get("runs"))
     if known["type"] == GROUP:
         known.update(state=None, status=str(known.get("status") or GROUP_STATUS))
     else:
@@ -231,8 +276,21 @@ def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 1
+def _number(value: object, otherwise: int = 1) -> int:
+    return value if isinstance(value, int) else otherwise
+
+
+def _runs(value: object) -> tuple[Run, ...]:
+    """Return the earlier runs, without what another program may have written in their place."""
+    runs = value[-RUNS_KEPT:] if isinstance(value, list) else []
+    return tuple(_run(run) for run in runs if isinstance(run, dict))
+
+
+def _run(data: Mapping[str, Any]) -> Run:
+    start, end = (date if isinstance(date := data.get(name), str) else None for name in _RUN_DATES)
+    state = _STATES.get(str(data.get("state")), State.FAILED)
+    error = str(data.get("error") or "")[:ERROR_KEPT]
+    return Run(_number(data.get("attempt")), state, start, end, error)
 
 
 def _measure(value: object) -> float | None:

@@ -28,9 +28,9 @@ class Speaker:
         """Show how far the job is."""
         self._say(lambda info: info.changed(**measure._asdict()))
 
-    def note_change(self) -> None:
-        """Let who watches look again: there is more of the job than its info object."""
-        self._say(lambda info: info.changed())
+    def note_attached(self) -> None:
+        """Let who watches look again: there is a file more, or another one of its name."""
+        self._say(lambda info: info.changed(attached=info.attached + 1))
 
     def _say(self, change: Callable[[Info], Info]) -> Info | None:
         """Change the info object; return what it was before."""

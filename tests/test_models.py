@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moi_django.models import GROUP, JOB, Info, State, is_safe_url, now
+from moi_django.models import (
+    ERROR_KEPT,
+    GROUP,
+    JOB,
+    RUNS_KEPT,
+    Info,
+    Run,
+    State,
+    is_safe_url,
+    now,
+)
 
 SEED_KEYS = {
     *("id", "name", "type", "pubsub", "url", "parent", "status", "result"),
@@ -27,6 +37,32 @@ def test_json_and_back_is_the_same():
     info = job(path="g:j", result={"a": [], "n": 2**60}, status="half way")
     assert Info.from_json(info.to_json()) == info
     assert (info.owner, info.ancestors) == ("g", ["g"])
+
+
+def test_earlier_runs_are_kept_the_last_ones():
+    info = job(attempts=99, path="j")
+    for number in range(1, 15):
+        info = info.changed(state=State.RUNNING, date_start=now())
+        info = info.again(State.LOST if number == 14 else State.FAILED, f"at\nrun {number} fails\n")
+    assert (info.state, info.attempt, info.date_start) == (State.QUEUED, 15, None)
+    assert [run.attempt for run in info.runs] == list(range(15 - RUNS_KEPT, 15))
+    last = info.runs[-1]
+    assert (last.state, last.error) == (State.LOST, "run 14 fails")
+    assert 0 <= last.took < 1
+    assert Info.from_json(info.to_json()) == info
+    assert len(info.again(State.FAILED, "x" * 1000).runs[-1].error) == ERROR_KEPT
+
+
+@pytest.mark.parametrize("runs", [None, 7, "x", [7], {"attempt": 1}, [[]]])
+def test_runs_that_are_none_are_left_out(runs):
+    assert Info.from_json(json.dumps({"id": "j", "runs": runs})).runs == ()
+
+
+def test_what_is_no_part_of_a_run_is_left_out():
+    odd = {"attempt": "x", "state": [], "date_start": 7, "date_end": {}, "error": None}
+    info = Info.from_json(json.dumps({"id": "j", "runs": [odd], "attached": "x"}))
+    assert info.runs == (Run(1, State.FAILED, None, None, ""),)
+    assert info.attached == 0
 
 
 def test_a_change_makes_a_new_one_with_the_next_version():
@@ -69,7 +105,7 @@ def test_what_is_no_info_object_is_refused(raw):
         Info.from_json(raw)
 
 
-@given(st.dictionaries(st.sampled_from([*SEED_KEYS, "state", "version", "path"]),
+@given(st.dictionaries(st.sampled_from([*SEED_KEYS, "state", "version", "path", "runs"]),
                        st.none() | st.text() | st.integers() | st.lists(st.text())))  # fmt: skip
 def test_any_object_is_read_or_refused(fields):
     try:

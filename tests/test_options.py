@@ -63,6 +63,14 @@ def test_after_the_last_attempt_it_has_failed(cluster, reconciler, tmp_path):
     assert (job.state, job.info.attempt) == (State.FAILED, 3)
     assert job.result.endswith("ValueError: run 3 fails")
     assert (tmp_path / "runs").read_text() == "ran\n" * 3
+    assert [(run.attempt, run.state, run.error) for run in job.info.runs] == [
+        (1, State.FAILED, "ValueError: run 1 fails"),
+        (2, State.FAILED, "ValueError: run 2 fails"),
+    ]
+    dates = [date for run in job.info.runs for date in (run.date_start, run.date_end)]
+    assert [*dates, job.info.date_start, job.info.date_end] == sorted(
+        [*dates, job.info.date_start, job.info.date_end]
+    )
 
 
 def test_between_two_runs_it_is_queued_and_tells_why(cluster, tmp_path, store):
