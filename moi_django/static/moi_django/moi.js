@@ -8,12 +8,11 @@ const { Attention } = await load("attention");
 const { Live } = await load("live");
 const { isClosed, remember } = await load("folds");
 const { notify, wish } = await load("notices");
+const { Question } = await load("question");
 const { Row, fill, offer, setText } = await load("row");
 const { localeOf, localize, runTime } = await load("times");
 const { Words } = await load("words");
 
-// Milliseconds in which a question is to be answered.
-const QUESTION = 10_000;
 // Greatest number of rows to ask for at once.
 const MOST_ROWS = 1_000;
 
@@ -47,8 +46,7 @@ class MoiJobs extends HTMLElement {
     () => [this.#list, this.#part("newer")],
     () => this.#release(),
   );
-  // What has to be confirmed: { row, verb, timer }.
-  #question = null;
+  #question = new Question(this);
   #endings = [];
 
   connectedCallback() {
@@ -213,7 +211,7 @@ class MoiJobs extends HTMLElement {
     if (element.contains(document.activeElement)) {
       this.#focusOn(element.nextElementSibling ?? element.previousElementSibling);
     }
-    if (element.contains(this.#question?.row.element ?? null)) this.#dismiss();
+    this.#question.forget(element);
     for (const { dataset } of [...element.querySelectorAll("[data-id]"), element]) {
       const gone = this.#rows.get(dataset.id);
       gone?.emit("remove", gone.info ?? { id: dataset.id });
@@ -226,7 +224,7 @@ class MoiJobs extends HTMLElement {
   /** The group itself is gone. */
   #end() {
     const isFocused = this.#head?.element.contains(document.activeElement);
-    if (this.#question?.row === this.#head) this.#dismiss();
+    if (this.#head) this.#question.forget(this.#head.element);
     this.#setGone(true);
     if (isFocused) this.#focusOn(null);
     if (!this.#seen) this.#tidy();
@@ -306,9 +304,6 @@ class MoiJobs extends HTMLElement {
   #reactions = [
     ["click", (event) => this.#onClick(event)],
     ["keydown", (event) => this.#onKey(event)],
-    // The question keeps the focus, and so stays, while somebody presses where it is.
-    ["mousedown", (event) => this.#isAsked(event.target) && event.preventDefault()],
-    ["focusout", ({ target }) => this.#isConfirm(target) && this.#dismiss()],
   ];
 
   #onClick(event) {
@@ -326,7 +321,7 @@ class MoiJobs extends HTMLElement {
     if (!row) this.#own[verb]?.();
     else if (verb === "toggle") this.#fold(row);
     else if (verb === "confirm") this.#confirm();
-    else if (row.questionFor(verb)) this.#ask(row, verb);
+    else if (row.questionFor(verb)) this.#question.ask(row, verb);
     else this.#order(row, verb);
   }
 
@@ -363,48 +358,14 @@ class MoiJobs extends HTMLElement {
     }
   }
 
-  /** Ask once more, where the buttons were. */
-  #ask(row, verb) {
-    this.#dismiss();
-    const timer = setTimeout(() => this.#dismiss(true), QUESTION);
-    this.#question = { row, verb, timer };
-    const button = row.hole("confirm");
-    button.textContent = row.questionFor(verb);
-    button.hidden = false;
-    row.element.dataset.asking = verb;
-    button.focus();
-  }
-
   #confirm() {
-    const { row, verb } = this.#question;
-    this.#dismiss(true);
+    const { row, verb } = this.#question.answer();
     this.#order(row, verb);
   }
 
-  /** Take a question back; the button that led to it gets the focus if that was on the question. */
-  #dismiss(isFocused = false) {
-    const asked = this.#question;
-    if (!asked) return;
-    this.#question = null;
-    clearTimeout(asked.timer);
-    delete asked.row.element.dataset.asking;
-    if (isFocused) asked.row.hole(asked.verb)?.focus();
-    asked.row.hole("confirm").hidden = true;
-  }
-
-  #isAsked(element) {
-    return Boolean(this.#question?.row.hole("confirm").parentElement.contains(element));
-  }
-
-  #isConfirm(element) {
-    return Boolean(this.#question?.row.hole("confirm").contains(element));
-  }
-
+  /** A key that is still held down presses not the next row's button when that has got the focus. */
   #onKey(event) {
-    if (this.#isConfirm(event.target) && event.key === "Escape") this.#dismiss(true);
-    // A key that is still held down presses neither the question that it has asked, nor the next
-    // row's button when that has got the focus.
-    else if (event.repeat && event.target.closest("button")) event.preventDefault();
+    if (event.repeat && event.target.closest("button")) event.preventDefault();
   }
 
   /** Show what was held back once nothing speaks against it. */
@@ -471,7 +432,7 @@ class MoiJobs extends HTMLElement {
   #setLive(isLive) {
     this.#isLive = isLive;
     // Nobody could be told the answer.
-    if (!isLive) this.#dismiss(true);
+    if (!isLive) this.#question.dismiss(true);
     this.toggleAttribute("live", isLive);
     this.#toggle("offline", !isLive);
     for (const row of this.#rows.values()) row.enable(isLive);

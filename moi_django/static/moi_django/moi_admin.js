@@ -6,14 +6,9 @@
 // Static files may have a hash in their names, so modules find each other by their elements.
 const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
 const { Live } = await load("live");
+const { become, keyOf } = await load("morph");
+const { Refresh } = await load("refresh");
 const { localeOf, localize } = await load("times");
-
-// Milliseconds between two fetches at least.
-const PAUSE = 1_000;
-// What people have changed, and not the server.
-const THEIRS = new Set(["open", "hidden"]);
-
-const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("data-key") : null);
 
 /** Show the times of a part in the zone and the manner of the viewer. */
 function localizeAll(part, locale) {
@@ -24,56 +19,12 @@ function localizeAll(part, locale) {
   }
 }
 
-/** Make a node like another one; what is the same stays, and with it focus, choice and selection. */
-function become(node, fresh) {
-  if (node.nodeType !== Node.ELEMENT_NODE) {
-    if (node.nodeValue !== fresh.nodeValue) node.nodeValue = fresh.nodeValue;
-    return;
-  }
-  for (const { name } of [...node.attributes]) {
-    if (!THEIRS.has(name) && !fresh.hasAttribute(name)) node.removeAttribute(name);
-  }
-  for (const { name, value } of fresh.attributes) {
-    if (!THEIRS.has(name) && node.getAttribute(name) !== value) node.setAttribute(name, value);
-  }
-  fill(node, fresh);
-}
-
-/** Make the children of an element like those of another one. */
-function fill(element, fresh) {
-  const wanted = new Set([...fresh.children].map(keyOf));
-  const keyed = new Map();
-  for (const child of [...element.children]) {
-    const key = keyOf(child);
-    if (key === null) continue;
-    if (wanted.has(key)) keyed.set(key, child);
-    else child.remove();
-  }
-  let next = element.firstChild;
-  for (const child of fresh.childNodes) {
-    const key = keyOf(child);
-    const isAlike = next?.nodeName === child.nodeName && keyOf(next) === null && key === null;
-    const match = key === null ? (isAlike ? next : null) : keyed.get(key);
-    if (!match) {
-      element.insertBefore(document.importNode(child, true), next);
-      continue;
-    }
-    if (match === next) next = next.nextSibling;
-    else element.insertBefore(match, next);
-    become(match, child);
-  }
-  while (next) {
-    const gone = next;
-    next = next.nextSibling;
-    gone.remove();
-  }
-}
-
 class MoiPanel extends HTMLElement {
-  #fetching = false;
-  #hasNews = false;
-  #notBefore = 0;
-  #timer = 0;
+  #refresh = new Refresh(() => location.href, {
+    fresh: (page) => this.#take(page),
+    failed: () => this.#setLive(false),
+    refused: () => this.#refuse(),
+  });
 
   connectedCallback() {
     if (!this.#part("jobs")) return;
@@ -81,14 +32,13 @@ class MoiPanel extends HTMLElement {
     const zone = this.querySelector("[data-zone]");
     if (zone) zone.hidden = true;
     this.#offerAll();
-    this.#part("jobs").addEventListener("pointerleave", this.#onNews);
-    document.addEventListener("visibilitychange", this.#onNews);
+    this.#part("jobs").addEventListener("pointerleave", () => this.#refresh.wish());
+    this.#refresh.begin();
     this.#live.begin();
   }
 
   disconnectedCallback() {
-    document.removeEventListener("visibilitychange", this.#onNews);
-    clearTimeout(this.#timer);
+    this.#refresh.end();
     this.#live.end();
   }
 
@@ -123,42 +73,15 @@ class MoiPanel extends HTMLElement {
 
   // The page
 
-  #onNews = () => {
-    this.#hasNews = true;
-    if (this.#fetching || this.#timer || document.hidden) return;
-    const wait = Math.max(0, this.#notBefore - Date.now());
-    this.#timer = setTimeout(() => this.#refresh(), wait);
-  };
-
-  async #refresh() {
-    this.#timer = 0;
-    this.#hasNews = false;
-    this.#fetching = true;
-    const begun = Date.now();
-    try {
-      const response = await fetch(location.href, { headers: { Accept: "text/html" } });
-      this.#take(response, await response.text());
-    } catch {
-      this.#setLive(false);
-    }
-    this.#fetching = false;
-    // A server that is slow to answer is asked less often.
-    this.#notBefore = Date.now() + Math.max(PAUSE, 3 * (Date.now() - begun));
-    if (this.#hasNews) this.#onNews();
-  }
-
-  #take(response, text) {
-    const page = new DOMParser().parseFromString(text, "text/html");
+  #take(page) {
     const panel = page.querySelector("moi-panel");
-    if (response.ok && panel && !response.redirected) {
-      localizeAll(panel, localeOf(this));
-      this.#update(panel);
-      this.#setLive(this.#live.isOpen);
-    } else if (response.status >= 500) {
-      this.#setLive(false);
-    } else {
+    if (!panel) {
       this.#refuse();
+      return;
     }
+    localizeAll(panel, localeOf(this));
+    this.#update(panel);
+    this.#setLive(this.#live.isOpen);
   }
 
   #update(panel) {
@@ -202,9 +125,9 @@ class MoiPanel extends HTMLElement {
   #verbs = {
     news: () => {
       this.#live.succeeded();
-      this.#onNews();
+      this.#refresh.wish();
     },
-    live: (isLive) => (isLive ? this.#onNews() : this.#setLive(false)),
+    live: (isLive) => (isLive ? this.#refresh.wish() : this.#setLive(false)),
     error: ({ verb }) => verb === "news" && this.#refuse(),
   };
 
@@ -215,6 +138,7 @@ class MoiPanel extends HTMLElement {
 
   /** Stop for good: this user may not see it any more. */
   #refuse() {
+    this.#refresh.end();
     this.#live.end();
     this.toggleAttribute("live", false);
     this.#show("offline", false);

@@ -1,0 +1,53 @@
+// What the server has rendered anew, put in the place of what is there.
+
+// What people have changed, and not the server.
+const THEIRS = new Set(["open", "hidden"]);
+
+/** Return what tells an element of a list from the others; null where there is nothing. */
+export const keyOf = (node) =>
+  node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("data-key") : null;
+
+/** Make a node like another one; what is the same stays, and with it focus, choice and selection. */
+export function become(node, fresh) {
+  if (node.nodeType !== Node.ELEMENT_NODE) {
+    if (node.nodeValue !== fresh.nodeValue) node.nodeValue = fresh.nodeValue;
+    return;
+  }
+  for (const { name } of [...node.attributes]) {
+    if (!THEIRS.has(name) && !fresh.hasAttribute(name)) node.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (!THEIRS.has(name) && node.getAttribute(name) !== value) node.setAttribute(name, value);
+  }
+  fill(node, fresh);
+}
+
+/** Make the children of an element like those of another one. */
+function fill(element, fresh) {
+  const wanted = new Set([...fresh.children].map(keyOf));
+  const keyed = new Map();
+  for (const child of [...element.children]) {
+    const key = keyOf(child);
+    if (key === null) continue;
+    if (wanted.has(key)) keyed.set(key, child);
+    else child.remove();
+  }
+  let next = element.firstChild;
+  for (const child of fresh.childNodes) {
+    const key = keyOf(child);
+    const isAlike = next?.nodeName === child.nodeName && keyOf(next) === null && key === null;
+    const match = key === null ? (isAlike ? next : null) : keyed.get(key);
+    if (!match) {
+      element.insertBefore(document.importNode(child, true), next);
+      continue;
+    }
+    if (match === next) next = next.nextSibling;
+    else element.insertBefore(match, next);
+    become(match, child);
+  }
+  while (next) {
+    const gone = next;
+    next = next.nextSibling;
+    gone.remove();
+  }
+}
