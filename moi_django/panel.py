@@ -29,7 +29,8 @@ PARTS: dict[str, tuple[State, ...]] = {
     "queued": (State.QUEUED,),
 }
 # What the script says of several things, and numbers of which every language has all its plurals.
-COUNTING = [*PARTS, "newer", "cancel-jobs", "remove-jobs", "seconds", "minutes", "hours", "days"]
+UNITS = ("seconds", "minutes", "hours", "days")
+COUNTING = [*PARTS, "done", "newer", "cancel-jobs", "remove-jobs", *UNITS]
 SAMPLES = [0, 1, 2, 3, 6, 11, 100]
 
 
@@ -96,7 +97,8 @@ class Row:
     @property
     def shows_progress(self) -> bool:
         """True for a job that runs and has said how far it is."""
-        return self.info.state is State.RUNNING and self.info.progress is not None
+        info = self.info
+        return info.state is State.RUNNING and (info.progress is not None or info.done is not None)
 
     @property
     def amount(self) -> str:
@@ -113,6 +115,14 @@ class Row:
         if info.state is State.SUCCESS or info.progress is None or info.total:
             return None
         return int(info.progress * 100)
+
+    @property
+    def count(self) -> int | None:
+        """How much a job has done that does not know of how much."""
+        info = self.info
+        if info.state is State.SUCCESS or info.progress is not None or info.done is None:
+            return None
+        return int(info.done)
 
     @property
     def elapsed(self) -> str:

@@ -108,9 +108,9 @@ def moi_status(info: Info) -> str:
 
 
 @register.filter
-def moi_number(number: float) -> str:
+def moi_number(number: float | None) -> str:
     """Return a number as HTML and people read it, without a needless fraction."""
-    return f"{number:.6g}"
+    return "" if number is None else f"{number:.12g}"
 
 
 @register.filter

@@ -46,10 +46,7 @@ const FILLERS = {
   status: (hole, info, { words }) => setText(hole, words.status(info)),
   totals: (hole, info, { words }) => fillTotals(hole, info.totals ?? {}, words),
   amount: (hole, info, { words }) => setText(hole, amountOf(info, words)),
-  progress(hole, info) {
-    hole.hidden = info.state !== "running" || info.progress === null;
-    (hole.querySelector("progress") ?? hole).value = info.progress ?? 0;
-  },
+  progress: (hole, info) => fillProgress(hole, info),
 };
 
 /** Fill one hole of a row; `site` are its words, and the addresses of our own pages. */
@@ -75,9 +72,19 @@ function textOf(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+/** Show how far a job is: as a bar, which has no value when it does not know of how much. */
+function fillProgress(hole, { state, progress, done }) {
+  const bar = hole.querySelector("progress") ?? hole;
+  if (!(bar instanceof HTMLProgressElement)) return setText(hole, textOf(progress));
+  hole.hidden = state !== "running" || (progress === null && done === null);
+  if (progress === null) bar.removeAttribute("value");
+  else bar.value = progress;
+}
+
 /** Return how far a job is in what it counts, or in percent. */
 function amountOf({ state, progress, done, total }, words) {
-  if (state === "success" || progress === null) return "";
+  if (state === "success" || (progress === null && done === null)) return "";
+  if (progress === null) return words.say("done", Math.floor(done));
   if (!total) return words.say("percent").replace("#", Math.floor(progress * 100));
   return [done, total].map((number) => Math.round(number * 10) / 10).join("/");
 }
