@@ -1,7 +1,17 @@
 // Output of a job, as a terminal shows it.
 
-// Greatest number of lines that a page keeps.
+// Greatest number of lines that a page keeps, and of the last ones of those that may still change.
 const MOST_LINES = 5_000;
+const SCREEN = 50;
+// Column beyond which nothing moves the cursor, and length beyond which no sequence is waited for.
+const MOST_COLUMNS = 500;
+const LONGEST = 4_096;
+// Sequences of colours and movements, of titles and links, others; then single characters.
+const CONTROL =
+  /(\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]|[\x00-\x08\n-\x1f\x7f-\x9f])/;
+// A sequence whose end may be in the next piece.
+const UNFINISHED = /\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*\x1b?|[ -/]*)$/;
+const SEQUENCE = /^\x1b\[([\d;:]*)([A-GKm])$/;
 // What terminals understand: kind of style, its value (or none), codes.
 const STYLES = [
   ["weight", "bold", [1]],
@@ -9,8 +19,12 @@ const STYLES = [
   ["weight", "", [22]],
   ["slant", "italic", [3]],
   ["slant", "", [23]],
-  ["line", "under", [4]],
+  ["line", "under", [4, 21]],
   ["line", "", [24]],
+  ["strike", "through", [9]],
+  ["strike", "", [29]],
+  ["colours", "swapped", [7]],
+  ["colours", "", [27]],
   ["ink", "number", [30, 31, 32, 33, 34, 35, 36, 37, 90, 91, 92, 93, 94, 95, 96, 97]],
   ["ink", "", [39]],
   ["paper", "number", [40, 41, 42, 43, 44, 45, 46, 47, 100, 101, 102, 103, 104, 105, 106, 107]],
@@ -26,34 +40,112 @@ function lastOf(pieces) {
   return pieces.slice(first);
 }
 
-/** Output of a job in a <pre>: colours become classes, \r starts a line anew, the oldest lines go. */
-export class Output {
-  #element;
-  #line;
+/** Return which of the eight colours of old a red, green and blue come closest to; 7 for all greys. */
+function nearest(...shares) {
+  const [least, most] = [Math.min(...shares), Math.max(...shares)];
+  if (most - least < 48) return 7;
+  return shares.reduce((sum, share, bit) => sum + (2 * share > least + most) * 2 ** bit, 0);
+}
+
+/** Return the same for a colour of 256. */
+function ofMany(number) {
+  if (number < 16) return number % 8;
+  if (number > 231) return 7;
+  const share = (place) => (Math.floor((number - 16) / place) % 6) * 51;
+  return nearest(share(36), share(6), share(1));
+}
+
+/** Return the codes of a sequence; a colour may stand after its code with semicolons or with colons. */
+function codesOf(numbers) {
+  const codes = numbers.split(";").flatMap((each) => {
+    const [code, form, ...rest] = each.split(":");
+    const isColour = form && (code === "38" || code === "48");
+    return isColour ? [code, form, ...rest.slice(form === "2" ? -3 : 0)] : [code];
+  });
+  return codes.map(Number);
+}
+
+/** A line that may still change: its characters, and the classes of each. */
+class Line {
+  element = document.createElement("span");
+  isLast = true;
+  #characters = [];
   #classes = [];
 
-  constructor(element) {
+  get length() {
+    return this.#characters.length;
+  }
+
+  put(column, character, classes) {
+    while (this.length < column) this.put(this.length, " ", "");
+    this.#characters[column] = character;
+    this.#classes[column] = classes;
+  }
+
+  /** Erase from the cursor on (0), up to it (1), or all (2). */
+  erase(column, what) {
+    for (let each = 0; what && each < this.length && (each <= column || what === 2); each += 1) {
+      this.put(each, " ", "");
+    }
+    if (what !== 1 && column < this.length) {
+      this.#characters.length = this.#classes.length = column;
+    }
+  }
+
+  render() {
+    const pieces = document.createDocumentFragment();
+    for (let start = 0, end = 1; end <= this.length; end += 1) {
+      if (end < this.length && this.#classes[end] === this.#classes[start]) continue;
+      const piece = pieces.appendChild(document.createElement("span"));
+      piece.className = this.#classes[start];
+      piece.textContent = this.#characters.slice(start, end).join("");
+      start = end;
+    }
+    this.element.replaceChildren(pieces, this.isLast ? "" : "\n");
+  }
+}
+
+/** Output of a job in a <pre>: colours become classes, the cursor moves, the oldest lines go. */
+export class Output {
+  // True when it does not begin where the output has begun.
+  isCut;
+  #element;
+  // The last lines, and where among them the cursor is.
+  #screen = [];
+  #row = 0;
+  #column = 0;
+  #changed = new Set();
+  #styles = [];
+  // Of each stream, a sequence that its last piece has begun.
+  #begun = {};
+
+  constructor(element, isCut) {
     this.#element = element;
+    this.isCut = isCut;
     element.textContent = "";
-    this.#line = this.#begin();
+    this.#begin();
   }
 
   /** Append pieces of output, of which only the last lines are worth it. */
   append(pieces) {
     const isAtEnd = this.#isAtEnd();
-    for (const [stream, text] of lastOf(pieces)) this.#append(stream, text);
+    const last = lastOf(pieces);
+    for (const [stream, text] of last) this.#append(stream, text);
+    for (const line of this.#changed) line.render();
+    this.#changed.clear();
+    if (last.length < pieces.length || this.#element.childElementCount > MOST_LINES) this.isCut = true;
     while (this.#element.childElementCount > MOST_LINES) this.#element.firstElementChild.remove();
     if (isAtEnd) this.#element.scrollTop = this.#element.scrollHeight;
   }
 
-  #append(stream, text) {
-    for (const part of text.split(/(\n|\r(?!\n)|\x1b\[[0-?]*[ -/]*[@-~])/)) {
-      if (part === "\n") {
-        this.#line.append("\n");
-        this.#line = this.#begin();
-      } else if (part === "\r") this.#line.textContent = "";
-      else if (part.startsWith("\x1b[")) this.#style(part);
-      else if (part) this.#write(stream, part.replaceAll("\r", ""));
+  #append(stream, added) {
+    let text = (this.#begun[stream] ?? "") + added;
+    const begun = text.slice(-LONGEST).match(UNFINISHED)?.[0] ?? "";
+    this.#begun[stream] = begun;
+    text = text.slice(0, text.length - begun.length);
+    for (const [index, part] of text.split(CONTROL).entries()) {
+      if (index % 2) this.#obey(part);
+      else if (part) this.#write(part, stream);
     }
   }
 
@@ -62,27 +154,89 @@ export class Output {
     return scrollTop + clientHeight >= scrollHeight - 10;
   }
 
+  get #line() {
+    return this.#screen[this.#row];
+  }
+
+  /** Begin a line below the last one. */
   #begin() {
-    return this.#element.appendChild(document.createElement("span"));
-  }
-
-  #write(stream, text) {
-    const piece = document.createElement("span");
-    piece.classList.add(`moi-${stream}`, ...this.#classes);
-    piece.textContent = text;
-    this.#line.append(piece);
-  }
-
-  /** Heed what tells a terminal to use colours and weights; the rest of its language is dropped. */
-  #style(sequence) {
-    if (!sequence.endsWith("m")) return;
-    for (const code of sequence.slice(2, -1).split(";").map(Number)) {
-      const [kind, value] = STYLES.find(([, , codes]) => codes.includes(code)) ?? [];
-      if (code === 38 || code === 48) return; // of 256 or more colours, whose numbers follow
-      if (code === 0) this.#classes = [];
-      if (!kind) continue;
-      this.#classes = this.#classes.filter((name) => !name.startsWith(`moi-${kind}-`));
-      if (value) this.#classes.push(`moi-${kind}-${value === "number" ? code % 10 : value}`);
+    const above = this.#screen.at(-1);
+    if (above) {
+      above.isLast = false;
+      this.#changed.add(above);
     }
+    const line = new Line();
+    this.#screen.push(line);
+    this.#element.append(line.element);
+    if (this.#screen.length > SCREEN) this.#screen.shift();
+    this.#row = this.#screen.length - 1;
+  }
+
+  #write(text, stream) {
+    const classes = [`moi-${stream}`, ...this.#styles].join(" ");
+    const line = this.#line;
+    for (const character of text) line.put(this.#column++, character, classes);
+    this.#changed.add(line);
+  }
+
+  #obey(control) {
+    const [, numbers, verb] = control.match(SEQUENCE) ?? [];
+    if (control === "\n") this.#feed();
+    else if (control === "\r") this.#column = 0;
+    else if (control === "\b") this.#column = Math.max(0, this.#column - 1);
+    else if (verb === "m") this.#style(numbers);
+    else if (verb) this.#moves[verb](parseInt(numbers, 10) || 0);
+  }
+
+  #feed() {
+    this.#column = 0;
+    if (this.#row < this.#screen.length - 1) this.#row += 1;
+    else this.#begin();
+  }
+
+  /** What moves the cursor, never out of the last lines; and what erases. */
+  #moves = {
+    A: (count) => this.#goTo(this.#row - (count || 1), this.#column),
+    B: (count) => this.#goTo(this.#row + (count || 1), this.#column),
+    C: (count) => this.#goTo(this.#row, this.#column + (count || 1)),
+    D: (count) => this.#goTo(this.#row, this.#column - (count || 1)),
+    E: (count) => this.#goTo(this.#row + (count || 1), 0),
+    F: (count) => this.#goTo(this.#row - (count || 1), 0),
+    G: (count) => this.#goTo(this.#row, (count || 1) - 1),
+    K: (what) => {
+      this.#line.erase(this.#column, what);
+      this.#changed.add(this.#line);
+    },
+  };
+
+  #goTo(row, column) {
+    this.#row = Math.max(0, Math.min(this.#screen.length - 1, row));
+    const farthest = Math.max(MOST_COLUMNS, this.#line.length);
+    this.#column = Math.max(0, Math.min(farthest, column));
+  }
+
+  /** Heed what tells a terminal to use colours and weights. */
+  #style(numbers) {
+    const codes = codesOf(numbers);
+    while (codes.length) {
+      const code = codes.shift();
+      const [kind, value] = STYLES.find(([, , all]) => all.includes(code)) ?? [];
+      if (code === 0) this.#styles = [];
+      else if (code === 38) this.#set("ink", this.#colour(codes));
+      else if (code === 48) this.#set("paper", this.#colour(codes));
+      else if (kind) this.#set(kind, value === "number" ? code % 10 : value);
+    }
+  }
+
+  /** Take the colour of many that follows, of which the page has but eight. */
+  #colour(codes) {
+    const form = codes.shift();
+    if (form === 5) return ofMany(codes.shift());
+    return form === 2 ? nearest(...codes.splice(0, 3)) : "";
+  }
+
+  #set(kind, value) {
+    this.#styles = this.#styles.filter((name) => !name.startsWith(`moi-${kind}-`));
+    if (value !== "") this.#styles.push(`moi-${kind}-${value}`);
   }
 }
