@@ -11,16 +11,15 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from moi_django import access, acts, dispatch, results
+from moi_django import access, acts, dispatch, downloads, results
 from moi_django.addresses import page_of
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError, StoreUnavailable
@@ -28,12 +27,11 @@ from moi_django.files import attached_to
 from moi_django.jobs import Job
 from moi_django.logs import Log
 from moi_django.models import Info, State, timestamp
-from moi_django.panel import socket_address
+from moi_django.panel import Panel, Row
+from moi_django.plain import overwritten, plain, with_gaps
 from moi_django.site import store
 
 View = Callable[..., HttpResponseBase]
-# How terminals are told to use colours and the like, which plain text does without.
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
 # Of the output, so much stands in the page as the server renders it.
 TAIL = 50
 # So many members of a group stand side by side at first, and what is a number of them.
@@ -74,20 +72,23 @@ def _refusal(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 @_of_what_may("view")
 def job(request: HttpRequest, info: Info) -> HttpResponseBase:
-    """Show everything about a job."""
-    log = Log(store(), info.id)
-    entries = log.tail(TAIL)
+    """Show everything about a job; for the script without the output, which it has already."""
+    is_whole = request.GET.get("without") != "output"
+    entries = Log(store(), info.id).tail(TAIL) if is_whole else []
+    parent = _visible_parent(request, info)
     shown = {
         "info": info,
+        "row": Row(info),
         "took": timestamp(info.date_end) - timestamp(info.date_start),
         "result": results.shown(info, store().display(info.id)),
-        "output": "".join(plain(entry.piece.text) for entry in entries),
+        "output": overwritten("".join(plain(entry.piece for entry in entries))),
         "is_cut": bool(entries and entries[0].at),
         "files": attached_to(store(), info.id).values(),
         "may_change": _may(request, "change", info),
-        "may_retry": info.finished and info.state is not State.SUCCESS and not info.retried,
-        "parent": _visible_parent(request, info),
-        "socket": socket_address(),
+        "parent": parent,
+        "back": _above(parent),
+        # For the address of the websocket, and the words of the script.
+        "panel": Panel(),
     }
     return render(request, "moi_django/job.html", shown)
 
@@ -95,6 +96,11 @@ def job(request: HttpRequest, info: Info) -> HttpResponseBase:
 def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
     parent = store().get(info.parent) if info.parent else None
     return parent if parent is not None and _may(request, "view", parent) else None
+
+
+def _above(parent: Info | None) -> str:
+    """Return where to go from a job that is no longer there."""
+    return (page_of(parent) if parent else None) or "/"
 
 
 @require_safe
@@ -114,15 +120,7 @@ def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
     act = request.POST.get("act")
     question = "" if "confirmed" in request.POST else _question(act, info)
     if question:
-        asked = {
-            "info": info,
-            "question": question,
-            "act": act,
-            "label": pgettext("job", "Cancel") if act == "cancel" else pgettext("job", "Remove"),
-            "address": request.get_full_path(),
-            "back": reverse("moi:group", args=[info.id]),
-        }
-        return render(request, "moi_django/confirm.html", asked)
+        return _ask(request, info, act, question)
     if act == "cancel":
         store().cancel_below(info.id)
     elif act == "retry" and (reason := acts.retry(info)):
@@ -131,8 +129,21 @@ def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
         parent = _visible_parent(request, info)
         store().remove(info.id)
         messages.info(request, _("The group was removed."), fail_silently=True)
-        return redirect((page_of(parent) if parent else None) or "/")
+        return redirect(_above(parent))
     return redirect("moi:group", info.id)
+
+
+def _ask(request: HttpRequest, info: Info, act: str | None, question: str) -> HttpResponseBase:
+    """Ask before an act is done."""
+    asked = {
+        "info": info,
+        "question": question,
+        "act": act,
+        "label": pgettext("job", "Cancel") if act == "cancel" else pgettext("job", "Remove"),
+        "address": request.get_full_path(),
+        "back": page_of(info),
+    }
+    return render(request, "moi_django/confirm.html", asked)
 
 
 def _question(act: str | None, info: Info) -> str:
@@ -153,10 +164,8 @@ def _question(act: str | None, info: Info) -> str:
 @_of_what_may("view")
 def output(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Send all output of a job that is kept, as a text file."""
-    texts = (plain(entry.piece.text) for entry in Log(store(), info.id).whole())
-    return _download(
-        StreamingHttpResponse(texts, content_type="text/plain; charset=utf-8"), f"{info.id}.txt"
-    )
+    texts = plain(with_gaps(Log(store(), info.id).whole()))
+    return downloads.of_text(request, texts, f"{info.id}.txt")
 
 
 @require_safe
@@ -164,7 +173,7 @@ def output(request: HttpRequest, info: Info) -> HttpResponseBase:
 def result(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Send the result of a job, as a JSON file."""
     text = json.dumps(info.result, indent=2, ensure_ascii=False)
-    return _download(
+    return downloads.attached(
         HttpResponse(text, content_type="application/json; charset=utf-8"), f"{info.id}.json"
     )
 
@@ -190,38 +199,31 @@ def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
         content = dispatch.shelf().open(attached)
     except FileNotFoundError as error:
         raise Http404 from error
-    response = FileResponse(content, as_attachment=True, filename=name)
-    response["Content-Type"] = attached.type
-    return results.harmless(response)
+    return downloads.of_file(request, content, name, attached.type)
 
 
 @require_POST
 @_of_what_may("change")
 def act(request: HttpRequest, info: Info) -> HttpResponseBase:
-    """Cancel, retry or remove a job, where no script does it."""
+    """Cancel, retry or remove a job, where no script does it.
+
+    Before one is removed that has not ended, it is asked once more.
+    """
     act = request.POST.get("act")
     try:
         if act == "cancel":
             store().cancel(info.id)
         elif act == "retry":
             return redirect("moi:job", Job(info).retry().id)
+        elif act == "remove" and not info.finished and "confirmed" not in request.POST:
+            return _ask(request, info, act, _("Really stop and remove?"))
         elif act == "remove":
             parent = _visible_parent(request, info)
             store().remove(info.id)
             messages.info(request, _("The job was removed."), fail_silently=True)
-            return redirect((page_of(parent) if parent else None) or "/")
+            return redirect(_above(parent))
     except StoreUnavailable:
         raise
     except MoiError as error:
         messages.error(request, str(error), fail_silently=True)
     return redirect("moi:job", info.id)
-
-
-def plain(text: str) -> str:
-    """Return output without what steers a terminal."""
-    return _CONTROL.sub("", text)
-
-
-def _download(response: Any, name: str) -> Any:
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return results.harmless(response)

@@ -1,7 +1,9 @@
 """The page of a job in a real browser: live, with output and rich results that can do no harm."""
 
 import base64
+import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from playwright.sync_api import expect
 
 from moi_django import Group, ctx_default, submit
 from moi_django.logs import Log, Piece
-from moi_django.models import State
+from moi_django.models import State, now
+from tests.processes import free_port, site_process
 from tests.records import finish, job_in
 from tests.site import work
 from tests.test_browser import ada  # noqa: F401 - a fixture
@@ -54,34 +57,6 @@ def test_a_job_is_watched_on_its_own_page(look, cluster, ada, tmp_path):  # noqa
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the output").click()
     assert "from a thread" in Path(download.value.path()).read_text()
-
-
-def test_output_has_colours_and_starts_lines_anew(look, job, store):
-    log = Log(store, job.id)
-    page = look(job)
-    log.append(
-        [Piece("stdout", "\x1b[1;31mred\x1b[0m plain\n 10%\r 20%"), Piece("stderr", EVIL)], 9999
-    )
-    output = page.locator("[data-moi=output]")
-    expect(output).to_have_text(f"red plain\n 20%{EVIL}")
-    expect(output.locator(".moi-ink-1.moi-weight-bold")).to_have_text("red")
-    expect(output.locator(".moi-stderr")).to_have_text(EVIL)
-    log.append([Piece("stdout", "\r100%\x1b[38;5;1m\x1b[2J\n")], 9999)
-    expect(output).to_have_text("red plain\n100%\n")
-    assert page.title() == "a job"
-
-
-def test_a_page_keeps_the_last_lines(look, job, store):
-    log = Log(store, job.id)
-    page = look(job)
-    for start in range(0, 100_000, 10_000):
-        text = "".join(f"line {number}\n" for number in range(start, start + 10_000))
-        log.append([Piece("stdout", text)], 5_000_000)
-    output = page.locator("[data-moi=output]")
-    expect(output).to_contain_text("line 99999\n", timeout=20_000)
-    assert output.locator("> span").count() <= 5_001
-    page.reload()
-    expect(page.get_by_text("Only the last part is shown.")).to_be_visible()
 
 
 @pytest.mark.parametrize("mime", ["text/html", "image/svg+xml", "image/png"])
@@ -130,25 +105,250 @@ def test_without_scripts_all_is_there(look, job, store):
     expect(page.locator("[data-moi=output]")).to_have_text("said\n")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("status")).to_have_text("Cancelled")
-    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_role("heading", name="a sweep")).to_be_visible()
     assert store.get(job.id) is None
 
 
+def test_without_scripts_a_page_asks_before_what_runs_is_removed(look, job, store):
+    page = look(job, java_script_enabled=False)
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_text("Really stop and remove?")).to_be_visible()
+    page.get_by_role("link", name="No, take me back").click()
+    expect(page.get_by_role("status")).to_have_text("Queued")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_role("heading", name="a sweep")).to_be_visible()
+    assert store.get(job.id) is None
+
+
+def start(store, job, **fields):
+    """Let a job run."""
+    begun = {"state": State.RUNNING, "status": "Running", "date_start": now(), **fields}
+    return store.change(job.id, lambda info: info.changed(**begun))
+
+
+def say(store, job, status, **fields):
+    return store.change(job.id, lambda info: info.changed(status=status, **fields))
+
+
+@pytest.mark.parametrize("name", ["Cancel", "Remove"])
+def test_a_press_counts_whatever_changes_under_it(look, job, store, name):
+    page = look(job)
+    box = page.get_by_role("button", name=name).bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    start(store, job)
+    expect(page.get_by_text("Started")).to_be_visible()
+    say(store, job, "half way", progress=0.5, attached=1)
+    expect(page.get_by_role("status")).to_have_text("half way")
+    page.mouse.up()
+    if name == "Remove":
+        page.get_by_role("button", name="Really stop and remove?").click()
+        expect(page.get_by_text("The job was removed.")).to_be_visible()
+        assert store.get(job.id) is None
+    else:
+        expect(page.get_by_role("status")).to_have_text("Cancelled")
+        assert store.get(job.id).state is State.CANCELLED
+
+
 def test_focus_stays_where_it_is_while_the_page_changes(look, job, store):
     page = look(job)
-    remove = page.get_by_role("button", name="Remove")
-    remove.focus()
-    page.get_by_text("All about this job").click()
-    remove.focus()
-    store.change(
-        job.id, lambda info: info.changed(status="on my way", progress=0.5, done=2, total=4)
-    )
+    summary = page.get_by_text("All about this job")
+    summary.click()
+    expect(page.get_by_text(job.id).first).to_be_visible()
+    summary.focus()
+    start(store, job)
+    say(store, job, "on my way", progress=0.5, done=2, total=4)
+    expect(page.get_by_text("Started")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("on my way")
     expect(page.get_by_role("progressbar", name="Progress")).to_have_attribute("value", "0.5")
-    expect(page.get_by_text("2 / 4")).to_be_visible()
+    expect(page.get_by_text("2/4")).to_be_visible()
+    expect(page.locator("dd[data-moi=version]")).to_have_text("3")
+    expect(summary).to_be_focused()
+    remove = page.get_by_role("button", name="Remove", exact=True)
+    remove.focus()
+    finish(store, job)
+    expect(page.get_by_text("Ended")).to_be_visible()
     expect(remove).to_be_focused()
-    expect(page.get_by_text(job.id)).to_be_visible()
+    expect(page.get_by_text(job.id).first).to_be_visible()
+
+
+def test_a_button_that_goes_hands_the_focus_on(look, job, store):
+    page = look(job)
+    page.get_by_role("button", name="Cancel").press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Cancelled")
+    expect(page.get_by_role("button", name="Remove", exact=True)).to_be_focused()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+
+
+def test_the_time_goes_on_and_what_is_left_is_told(look, job, store):
+    start(store, job, progress=0.5, date_start=before(seconds=60))
+    page = look(job)
+    first = page.locator("[data-moi=elapsed]").inner_text()
+    assert re.fullmatch(r"1:0\d", first)
+    expect(page.locator("[data-moi=elapsed]")).not_to_have_text(first)
+    expect(page.locator("[data-moi=remaining]")).to_have_text(
+        re.compile(r"about (1 min|\d+ s) left")
+    )
+    finish(store, job)
+    expect(page.locator("[data-moi=remaining]")).to_have_text("")
+
+
+def before(seconds):
+    return str(datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_what_is_done_is_told_without_a_total(look, job, store, motion):
+    start(store, job, done=1)
+    page = look(job, reduced_motion=motion)
+    bar = page.get_by_role("progressbar", name="Progress")
+    expect(page.locator("[data-moi=amount]")).to_have_text("1 done")
+    say(store, job, "counting", done=12)
+    expect(page.locator("[data-moi=amount]")).to_have_text("12 done")
+    assert bar.evaluate("bar => bar.position") == -1
+    still = bar.evaluate("bar => getComputedStyle(bar).appearance") == "none"
+    assert still is (motion == "reduce")
+    page.goto(page.url.split("/moi/")[0])
+    row = page.locator("moi-jobs[live] .moi-item .moi-item")
+    expect(row.locator("[data-moi=amount]")).to_have_text("12 done")
+    bar = row.get_by_role("progressbar")
+    assert bar.evaluate("bar => bar.position") == -1
+    say(store, job, "counting", done=6, total=12, progress=0.5)
+    expect(row.locator("[data-moi=amount]")).to_have_text("6/12")
+    expect(bar).to_have_attribute("value", "0.5")
+    say(store, job, "counting", done=13, total=None, progress=None)
+    expect(row.locator("[data-moi=amount]")).to_have_text("13 done")
+    assert bar.evaluate("bar => bar.position") == -1
+
+
+def fetches_of(page):
+    """Return the list of addresses that the script of a page will have fetched."""
+    fetched = []
+    page.on("request", lambda request: fetched.append(request.url) if is_fetch(request) else None)
+    return fetched
+
+
+def is_fetch(request):
+    return request.resource_type == "fetch"
+
+
+def test_a_chatty_job_is_not_fetched_for_what_the_page_is_told(look, job, store):
+    log = Log(store, job.id)
+    start(store, job)
+    log.append([Piece("stdout", "said before\n" * 1000)], 10_000_000)
+    page = look(job)
+    expect(page.locator("[data-moi=output]")).to_contain_text("said before")
+    fetched = fetches_of(page)
+    with page.expect_response(lambda response: is_fetch(response.request)) as answered:
+        say(store, job, "speaking", attached=1)
+    assert "said before" not in answered.value.text()
+    assert "without=output" in answered.value.url
+    for number in range(40):
+        log.append([Piece("stdout", f"line {number}\n" * 1000)], 10_000_000)
+        say(store, job, f"at {number}", progress=number / 40, done=number, total=40)
+        expect(page.get_by_role("status")).to_have_text(f"at {number}")
+    expect(page.locator("[data-moi=output]")).to_contain_text("line 39")
+    finish(store, job)
+    expect(page.get_by_text("Ended")).to_be_visible()
+    assert len(fetched) <= 3
+
+
+@pytest.mark.parametrize("failure", ["abort", 503])
+def test_a_fetch_that_fails_is_told_and_tried_again(look, job, store, failure):
+    page = look(job, quiet=True)
+    log = Log(store, job.id)
+    log.append([Piece("stdout", "said\n")], 1000)
+    expect(page.locator("[data-moi=output]")).to_have_text("said\n")
+
+    def fail(route):
+        route.abort() if failure == "abort" else route.fulfill(status=failure, body="down")
+
+    page.route("**/moi/jobs/**", fail)
+    start(store, job)
+    offline = page.get_by_text("Not live: the connection is lost")
+    expect(offline).to_be_visible()
+    expect(page.get_by_text("Started")).to_have_count(0)
+    page.unroute("**/moi/jobs/**")
+    expect(page.get_by_text("Started")).to_be_visible()
+    expect(offline).to_be_hidden()
+    finish(store, job, result={"a": [1]})
+    expect(page.locator(".moi-tree")).to_be_visible()
+    expect(page.locator("[data-moi=output]")).to_have_text("said\n")
+
+
+def test_what_was_missed_is_seen_after_the_connection_is_back(visit, site_env, job, store):
+    port = free_port()
+    with site_process(port, **site_env):
+        page = visit(port, f"/moi/jobs/{job.id}/", live=False, quiet=True)
+        expect(page.locator("moi-job[live]")).to_be_visible()
+    expect(page.get_by_text("Not live: the connection is lost")).to_be_visible()
+    # Nothing of the info object tells of it.
+    noted = {"name": "late.csv", "path": "", "size": 1, "type": "text/csv"}
+    store.keep_file(job.id, "late.csv", json.dumps(noted))
+    with site_process(port, **site_env):
+        expect(page.get_by_text("late.csv")).to_be_visible(timeout=30_000)
+        expect(page.locator("moi-job[live]")).to_be_visible()
+
+
+def test_who_was_logged_out_sees_the_page_to_log_in(look, job, store):
+    page = look(job, quiet=True)
+    page.context.clear_cookies()
+    start(store, job)
+    page.wait_for_url("**/accounts/login/**")
+
+
+def test_a_question_is_asked_before_what_runs_is_removed(look, job, store):
+    page = look(job)
+    start(store, job)
+    expect(page.get_by_text("Started")).to_be_visible()
+    remove = page.get_by_role("button", name="Remove", exact=True)
+    confirm = page.get_by_role("button", name="Really stop and remove?")
+    remove.click()
+    expect(confirm).to_be_focused()
+    expect(remove).to_be_hidden()
+    confirm.press("Escape")
+    expect(remove).to_be_focused()
+    expect(confirm).to_be_hidden()
+    remove.click()
+    confirm.click()
+    note = page.get_by_role("alert")
+    expect(note).to_have_text("The job was removed. a sweep")
+    expect(note.get_by_role("link")).to_be_focused()
+    note.get_by_role("link").click()
+    expect(page.get_by_role("heading", name="a sweep")).to_be_visible()
+
+
+def test_what_has_ended_is_removed_without_a_question(look, job, store):
+    finish(store, job)
+    page = look(job, quiet=True)  # the page may just be about to be fetched
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_text("The job was removed.")).to_be_visible()
+    assert store.get(job.id) is None
+
+
+def test_earlier_runs_are_told(look, job, store):
+    page = look(job)
+    for number in (1, 2):
+        start(store, job, attempts=3)
+        store.change(job.id, lambda info: info.again(State.FAILED, f"x\nrun {info.attempt} fails"))
+        expect(page.locator(".moi-run")).to_have_count(number)
+    finish(store, job, State.FAILED, result="run 3 fails")
+    expect(page.get_by_text("Ended")).to_be_visible()
+    runs = page.locator(".moi-timeline > li.moi-run")
+    expect(runs).to_contain_text(["run 1 fails", "run 2 fails"])
+    expect(runs.first).to_contain_text("Attempt 1: Failed")
+    assert runs.first.locator("time[title]").count() == 2
+
+
+def test_a_long_name_stays_in_the_page(look, ada, store):  # noqa: F811
+    job = job_in(store, Group.create(ada, "g" * 200), "n" * 200)
+    noted = {"name": "f" * 200, "path": "", "size": 1, "type": "text/csv"}
+    store.keep_file(job.id, "f" * 200, json.dumps(noted))
+    page = look(job, viewport={"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -174,7 +374,24 @@ def no_barriers(page, width):
     return page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_job_that_is_removed_is_gone_from_its_page(look, job, store):
-    page = look(job, quiet=True)
+def test_a_job_that_is_removed_says_so_in_its_page(look, job, store):
+    Log(store, job.id).append([Piece("stdout", "said\n")], 1000)
+    page = look(job, quiet=True)  # the page may just be about to be fetched
     store.remove(job.id)
-    expect(page.get_by_text(re.compile("Not Found|no such job"))).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_text("The job was removed. a sweep")
+    expect(page.locator("[data-moi=output]")).to_have_text("said\n")
+    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_text("Not live: the connection is lost")).to_be_hidden()
+    expect(page.get_by_role("link", name="Download")).to_have_count(0)
+
+
+def test_a_job_that_was_removed_unheard_is_not_waited_for(visit, site_env, job, store):
+    port = free_port()
+    with site_process(port, **site_env):
+        page = visit(port, f"/moi/jobs/{job.id}/", live=False, quiet=True)
+        expect(page.locator("moi-job[live]")).to_be_visible()
+    store.remove(job.id)
+    with site_process(port, **site_env):
+        gone = page.get_by_text("There is no such job, or you may not see it.")
+        expect(gone).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Not live: the connection is lost")).to_be_hidden()

@@ -98,6 +98,8 @@ LAYERS = [
     "panel",
     "trees",
     "results",
+    "plain",
+    "downloads",
     "views",
     "urls",
     "bulk",

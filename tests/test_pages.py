@@ -100,6 +100,37 @@ def test_output_is_without_what_steers_terminals_and_can_be_downloaded(client, s
     assert is_harmless(response)
 
 
+def test_a_download_says_what_was_dropped(client, store, job):
+    log = Log(store, job.id)
+    for number in range(30):
+        log.append([Piece("stdout", f"line {number:02}\n" * 1000)], 100_000)
+    text = b"".join(page(client, job, "output").streaming_content).decode()
+    note, rest = text.split("\n", 1)
+    assert note == f"[… {30 * 8000 - len(rest)} bytes left out]"
+    assert rest.endswith("line 29\n")
+
+
+def test_without_scripts_a_line_is_as_it_looks_in_the_end(client, store, job):
+    log = Log(store, job.id)
+    log.append([Piece("stdout", "".join(f"{n}%\r" for n in range(100)) + "\x1b[3")], 100_000)
+    log.append([Piece("stdout", "1mdone\n")], 100_000)
+    assert 'tabindex="0">done\n</pre>' in page(client, job).content.decode()
+    without = client.get(f"/moi/jobs/{job.id}/?without=output").content.decode()
+    assert 'data-moi="output" tabindex="0"></pre>' in without
+
+
+def test_every_field_is_shown(client, store, job):
+    started = {"state": State.RUNNING, "engine": "an-engine", "status": "on my way"}
+    counted = {"progress": 0.25, "done": 1234567.0, "total": 4938268, "attached": 77}
+    store.change(job.id, lambda info: info.changed(**started, **counted))
+    html = page(client, job).content.decode().split("<dl")[1].split("</dl>")[0]
+    info = store.get(job.id)
+    for value in (info.type, info.pubsub, info.owner, info.path, "an-engine", "on my way"):
+        assert f">{value}</dd>" in html
+    for value in ("0.25", "1234567", "4938268", "77", info.version):
+        assert f">{value}</dd>" in html
+
+
 def is_harmless(response):
     return (
         response["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
@@ -218,6 +249,16 @@ def test_without_scripts_a_form_cancels_and_removes(client, store, job):
     assert client.post(act, {"act": "cancel"}).url == f"/moi/jobs/{job.id}/"
     assert store.get(job.id).state is State.CANCELLED
     assert client.post(act, {"act": "remove"}).url == f"/moi/groups/{job.parent}/"
+    assert store.get(job.id) is None
+
+
+def test_what_has_not_ended_is_removed_when_that_is_confirmed(client, store, job):
+    act = reverse("moi:act", args=[job.id])
+    asked = client.post(act, {"act": "remove"}).content.decode()
+    assert "Really stop and remove?" in asked and 'name="confirmed"' in asked
+    assert store.get(job.id) == job
+    confirmed = client.post(act, {"act": "remove", "confirmed": "yes"})
+    assert confirmed.url == f"/moi/groups/{job.parent}/"
     assert store.get(job.id) is None
 
 

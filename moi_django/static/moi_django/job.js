@@ -1,36 +1,57 @@
 // <moi-job>: keeps the page of one job as it is in Redis, and appends what the job prints.
+//
+// Status, times and figures are filled in place, as in a row. What the server's templates make of the
+// rest is fetched when that has changed, and the parts of the page become like it.
 
 // Static files may have a hash in their names, so modules find each other by their elements.
 const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
 const { Live } = await load("live");
+const { become } = await load("morph");
 const { Output } = await load("output");
+const { Question } = await load("question");
+const { Refresh } = await load("refresh");
+const { Row } = await load("row");
 const { localeOf, localize } = await load("times");
+const { Words } = await load("words");
 
-/** Return the markup of a part, but for the token that is another one each time. */
-function contentOf(part) {
-  const copy = part.cloneNode(true);
-  copy.querySelector("[name=csrfmiddlewaretoken]")?.remove();
-  return copy.outerHTML;
+// What of a job changes while it runs and stands in no part that is fetched.
+const IN_PLACE = ["version", "status", "progress", "done", "total", "result"];
+
+/** Return the rest of an info object, for comparison. */
+function restOf(info) {
+  return JSON.stringify(info, (name, value) => (IN_PLACE.includes(name) ? undefined : value));
 }
 
 class MoiJob extends HTMLElement {
+  #row;
+  #words;
   #output = null;
-  #contents = new WeakMap();
-  #version = 0;
-  #timer = 0;
-  #live = new Live(() => this.getAttribute("socket"), {
-    opened: () => this.#watch(),
-    heard: (verb, payload) => this.#verbs[verb]?.(payload),
-    lost: (isFinal) => this.#onLost(isFinal),
-  });
+  #question = new Question(this);
+  // What the parts show, or will in a moment.
+  #rest = "";
+  #beat = 0;
+  #isLive = false;
+  #isFetched = true;
 
   connectedCallback() {
-    for (const part of this.querySelectorAll("[data-moi-part]")) this.#take(part);
+    this.#words = new Words(this.#hole("words"), localeOf(this));
+    const site = { words: this.#words, pages: {} };
+    this.#row = new Row(this.querySelector("[data-id]"), [...this.querySelectorAll("[data-moi]")], site);
+    this.#localize(this);
+    this.addEventListener("click", this.#onClick);
+    this.#refresh.begin();
     this.#live.begin();
+    this.#beat = setInterval(() => this.#row.info?.state === "running" && this.#row.tick(Date.now()), 1000);
   }
 
   disconnectedCallback() {
-    clearTimeout(this.#timer);
+    this.removeEventListener("click", this.#onClick);
+    this.#stop();
+  }
+
+  #stop() {
+    clearInterval(this.#beat);
+    this.#refresh.end();
     this.#live.end();
   }
 
@@ -38,13 +59,25 @@ class MoiJob extends HTMLElement {
     return this.getAttribute("job");
   }
 
-  #part(name) {
+  #hole(name) {
     return this.querySelector(`[data-moi="${name}"]`);
   }
 
   #toggle(name, isShown) {
-    this.#part(name)?.toggleAttribute("hidden", !isShown);
+    this.#hole(name)?.toggleAttribute("hidden", !isShown);
   }
+
+  #localize(part) {
+    for (const time of part.querySelectorAll("time")) localize(time, localeOf(this));
+  }
+
+  // The connection
+
+  #live = new Live(() => this.getAttribute("socket"), {
+    opened: () => this.#watch(),
+    heard: (verb, payload) => this.#verbs[verb]?.(payload),
+    lost: (isFinal) => this.#onLost(isFinal),
+  });
 
   #watch() {
     this.#output = null; // it is sent again, from its last part on
@@ -53,66 +86,135 @@ class MoiJob extends HTMLElement {
   }
 
   #verbs = {
-    add: (info) => this.#change(info),
-    update: (info) => this.#change(info),
-    get: (info) => this.#change(info),
-    remove: (info) => this.#change(info),
+    add: (info) => this.#show(info),
+    update: (info) => this.#show(info),
+    get: (info) => this.#show(info),
+    remove: () => this.#end("removed"),
     log: (output) => this.#print(output),
     sync: ({ complete }) => complete && this.#settle(),
-    live: (isLive) => isLive || this.#toggle("offline", true),
+    live: (isLive) => isLive || this.#setLive(false),
+    error: (error) => this.#complain(error),
   };
 
   #onLost(isFinal) {
-    this.toggleAttribute("live", false);
-    this.#toggle("offline", !isFinal);
-    this.#toggle("refused", isFinal);
+    this.#setLive(false);
+    if (!isFinal) return;
+    this.#stop();
+    this.#toggle("offline", false);
+    this.#toggle("refused", true);
   }
 
   #settle() {
     this.#live.succeeded();
-    this.toggleAttribute("live", true);
-    this.#toggle("offline", false);
+    this.#setLive(true);
+    // Whatever was missed meanwhile is seen now.
+    this.#refresh.wish();
   }
 
-  #change({ version }) {
-    if (version < this.#version) return;
-    this.#version = version;
-    // Several changes in a short while are fetched as one.
-    this.#timer ||= setTimeout(() => this.#refresh(), 100);
+  #setLive(isLive) {
+    this.#isLive = isLive;
+    this.#tellLive();
   }
 
-  /** Put what the server shows now in place of the parts that have changed. */
-  async #refresh() {
-    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
-    this.#timer = 0;
-    if (!response.ok || response.redirected) return location.reload();
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    for (const part of this.querySelectorAll("[data-moi-part]")) {
-      const fresh = page.querySelector(`[data-moi-part="${part.dataset.moiPart}"]`);
-      if (!fresh || contentOf(fresh) === this.#contents.get(part)) continue;
-      this.#take(document.adoptNode(fresh));
-      fresh.open = part.open;
-      const focused = part.contains(document.activeElement) ? document.activeElement.value : null;
-      part.replaceWith(fresh);
-      if (focused) fresh.querySelector(`[value="${CSS.escape(focused)}"]`)?.focus();
-    }
+  /** The page is live when it hears of changes and can fetch them. */
+  #tellLive() {
+    const isLive = this.#isLive && this.#isFetched;
+    this.toggleAttribute("live", isLive);
+    this.#toggle("offline", !isLive);
   }
 
-  /** Remember what the server has made of a part, and show its times as the viewer reads them. */
-  #take(part) {
-    this.#contents.set(part, contentOf(part));
-    for (const time of part.querySelectorAll("time")) localize(time, localeOf(this));
+  /** Stay as things were, for good, and say why. */
+  #end(reason) {
+    this.#stop();
+    const form = this.#hole("remove")?.form;
+    const hadFocus = form?.contains(document.activeElement);
+    this.toggleAttribute("live", false);
+    this.toggleAttribute("gone", true);
+    for (const name of ["offline", "refused", "error"]) this.#toggle(name, false);
+    this.#toggle(reason, true);
+    if (hadFocus) this.#hole(reason)?.querySelector("a")?.focus();
+  }
+
+  #complain({ verb, id, reason }) {
+    if (verb === "watch" && id) return this.#end("unknown");
+    this.#row.settle();
+    const failure = this.#words.say(`${verb}-failed`);
+    if (!failure) return;
+    this.#hole("failure").textContent = failure;
+    this.#hole("reason").textContent = reason;
+    this.#toggle("error", true);
+  }
+
+  // What the job does
+
+  #show(info) {
+    if (info.id !== this.#id || !this.#row.show(info)) return;
+    const rest = restOf(info);
+    if (rest === this.#rest) return;
+    this.#rest = rest;
+    this.#refresh.wish();
   }
 
   #print({ at, pieces }) {
-    const element = this.#part("output");
+    const element = this.#hole("output");
     if (!element) return;
-    if (!this.#output) {
-      this.#output = new Output(element);
-      this.#toggle("output-cut", at > 0);
-    }
-    this.#toggle("output-section", true);
+    this.#output ??= new Output(element, at > 0);
     this.#output.append(pieces);
+    this.#toggle("output-section", true);
+    this.#toggle("output-cut", this.#output.isCut);
+  }
+
+  // The parts
+
+  #refresh = new Refresh(() => this.#address, {
+    fresh: (page) => this.#take(page),
+    failed: () => this.#setFetched(false),
+    // Of what is not there any more the connection tells, and why.
+    refused: (isGone) => isGone || location.reload(),
+  });
+
+  /** The page without the output, which comes by itself. */
+  get #address() {
+    const address = new URL(location.href);
+    address.searchParams.set("without", "output");
+    return address;
+  }
+
+  #setFetched(isFetched) {
+    this.#isFetched = isFetched;
+    this.#tellLive();
+  }
+
+  #take(page) {
+    for (const part of this.querySelectorAll("[data-moi-part]")) {
+      const fresh = page.querySelector(`[data-moi-part="${part.dataset.moiPart}"]`);
+      if (!fresh) continue;
+      this.#localize(fresh);
+      become(part, fresh);
+    }
+    this.#setFetched(true);
+  }
+
+  // What people do
+
+  #onClick = (event) => {
+    const button = event.target.closest("button[data-moi]");
+    const verb = button?.dataset.moi;
+    // Without a connection the form does it; a retry leads to the page of the new job.
+    if (!verb || verb === "retry" || (verb !== "confirm" && !this.#isLive)) return;
+    event.preventDefault();
+    if (button.ariaDisabled === "true") return;
+    this.#toggle("error", false);
+    if (verb === "confirm") this.#do(this.#question.answer().verb);
+    else if (this.#row.questionFor(verb)) this.#question.ask(this.#row, verb);
+    else this.#do(verb);
+  };
+
+  #do(verb) {
+    const button = this.#row.hole(verb);
+    if (!this.#isLive) return button.form.requestSubmit(button);
+    this.#row.wait(verb);
+    this.#live.send(verb, [this.#id]);
   }
 }
 

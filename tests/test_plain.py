@@ -1,0 +1,49 @@
+"""plain: output without what steers a terminal, for pages without scripts and for files."""
+
+import pytest
+
+from moi_django.logs import Entry, Piece
+from moi_django.plain import overwritten, plain, with_gaps
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["\x1b[31mred\x1b[0m"], "red"),
+        (["a\x1b[3", "1mb"], "ab"),
+        (["a\x1b", "[31mb"], "ab"),
+        (["\x1b]8;;http://x\x1b", "\\link\x1b]8;;\x07."], "link."),
+        (["\x1b]0;no end\nshown"], "0;no end\nshown"),
+        (["\x1b]" + "x" * 5000, "y"], "x" * 5000 + "y"),
+        (["a\x07\b\x9bc\td\r\n"], "ac\td\r\n"),
+        (["a\x1b[31\n"], "a31\n"),
+    ],
+)
+def test_sequences_are_left_out_also_when_they_are_cut(texts, said):
+    assert "".join(plain(Piece("stdout", text) for text in texts)) == said
+
+
+def test_what_is_cut_in_one_stream_goes_on_in_that_one():
+    pieces = [Piece("stdout", "a\x1b[3"), Piece("stderr", "1m!"), Piece("stdout", "1mb")]
+    assert list(plain(pieces)) == ["a", "1m!", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        ("10%\r20%\r30%\n", "30%\n"),
+        ("10%\r", "10%"),
+        ("abcdef\rxyz", "xyzdef"),
+        ("one\r\ntwo", "one\ntwo"),
+    ],
+)
+def test_lines_look_as_they_do_in_the_end(text, looks):
+    assert overwritten(text) == looks
+
+
+def test_what_was_dropped_is_noted():
+    entries = [Entry(str(at), at, Piece("stdout", "é" * 5)) for at in (7, 17, 30)]
+    texts = [piece.text for piece in with_gaps(entries)]
+    assert texts == [
+        *("[… 7 bytes left out]\n", "é" * 5, "é" * 5, "\n[… 3 bytes left out]\n", "é" * 5)
+    ]
