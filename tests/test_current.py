@@ -179,6 +179,7 @@ def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
     notes.write_text("noted")
     job = submit_nouser(work.attach_files, str(notes))
     assert job.value(SOON) == "attached"
+    assert job.info.attached == 3
     files = attached_to(store, job.id)
     assert {name: (each.size, each.type) for name, each in files.items()} == {
         "table.csv": (8, "text/csv"),
