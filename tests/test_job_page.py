@@ -395,3 +395,35 @@ def test_a_job_that_was_removed_unheard_is_not_waited_for(visit, site_env, job, 
         gone = page.get_by_text("There is no such job, or you may not see it.")
         expect(gone).to_be_visible(timeout=30_000)
         expect(page.get_by_text("Not live: the connection is lost")).to_be_hidden()
+
+
+# What stands left of what: where characters of a text begin, by their numbers.
+PLACES = """(element, numbers) => numbers.map(number => {
+  const range = document.createRange();
+  range.setStart(element.firstChild, number);
+  range.setEnd(element.firstChild, number + 1);
+  return range.getBoundingClientRect().left;
+})"""
+
+
+def test_code_and_addresses_run_from_left_to_right_on_a_page_that_does_not(
+    site_env,
+    visit,
+    ada,  # noqa: F811
+    store,
+):
+    job = job_in(store, Group.of(ada), "a job", url="/result")
+    error = "Traceback (most recent call last):\n  1 / 0\n  ~~^~~\nZeroDivisionError: division"
+    finish(store, job, State.FAILED, result=error)
+    port = free_port()
+    with site_process(port, **site_env, MOI_TEST_LANGUAGE="ar"):
+        page = visit(port, f"/moi/jobs/{job.id}/", live=False)
+        expect(page.locator("moi-job[live][dir=rtl]")).to_be_visible()
+        page.locator("summary").click()
+        first, last = page.locator(".moi-fields a").evaluate(PLACES, [0, len("/result") - 1])
+        assert first < last
+        begin, colon, code, caret, end = page.locator(".moi-text").evaluate(
+            PLACES, [0, error.index(":"), error.index("1"), error.index("^"), error.index("Zero")]
+        )
+        assert begin == end < code < caret < colon
+        page.close()

@@ -230,7 +230,7 @@ def test_why_a_job_cannot_be_retried_is_said(visit, site_env, ada, store):
         page = visit(port)
         button(page, "Wiederholen a job").click()
         alert = page.get_by_role("alert")
-        expect(alert).to_contain_text("Das konnte nicht wiederholt werden.")
+        expect(alert).to_contain_text("Wiederholen war nicht möglich.")
         expect(alert.locator("[lang=en]")).to_contain_text(f"The function of job {job.id} is not")
         page.close()
 
@@ -309,6 +309,8 @@ def test_nothing_moves_away_from_under_the_pointer(port, visit, ada, store):
     for name in ("newest", "inner 0"):
         expect(row(page, name)).to_have_attribute("data-removed", "")
         expect(button(page, f"Remove {name}")).to_be_disabled()
+    run(store, inner[1], progress=0.5, done=1, total=2)
+    expect(page.get_by_role("progressbar")).to_be_visible()
     assert row(page, "old").bounding_box() == place
     # What comes and goes below moves nothing above.
     page.mouse.move(5, 5)

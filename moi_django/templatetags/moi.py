@@ -10,10 +10,10 @@ from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import pgettext, pgettext_lazy
 
 from moi_django import addresses, measures
-from moi_django.models import Info, State
+from moi_django.models import GROUP_STATUS, Info, State
 from moi_django.numerals import localized
 from moi_django.panel import panel
 
@@ -101,7 +101,9 @@ def moi_state(state: State) -> str:
 
 @register.filter
 def moi_status(info: Info) -> str:
-    """Return a status text; one that the job did not set itself is translated."""
+    """Return a status text; one that nobody has set is translated."""
+    if info.is_group and info.status == GROUP_STATUS:
+        return pgettext("job", "Group")
     if info.state is None or info.status.lower() != info.state.status.lower():
         return info.status
     return moi_state(info.state)

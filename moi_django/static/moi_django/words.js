@@ -24,8 +24,8 @@ export class Words {
   }
 
   /** Return a status text; one that the job did not set itself is translated. */
-  status({ state, status }) {
-    const plain = state === "lost" ? "failed" : state;
+  status({ type, state, status }) {
+    const plain = type === "group" ? type : state === "lost" ? "failed" : state;
     return (status.toLowerCase() === plain && this.say(plain)) || status;
   }
 }
