@@ -64,6 +64,7 @@ def test_a_job_whose_engine_is_killed_is_lost_within_15_s(own_cluster, reconcile
     assert (info.state, info.status) == (State.LOST, "Failed")
     assert info.result == "The engine that ran this job is gone."
     assert info.date_end is not None
+    wait_for(lambda: reconciler, "the reconciler's word")  # which it says when that is done
     assert reconciler == [f"job {info.id} lost its engine"]
     # It can be retried.
     assert store.payload(info.id) is not None
