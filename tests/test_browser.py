@@ -264,6 +264,7 @@ def test_a_lost_redis_shows_until_it_is_back(port, visit, ada, store):
 def test_every_change_of_many_arrives(port, visit, ada, store):
     page = visit(port)
     group = Group.create(ada, "many")
+    expect(row(page, "many")).to_be_visible()  # open, which it would not be as large as it will be
     jobs = [job_in(store, group, f"job {number}", date_created=now()) for number in range(200)]
     for job in jobs:
         finish(store, job)
