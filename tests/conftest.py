@@ -7,6 +7,7 @@ import socket
 import threading
 from pathlib import Path
 
+import hypothesis
 import pytest
 import uvicorn
 from channels.layers import channel_layers
@@ -24,6 +25,12 @@ from tests.processes import ROOT, free_port, site_process
 
 # Debian's Chromium looks names up on its own.
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+
+# How long an example takes says more about the machine than about us.
+hypothesis.settings.register_profile(
+    "moi", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("moi")
 
 # The facts of one run, shared with engines and servers through their environment.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
