@@ -59,6 +59,9 @@ class Stream(io.TextIOBase):
         """Tell that this can be written to."""
         return True
 
+    def reconfigure(self, **options: Any) -> None:
+        """Change nothing: what scripts ask for, another encoding or buffering, is moot here."""
+
     def fileno(self) -> int:
         """Return the descriptor that leads to the output of the job as well."""
         return DESCRIPTORS[self.name]

@@ -214,7 +214,7 @@ def act(request: HttpRequest, info: Info) -> HttpResponseBase:
         if act == "cancel":
             store().cancel(info.id)
         elif act == "retry":
-            return redirect("moi:job", Job(info).retry().id)
+            return redirect("moi:job", info.retried or Job(info).retry().id)
         elif act == "remove" and not info.finished and "confirmed" not in request.POST:
             return _ask(request, info, act, _("Really stop and remove?"))
         elif act == "remove":

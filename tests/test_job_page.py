@@ -418,7 +418,7 @@ def test_code_and_addresses_run_from_left_to_right_on_a_page_that_does_not(
     port = free_port()
     with site_process(port, **site_env, MOI_TEST_LANGUAGE="ar"):
         page = visit(port, f"/moi/jobs/{job.id}/", live=False)
-        expect(page.locator("moi-job[live][dir=rtl]")).to_be_visible()
+        expect(page.locator("moi-job[live][lang=ar][dir=rtl]")).to_be_visible()
         page.locator("summary").click()
         first, last = page.locator(".moi-fields a").evaluate(PLACES, [0, len("/result") - 1])
         assert first < last
@@ -427,3 +427,37 @@ def test_code_and_addresses_run_from_left_to_right_on_a_page_that_does_not(
         )
         assert begin == end < code < caret < colon
         page.close()
+
+
+def press_twice(page, button, after):
+    """Double click, slowly enough for the page to change in between."""
+    box = button.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    for count in (1, 2):
+        page.mouse.down(click_count=count)
+        page.mouse.up(click_count=count)
+        after()
+
+
+def test_a_double_click_does_not_press_what_comes_in_the_place_of_a_button(look, job, store):
+    page = look(job)
+    retry = page.get_by_role("button", name="Retry")
+    posted = []
+    page.on("request", lambda request: request.method == "POST" and posted.append(request.url))
+    press_twice(
+        page, page.get_by_role("button", name="Cancel"), lambda: expect(retry).to_be_visible()
+    )
+    page.reload()
+    expect(page.locator("moi-job[live]")).to_be_visible()
+    assert posted == []
+
+
+def test_a_key_held_down_presses_one_button(look, job, store):
+    page = look(job)
+    page.get_by_role("button", name="Cancel").focus()
+    page.keyboard.down("Enter")
+    expect(page.get_by_role("button", name="Remove")).to_be_focused()
+    page.keyboard.down("Enter")
+    page.keyboard.up("Enter")
+    page.reload()
+    expect(page.get_by_role("status")).to_have_text("Cancelled")

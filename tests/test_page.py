@@ -13,6 +13,7 @@ from tests.processes import free_port, site_process
 from tests.records import finish, job_in
 from tests.site import work
 from tests.test_browser import row
+from tests.test_job_page import press_twice
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 BEGUN = datetime(2026, 1, 2, 15, 0, 0, tzinfo=UTC)
@@ -341,6 +342,17 @@ def test_a_double_click_removes_one_row(port, visit, ada, store):
     page.keyboard.up("Enter")
     expect(row(page, "job 0")).to_have_count(1)
     assert store.size(root.id) == 1
+
+
+def test_a_double_click_on_cancel_does_not_retry(port, visit, ada, store):
+    job_in(store, Group.of(ada), "a job")
+    page = visit(port)
+    retry = button(page, "Retry a job")
+    press_twice(page, button(page, "Cancel a job"), lambda: expect(retry).to_be_visible())
+    page.mouse.move(5, 5)
+    job_in(store, Group.of(ada), "later")
+    expect(page.locator(".moi-name:visible")).to_have_text(["later", "a job"])
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 # News for who looks elsewhere

@@ -284,3 +284,11 @@ def test_a_site_without_our_urls_has_no_links_to_them(client, job, settings):
     html = client.get("/").content.decode()
     assert "a job" in html
     assert "/moi/jobs/" not in html and "job-page" not in html
+
+
+def test_who_retries_twice_is_led_to_the_one_retry(client, job, store):
+    """A second press, or another tab, is no mistake."""
+    other = job_in(store, Group.of("somebody"), "the retry")
+    store.change(job.id, lambda info: info.changed(retried=other.id))
+    response = client.post(f"/moi/jobs/{job.id}/act/", {"act": "retry"})
+    assert response.url == f"/moi/jobs/{other.id}/"

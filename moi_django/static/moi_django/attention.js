@@ -51,8 +51,12 @@ export class Attention {
     if (element.contains(this.#pointed)) this.#gone = { ...this.#pressed, until: Date.now() + AFTER };
   }
 
-  /** Note a click; tell whether it is meant for what is there now. */
+  /** Note a click; tell whether it is meant for what is there now.
+   *
+   * The second half of a double click is meant for what the first one may have changed.
+   */
   accepts({ clientX, clientY, detail }) {
+    if (detail > 1) return false;
     const { x, y, until } = this.#gone ?? {};
     if (detail > 0 && x === clientX && y === clientY && Date.now() < until) return false;
     this.#pressed = { x: clientX, y: clientY };

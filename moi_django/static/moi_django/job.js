@@ -200,6 +200,8 @@ class MoiJob extends HTMLElement {
   #onClick = (event) => {
     const button = event.target.closest("button[data-moi]");
     const verb = button?.dataset.moi;
+    // The second half of a double click is not meant for the button that has come there.
+    if (verb && event.detail > 1) return event.preventDefault();
     // Without a connection the form does it; a retry leads to the page of the new job.
     if (!verb || verb === "retry" || (verb !== "confirm" && !this.#isLive)) return;
     event.preventDefault();

@@ -57,7 +57,7 @@ class MoiJobs extends HTMLElement {
     const pages = { job: this.getAttribute("job-page"), group: this.getAttribute("group-page") };
     this.#site = { words: new Words(this.#part("words"), localeOf(this)), pages };
     this.#adopt();
-    for (const [event, react] of this.#reactions) this.addEventListener(event, react);
+    this.addEventListener("click", this.#onClick);
     this.#attention.begin();
     this.#showWish();
     this.#live.begin();
@@ -65,7 +65,7 @@ class MoiJobs extends HTMLElement {
   }
 
   disconnectedCallback() {
-    for (const [event, react] of this.#reactions) this.removeEventListener(event, react);
+    this.removeEventListener("click", this.#onClick);
     this.#attention.end();
     clearInterval(this.#beat);
     this.#live.end();
@@ -301,14 +301,13 @@ class MoiJobs extends HTMLElement {
 
   // What people do
 
-  #reactions = [
-    ["click", (event) => this.#onClick(event)],
-    ["keydown", (event) => this.#onKey(event)],
-  ];
-
-  #onClick(event) {
+  #onClick = (event) => {
     const button = event.target.closest("button[data-moi]");
-    if (!button || !this.#attention.accepts(event)) return;
+    if (!button) return;
+    if (!this.#attention.accepts(event)) {
+      event.preventDefault();
+      return;
+    }
     const verb = button.dataset.moi;
     const row = this.#rowOf(button.closest("[data-id]")?.dataset.id);
     if (row && row === this.#head) {
@@ -323,7 +322,7 @@ class MoiJobs extends HTMLElement {
     else if (verb === "confirm") this.#confirm();
     else if (row.questionFor(verb)) this.#question.ask(row, verb);
     else this.#order(row, verb);
-  }
+  };
 
   #rowOf(id) {
     return id === this.#group ? this.#head : this.#rows.get(id);
@@ -361,11 +360,6 @@ class MoiJobs extends HTMLElement {
   #confirm() {
     const { row, verb } = this.#question.answer();
     this.#order(row, verb);
-  }
-
-  /** A key that is still held down presses not the next row's button when that has got the focus. */
-  #onKey(event) {
-    if (event.repeat && event.target.closest("button")) event.preventDefault();
   }
 
   /** Show what was held back once nothing speaks against it. */

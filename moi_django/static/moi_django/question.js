@@ -61,9 +61,9 @@ export class Question {
   }
 
   #onKey(event) {
-    if (!this.#isButton(event.target)) return;
-    if (event.key === "Escape") this.dismiss(true);
-    // The key that asked the question, still held down, does not answer it.
-    else if (event.repeat) event.preventDefault();
+    if (event.key === "Escape" && this.#isButton(event.target)) this.dismiss(true);
+    // A key that is still held down presses neither the question that it has asked, nor another
+    // button that has got the focus since.
+    else if (event.repeat && event.target.closest("button")) event.preventDefault();
   }
 }
