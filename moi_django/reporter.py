@@ -43,15 +43,18 @@ class Reporter:
                 self._add(Piece("log", self._heading))
                 self._heading = ""
             self._add(Piece(stream, text))
-            while self._waiting > self._limit and len(self._pieces) > 1:
-                dropped = len(self._pieces.popleft().text.encode())
-                self._waiting -= dropped
-                self._skipped += dropped
+            self._drop_oldest()
         self._begin()
 
     def _add(self, piece: Piece) -> None:
         self._pieces.append(piece)
         self._waiting += len(piece.text.encode())
+
+    def _drop_oldest(self) -> None:
+        while self._waiting > self._limit and len(self._pieces) > 1:
+            dropped = len(self._pieces.popleft().text.encode())
+            self._waiting -= dropped
+            self._skipped += dropped
 
     def measured(self, measure: Measure) -> None:
         """Note how far the job is; only the latest counts."""
@@ -114,6 +117,8 @@ class Reporter:
                 self._pieces.extendleft(reversed(pieces))
                 self._skipped += skipped
                 self._waiting += sum(len(piece.text.encode()) for piece in pieces)
+                # More may have come meanwhile.
+                self._drop_oldest()
             raise
 
     def _hold_half(self, pieces: deque[Piece]) -> None:
