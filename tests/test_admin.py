@@ -350,3 +350,22 @@ def test_without_redis_it_says_so(operator, moi):
 def test_it_needs_no_table(operator, job, django_assert_max_num_queries):
     with django_assert_max_num_queries(8):
         assert operator.get(PANEL).status_code == 200
+
+
+def nonced(get_response):
+    """Give each request a nonce, as django-csp does."""
+
+    def middleware(request):
+        request.csp_nonce = "abc"
+        return get_response(request)
+
+    return middleware
+
+
+def test_what_is_ours_carries_the_nonce_of_the_policy(operator, job, settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.test_admin.nonced"]
+    asked = operator.post(PANEL, {"action": "cancel", "id": [job.id]})
+    for answer in (operator.get(PANEL), asked):
+        ours = re.findall(r"<(?:link|script)[^>]*moi_django/[^>]*>", answer.content.decode())
+        assert ours
+        assert all(' nonce="abc"' in each for each in ours)
