@@ -118,23 +118,32 @@ def group(request: HttpRequest, info: Info) -> HttpResponseBase:
 def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Cancel, retry or remove what is in a group, where no script does it; ask first if need be."""
     act = request.POST.get("act")
-    question = "" if "confirmed" in request.POST else _question(act, info)
-    if question:
-        return _ask(request, info, act, question)
+    if question := _question(request, info):
+        return question
     if act == "cancel":
         store().cancel_below(info.id)
     elif act == "retry" and (reason := acts.retry(info)):
         messages.error(request, reason, fail_silently=True)
     elif act == "remove" and not info.is_root:
-        parent = _visible_parent(request, info)
-        store().remove(info.id)
-        messages.info(request, _("The group was removed."), fail_silently=True)
-        return redirect(_above(parent))
+        return _remove(request, info, _("The group was removed."))
     return redirect("moi:group", info.id)
 
 
-def _ask(request: HttpRequest, info: Info, act: str | None, question: str) -> HttpResponseBase:
-    """Ask before an act is done."""
+def _remove(request: HttpRequest, info: Info, said: str) -> HttpResponseBase:
+    """Remove a job or a group, and go where it stood."""
+    parent = _visible_parent(request, info)
+    store().remove(info.id)
+    messages.info(request, said, fail_silently=True)
+    return redirect(_above(parent))
+
+
+def _question(request: HttpRequest, info: Info) -> HttpResponseBase | None:
+    """Return the page that asks before an act is done, unless there is nothing to ask any more."""
+    act = request.POST.get("act")
+    ask = _group_question if info.is_group else _job_question
+    question = "" if "confirmed" in request.POST else ask(act, info)
+    if not question:
+        return None
     asked = {
         "info": info,
         "question": question,
@@ -146,7 +155,12 @@ def _ask(request: HttpRequest, info: Info, act: str | None, question: str) -> Ht
     return render(request, "moi_django/confirm.html", asked)
 
 
-def _question(act: str | None, info: Info) -> str:
+def _job_question(act: str | None, info: Info) -> str:
+    """Return what to ask before a job is removed that has not ended."""
+    return _("Really stop and remove?") if act == "remove" and not info.finished else ""
+
+
+def _group_question(act: str | None, info: Info) -> str:
     """Return what to ask before an act ends or removes jobs of a group; empty without any."""
     totals = store().totals(info.id)
     if act == "cancel":
@@ -205,23 +219,17 @@ def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
 @require_POST
 @_of_what_may("change")
 def act(request: HttpRequest, info: Info) -> HttpResponseBase:
-    """Cancel, retry or remove a job, where no script does it.
-
-    Before one is removed that has not ended, it is asked once more.
-    """
+    """Cancel, retry or remove a job, where no script does it; ask first if need be."""
     act = request.POST.get("act")
+    if question := _question(request, info):
+        return question
     try:
         if act == "cancel":
             store().cancel(info.id)
         elif act == "retry":
             return redirect("moi:job", info.retried or Job(info).retry().id)
-        elif act == "remove" and not info.finished and "confirmed" not in request.POST:
-            return _ask(request, info, act, _("Really stop and remove?"))
         elif act == "remove":
-            parent = _visible_parent(request, info)
-            store().remove(info.id)
-            messages.info(request, _("The job was removed."), fail_silently=True)
-            return redirect(_above(parent))
+            return _remove(request, info, _("The job was removed."))
     except StoreUnavailable:
         raise
     except MoiError as error:
