@@ -1,27 +1,21 @@
 // Which groups somebody has opened or closed: kept for as long as the tab is there.
 
+// Static files may have a hash in their names, so modules find each other by their elements.
+const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
+const { storage } = await load("storage");
+
 const KEY = "moi-folds";
 // Greatest number of groups to remember, the latest.
 const MOST = 500;
 
-/** Return what the browser keeps for the tab; where it keeps nothing, the page remembers alone. */
-function storage() {
+function remembered() {
   try {
-    return window.sessionStorage;
-  } catch {
-    return kept;
-  }
-}
-const kept = {};
-
-function load() {
-  try {
-    return new Map(JSON.parse(storage()[KEY] ?? "[]"));
+    return new Map(JSON.parse(storage("sessionStorage")[KEY] ?? "[]"));
   } catch {
     return new Map(); // somebody else has written there
   }
 }
-const folds = load();
+const folds = remembered();
 
 /** Return whether somebody has closed a group; undefined of one that was left as it was. */
 export function isClosed(id) {
@@ -33,7 +27,7 @@ export function remember(id, isClosed) {
   folds.set(id, isClosed);
   for (const oldest of [...folds.keys()].slice(0, -MOST)) folds.delete(oldest);
   try {
-    storage()[KEY] = JSON.stringify([...folds]);
+    storage("sessionStorage")[KEY] = JSON.stringify([...folds]);
   } catch {
     // The storage is full: until it is not, the page remembers alone.
   }

@@ -1,5 +1,9 @@
 // Who looks elsewhere: the title tells of ends, and the browser, if that is wanted.
 
+// Static files may have a hash in their names, so modules find each other by their elements.
+const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
+const { storage } = await load("storage");
+
 // Where a browser remembers that its user wants to be notified.
 const WISH = "moi-notify";
 
@@ -19,27 +23,17 @@ document.addEventListener("visibilitychange", () => {
   showBadge();
 });
 
-/** Return what the browser keeps for the site; where it keeps nothing, a wish ends with the page. */
-function storage() {
-  try {
-    return window.localStorage;
-  } catch {
-    return kept;
-  }
-}
-const kept = {};
-
 /** Whether somebody wants the browser to tell of ends. */
 export const wish = {
   get isPossible() {
     return "Notification" in window && Notification.permission !== "denied";
   },
   get isOn() {
-    return this.isPossible && Notification.permission === "granted" && storage()[WISH] === "on";
+    return this.isPossible && Notification.permission === "granted" && storage("localStorage")[WISH] === "on";
   },
   async toggle() {
     const isOn = !this.isOn && (await Notification.requestPermission()) === "granted";
-    storage()[WISH] = isOn ? "on" : "off";
+    storage("localStorage")[WISH] = isOn ? "on" : "off";
   },
 };
 
