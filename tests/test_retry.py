@@ -241,5 +241,7 @@ def test_the_page_of_a_job_retries(cluster, tmp_path, client):
     page = client.get(f"/moi/jobs/{old.id}/").content.decode()
     assert " data-retried" in page  # by which its button is hidden
     assert f'href="/moi/jobs/{new}/"' in page
-    # Pressed again in another window, it does nothing.
-    assert client.post(f"/moi/jobs/{old.id}/act/", {"act": "retry"}).url == f"/moi/jobs/{old.id}/"
+    # Pressed again in another window, it leads to the same job, and nothing more is run.
+    assert client.post(f"/moi/jobs/{old.id}/act/", {"act": "retry"}).url == f"/moi/jobs/{new}/"
+    assert old.refresh().info.retried == new
+    assert len(Path(tmp_path / "runs").read_text().splitlines()) == 2
