@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import django
 import psutil
 
-from moi_django.embedded import EmbeddedRedis
-from moi_django.local_cluster import connection_file, local_cluster
+from moi_django.services.embedded import EmbeddedRedis
+from moi_django.services.local_cluster import connection_file, local_cluster
 
 if TYPE_CHECKING:
     from moi_django import Group
@@ -31,8 +31,8 @@ AHEAD = 500
 def main(jobs: int) -> None:
     """Start services, measure, print."""
     with EmbeddedRedis() as server, tempfile.TemporaryDirectory() as directory:
-        cluster = local_cluster(ENGINES, Path(directory), {})
-        cluster.start_and_connect_sync().close()
+        client = local_cluster(ENGINES, Path(directory), {})
+        client.start_and_connect_sync().close()
         os.environ.update(
             DJANGO_SETTINGS_MODULE="tests.settings",
             MOI_TEST_DIR=directory,
@@ -44,12 +44,13 @@ def main(jobs: int) -> None:
             for done, size, seconds in measure(jobs):
                 print(f"{done:7,} jobs  {size / 1e6:6.1f} MB  {seconds:6.1f} s", flush=True)
         finally:
-            cluster.stop_cluster_sync()
+            client.stop_cluster_sync()
 
 
 def measure(jobs: int) -> Iterator[tuple[int, int, float]]:
     """Submit; after each tenth give the number of jobs, the bytes in memory and the seconds."""
-    from moi_django import Group, cluster, submit_nouser
+    from moi_django import Group, submit_nouser
+    from moi_django.cluster import client
 
     begun, process = time.perf_counter(), psutil.Process()
     # What is loaded and cached by the first ones is no growth.
@@ -58,7 +59,7 @@ def measure(jobs: int) -> Iterator[tuple[int, int, float]]:
     for step in range(1, STEPS + 1):
         submit_all(Group.create("no-user", "growth"), jobs // STEPS)
         yield step * (jobs // STEPS), process.memory_info().rss, time.perf_counter() - begun
-    cluster.close()
+    client.close()
 
 
 def submit_all(group: "Group", jobs: int) -> None:

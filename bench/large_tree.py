@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import django
 import websockets
 
-from moi_django.embedded import EmbeddedRedis
+from moi_django.services.embedded import EmbeddedRedis
 
 FEW = 50
 
@@ -68,7 +68,7 @@ def user_with(name: str, jobs: int) -> tuple:
 
 async def measure(port: int, users: dict, rounds: int) -> dict[str, list[float]]:
     """Return the milliseconds of each round of each measure."""
-    from moi_django.panel import panel
+    from moi_django.pages.status_div import status_div
 
     times: dict[str, list[float]] = {}
 
@@ -79,7 +79,7 @@ async def measure(port: int, users: dict, rounds: int) -> dict[str, list[float]]
         for _ in range(rounds):
             for name, (user, cookie, root) in users.items():
                 begun = time.perf_counter()
-                await asyncio.to_thread(panel, user)
+                await asyncio.to_thread(status_div, user)
                 note(f"first paint, {name}", begun)
                 begun = time.perf_counter()
                 opening = asyncio.create_task(snapshot(port, cookie, root))

@@ -15,8 +15,8 @@ from pathlib import Path
 import django
 import ipyparallel
 
-from moi_django.embedded import EmbeddedRedis
-from moi_django.local_cluster import connection_file, local_cluster
+from moi_django.services.embedded import EmbeddedRedis
+from moi_django.services.local_cluster import connection_file, local_cluster
 
 ENGINES = 2
 
@@ -24,8 +24,8 @@ ENGINES = 2
 def main(jobs: int, rounds: int) -> None:
     """Start services, measure, print."""
     with EmbeddedRedis() as server, tempfile.TemporaryDirectory() as directory:
-        cluster = local_cluster(ENGINES, Path(directory), {})
-        cluster.start_and_connect_sync().close()
+        client = local_cluster(ENGINES, Path(directory), {})
+        client.start_and_connect_sync().close()
         file = str(connection_file(Path(directory)))
         os.environ.update(
             DJANGO_SETTINGS_MODULE="tests.settings",
@@ -37,12 +37,13 @@ def main(jobs: int, rounds: int) -> None:
         try:
             report(*measure(file, jobs, rounds), jobs)
         finally:
-            cluster.stop_cluster_sync()
+            client.stop_cluster_sync()
 
 
 def measure(file: str, jobs: int, rounds: int) -> tuple[list[float], list[float]]:
     """Return the seconds of each round with bare tasks and with jobs."""
-    from moi_django import Group, cluster, ctx_default, submit
+    from moi_django import Group, ctx_default, submit
+    from moi_django.cluster.client import close
     from moi_django.site import store
 
     client = ipyparallel.Client(file)
@@ -63,7 +64,7 @@ def measure(file: str, jobs: int, rounds: int) -> tuple[list[float], list[float]
             time.sleep(0.005)
         ours.append(time.perf_counter() - started)
     client.close()
-    cluster.close()
+    close()
     # The first round warms up.
     return bare[1:], ours[1:]
 

@@ -8,29 +8,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from moi_django.calls import system_call
-    from moi_django.current import CurrentJob, attach, current_job, progress, track
+    from moi_django.engine.calls import system_call
+    from moi_django.engine.current import CurrentJob, attach, current_job, progress, track
     from moi_django.exceptions import MoiError
-    from moi_django.jobs import Group, Job, asubmit, ctx_default, submit, submit_nouser
+    from moi_django.jobs.api import Group, Job, asubmit, ctx_default, submit, submit_nouser
     from moi_django.options import Options
 
 __version__ = "0.3.0"
 
 _HOMES = {
-    "CurrentJob": "current",
-    "Group": "jobs",
-    "Job": "jobs",
+    "CurrentJob": "engine.current",
+    "Group": "jobs.api",
+    "Job": "jobs.api",
     "MoiError": "exceptions",
     "Options": "options",
-    "asubmit": "jobs",
-    "attach": "current",
-    "ctx_default": "jobs",
-    "current_job": "current",
-    "progress": "current",
-    "submit": "jobs",
-    "submit_nouser": "jobs",
-    "system_call": "calls",
-    "track": "current",
+    "asubmit": "jobs.api",
+    "attach": "engine.current",
+    "ctx_default": "jobs.api",
+    "current_job": "engine.current",
+    "progress": "engine.current",
+    "submit": "jobs.api",
+    "submit_nouser": "jobs.api",
+    "system_call": "engine.calls",
+    "track": "engine.current",
 }
 
 __all__ = [

@@ -49,6 +49,6 @@ class AllJobsAdmin(admin.ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the panel."""
-        from moi_django import operate
+        from moi_django.panel import views
 
-        return operate.panel(request, self.admin_site)
+        return views.panel(request, self.admin_site)

@@ -11,4 +11,5 @@ class MoiConfig(AppConfig):
 
     def ready(self) -> None:
         """Load what Django looks for: permissions and system checks."""
-        from moi_django import checks, permissions, site_checks  # noqa: F401
+        from moi_django import permissions  # noqa: F401
+        from moi_django.checks import install, site  # noqa: F401

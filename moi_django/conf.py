@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
-from moi_django import state
+from moi_django import rundir
 from moi_django.exceptions import NotRunning, UnknownContext
 
 DEFAULT_CONTEXT = "default"
@@ -114,9 +114,9 @@ class Conf:
         return Path(given) if given else base / ".moi"
 
     @property
-    def services(self) -> state.Services | None:
+    def services(self) -> rundir.Services | None:
         """What a live `moi up` of this project runs, or None."""
-        return state.read(self.state_dir)
+        return rundir.read(self.state_dir)
 
     @property
     def configured_redis_url(self) -> str | None:

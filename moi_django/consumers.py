@@ -28,18 +28,19 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError, close_old_connections
 
-from moi_django import access, acts, owners
-from moi_django.bridge import Bridge, bridge
+from moi_django import access, owners
+from moi_django.bridge.bridge import Bridge, bridge
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
-from moi_django.frames import Allowance, Ids, Mistake, parse
+from moi_django.jobs import acts
 from moi_django.models import Info
-from moi_django.outbox import Outbox
-from moi_django.sessions import current_user
+from moi_django.protocol.frames import Allowance, Ids, Mistake, parse
+from moi_django.protocol.outbox import Outbox
+from moi_django.protocol.sessions import current_user
+from moi_django.protocol.tail import Tails
+from moi_django.protocol.watching import Watching, deliver
+from moi_django.protocol.window import Window
 from moi_django.site import store
-from moi_django.tail import Tails
-from moi_django.watching import Watching, deliver
-from moi_django.window import Window
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from moi_django import views
-from moi_django.addresses import NAMESPACE
+from moi_django.pages import views
+from moi_django.pages.addresses import NAMESPACE
 
 app_name = NAMESPACE
 urlpatterns = [

@@ -15,11 +15,11 @@ from django.conf import settings as django_settings
 from django.test import Client
 from playwright.sync_api import expect, sync_playwright
 
-from moi_django import cluster as moi_cluster
-from moi_django.embedded import EmbeddedRedis
-from moi_django.local_cluster import connection_file as connection_file_in
-from moi_django.local_cluster import local_cluster
-from moi_django.reconciler import Reconciler
+from moi_django.cluster import client as moi_cluster
+from moi_django.cluster.reconciler import Reconciler
+from moi_django.services.embedded import EmbeddedRedis
+from moi_django.services.local_cluster import connection_file as connection_file_in
+from moi_django.services.local_cluster import local_cluster
 from moi_django.site import store as site_store
 from tests.processes import ROOT, free_port, site_process
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from moi_django.embedded import EmbeddedRedis
+from moi_django.services.embedded import EmbeddedRedis
 from tests.processes import free_port, wait_for
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from moi_django import pdeath
+from moi_django.services import pdeath
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 30.0

@@ -8,10 +8,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from moi_django import Group, bulk, listing
-from moi_django.addresses import detail_of
+from moi_django import Group
 from moi_django.models import State
-from moi_django.vitals import Vitals
+from moi_django.pages.addresses import detail_of
+from moi_django.panel import bulk, listing
+from moi_django.store.vitals import Vitals
 from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)

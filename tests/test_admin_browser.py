@@ -9,9 +9,9 @@ from django.test import Client
 from playwright.sync_api import expect
 
 from moi_django import Group
-from moi_django.listing import ROWS
 from moi_django.models import State
-from moi_django.vitals import Vitals
+from moi_django.panel.listing import ROWS
+from moi_django.store.vitals import Vitals
 from tests.processes import free_port, site_process
 from tests.records import finish, job_in, many_jobs_in
 

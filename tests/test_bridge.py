@@ -7,8 +7,8 @@ import redis
 from asgiref.sync import sync_to_async
 
 from moi_django import Group
-from moi_django import bridge as module
-from moi_django.bridge import Bridge
+from moi_django.bridge import bridge as module
+from moi_django.bridge.bridge import Bridge
 from moi_django.models import Info
 from moi_django.site import store as site_store
 from tests.records import job_in

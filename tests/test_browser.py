@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from playwright.sync_api import expect
 
 from moi_django import Group, ctx_default, submit
-from moi_django.jobs import Job
+from moi_django.jobs.api import Job
 from moi_django.models import State, now
 from tests.processes import free_port, site_process
 from tests.records import finish, job_in, many_jobs_in

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from moi_django.calls import check_python, python_call, system_call
+from moi_django.engine.calls import check_python, python_call, system_call
 
 DEADLINE = 10.0
 
@@ -137,7 +137,11 @@ class TestSystemCall:
         pid_file = tmp_path / "pid"
         command = f"(sleep 600 & echo $! > {pid_file}; wait); true"
         caller = subprocess.Popen(
-            [sys.executable, "-c", f"from moi_django.calls import *; system_call({command!r})"]
+            [
+                sys.executable,
+                "-c",
+                f"from moi_django.engine.calls import *; system_call({command!r})",
+            ]
         )
         pid = written_pid(pid_file)
         assert alive(pid)
@@ -228,6 +232,9 @@ class TestPythonCall:
 
 
 def test_needs_neither_django_nor_redis() -> None:
-    code = "import sys, moi_django.calls; print({'django', 'redis', 'IPython'} & {*sys.modules})"
+    code = (
+        "import sys, moi_django.engine.calls\n"
+        "print({'django', 'redis', 'IPython'} & {*sys.modules})"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "set()\n"

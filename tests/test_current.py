@@ -8,13 +8,14 @@ from functools import partial
 import pytest
 from django.core.files.storage import default_storage
 
-from moi_django import CurrentJob, attach, current_job, dispatch, progress, submit_nouser, track
-from moi_django.display import display
+from moi_django import CurrentJob, attach, current_job, progress, submit_nouser, track
+from moi_django.cluster import dispatch
+from moi_django.cluster.reconciler import Reconciler
+from moi_django.engine.display import display
+from moi_django.engine.files import attached_to
 from moi_django.exceptions import InvalidJob
-from moi_django.files import attached_to
-from moi_django.logs import Log
 from moi_django.models import State
-from moi_django.reconciler import Reconciler
+from moi_django.store.logs import Log
 from tests.processes import wait_for
 from tests.site import work
 

@@ -7,8 +7,9 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from moi_django import Group, dispatch
-from moi_django.logs import Log, Piece
+from moi_django import Group
+from moi_django.cluster import dispatch
+from moi_django.store.logs import Log, Piece
 from tests.processes import free_port, site_process
 from tests.records import job_in
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from moi_django import durations
 from moi_django.models import JOB, Info, State
+from moi_django.pages import durations
 
 
 def running(seconds, **fields):

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moi_django.encoding import MAX_DEPTH, MAX_REPR, ResultTooLarge, encode
+from moi_django.engine.encoding import MAX_DEPTH, MAX_REPR, ResultTooLarge, encode
 
 
 class Colour(enum.Enum):

@@ -11,10 +11,11 @@ from django.contrib.auth import get_user_model
 from django.core.files.storage import default_storage
 from playwright.sync_api import expect
 
-from moi_django import Group, dispatch
+from moi_django import Group
+from moi_django.cluster import dispatch
+from moi_django.cluster.reconciler import Reconciler
+from moi_django.engine.files import FOLDER, attached_to
 from moi_django.exceptions import InvalidJob, StoreUnavailable
-from moi_django.files import FOLDER, attached_to
-from moi_django.reconciler import Reconciler
 from tests.records import job_in
 
 DAY = 86_400.0

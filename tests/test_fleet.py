@@ -5,10 +5,11 @@ import signal
 
 import pytest
 
-from moi_django import Group, cluster, ctx_default, fleet, submit
-from moi_django.fleet import Condition
+from moi_django import Group, ctx_default, submit
+from moi_django.cluster import client, fleet
+from moi_django.cluster.fleet import Condition
 from moi_django.models import State, now
-from moi_django.vitals import Vitals
+from moi_django.store.vitals import Vitals
 from tests.processes import wait_for
 from tests.records import job_in
 from tests.site import work
@@ -98,4 +99,4 @@ def test_a_killed_engine_is_gone(own_cluster, store, tmp_path):
     wait_for(lambda: store.reports().get(engine), "its report")
     os.kill(store.reports()[engine].vitals.pid, signal.SIGKILL)
     wait_for(lambda: conditions().get(engine) in (Condition.GONE, Condition.SILENT), "its end")
-    cluster.close()
+    client.close()

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from moi_django.forest import Forest
+from moi_django.bridge.forest import Forest
 from moi_django.models import GROUP, JOB, Info
 
 

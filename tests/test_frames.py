@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moi_django.frames import Allowance, Mistake, parse
+from moi_django.protocol.frames import Allowance, Mistake, parse
 
 VERBS = ("get", "remove")
 json_values = st.recursive(

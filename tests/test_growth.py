@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from moi_django import Group, ctx_default, submit
-from moi_django import cluster as moi_cluster
-from moi_django.dispatch import home
+from moi_django.cluster import client as moi_cluster
+from moi_django.cluster.dispatch import home
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.django_db(transaction=True)]

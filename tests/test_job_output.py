@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from moi_django.logs import Log, Piece
+from moi_django.store.logs import Log, Piece
 from tests.test_browser import ada  # noqa: F401 - a fixture
 from tests.test_job_page import job, look  # noqa: F401 - fixtures
 

@@ -11,8 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from moi_django import Group, ctx_default, submit
-from moi_django.logs import Log, Piece
 from moi_django.models import State, now
+from moi_django.store.logs import Log, Piece
 from tests.processes import free_port, site_process
 from tests.records import finish, job_in
 from tests.site import work

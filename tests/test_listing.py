@@ -5,9 +5,10 @@ from itertools import chain
 import pytest
 from django.contrib.auth import get_user_model
 
-from moi_django import Group, listing
-from moi_django.listing import ROWS, Wanted
+from moi_django import Group
 from moi_django.models import State
+from moi_django.panel import listing
+from moi_django.panel.listing import ROWS, Wanted
 from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,9 +7,9 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 
 from moi_django import Group
-from moi_django.bridge import HEARTBEAT
-from moi_django.news import PAUSE
-from moi_django.vitals import Vitals
+from moi_django.bridge.bridge import HEARTBEAT
+from moi_django.bridge.news import PAUSE
+from moi_django.store.vitals import Vitals
 from tests.processes import wait_for
 from tests.records import finish, job_in
 from tests.test_authorisation import kind, owned, visitor  # noqa: F401 - fixtures

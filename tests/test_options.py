@@ -6,8 +6,8 @@ import pytest
 
 from moi_django import Options, ctx_default, submit, submit_nouser
 from moi_django.exceptions import InvalidJob
-from moi_django.logs import Log
 from moi_django.models import State
+from moi_django.store.logs import Log
 from tests.processes import manage, wait_for
 from tests.site import work
 from tests.test_cancel import Held

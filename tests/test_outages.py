@@ -8,12 +8,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 
-from moi_django import Group, bridge, ctx_default, submit, submit_nouser
-from moi_django import cluster as moi_cluster
+from moi_django import Group, ctx_default, submit, submit_nouser
+from moi_django.bridge import bridge
+from moi_django.cluster import client as moi_cluster
 from moi_django.exceptions import ClusterUnavailable, StoreUnavailable
-from moi_django.local_cluster import connection_file as connection_file_in
-from moi_django.local_cluster import local_cluster
 from moi_django.models import State
+from moi_django.services.local_cluster import connection_file as connection_file_in
+from moi_django.services.local_cluster import local_cluster
 from moi_django.site import store as site_store
 from tests.failover import Pair
 from tests.processes import wait_for

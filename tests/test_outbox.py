@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from moi_django.outbox import Outbox
+from moi_django.protocol.outbox import Outbox
 
 pytestmark = pytest.mark.django_db
 

@@ -9,12 +9,12 @@ import threading
 import pytest
 
 from moi_django import submit_nouser, system_call
-from moi_django.current import Measure
+from moi_django.engine.current import Measure
+from moi_django.engine.output import captured
+from moi_django.engine.reporter import Reporter
 from moi_django.exceptions import StoreUnavailable
-from moi_django.logs import PIECE, Log, Piece
-from moi_django.output import captured
-from moi_django.reporter import Reporter
 from moi_django.site import store as site_store
+from moi_django.store.logs import PIECE, Log, Piece
 from tests.processes import wait_for
 from tests.site import work
 

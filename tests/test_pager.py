@@ -4,7 +4,7 @@ import pytest
 
 from moi_django import Group
 from moi_django.models import State
-from moi_django.pager import Cut
+from moi_django.store.pager import Cut
 from tests.records import finish, job_in, many_jobs_in
 
 pytestmark = pytest.mark.django_db

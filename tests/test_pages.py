@@ -9,10 +9,11 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from moi_django import Group, dispatch
-from moi_django.logs import Log, Piece
+from moi_django import Group
+from moi_django.cluster import dispatch
 from moi_django.models import State
-from moi_django.trees import MOST, tree
+from moi_django.pages.trees import MOST, tree
+from moi_django.store.logs import Log, Piece
 from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db

@@ -4,8 +4,9 @@ import linecache
 
 import pytest
 
-from moi_django import pickles, submit_nouser
-from moi_django.invoke import format_error
+from moi_django import submit_nouser
+from moi_django.engine import pickles
+from moi_django.engine.invoke import format_error
 
 SOON = 30
 ENOUGH = 1_000_000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from moi_django.logs import Entry, Piece
-from moi_django.plain import overwritten, plain, with_gaps
+from moi_django.pages.plain import overwritten, plain, with_gaps
+from moi_django.store.logs import Entry, Piece
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from moi_django import plots
-from moi_django.figures import Ended
-from moi_django.measures import duration, percent, size
-from moi_django.numerals import localized
-from moi_django.plots import HEIGHT, LEFT, RIGHT, SLOTS, WIDTH
+from moi_django.pages.measures import duration, percent, size
+from moi_django.pages.numerals import localized
+from moi_django.panel import plots
+from moi_django.panel.plots import HEIGHT, LEFT, RIGHT, SLOTS, WIDTH
+from moi_django.store.figures import Ended
 
 NOW = 1_767_366_245.0
 MINUTE = int(NOW // 60)

@@ -9,11 +9,12 @@ import cloudpickle
 import psutil
 import pytest
 
-from moi_django import Group, Options, cluster, dispatch, submit_nouser
-from moi_django import reconciler as reconciler_module
+from moi_django import Group, Options, submit_nouser
+from moi_django.cluster import client, dispatch
+from moi_django.cluster import reconciler as reconciler_module
+from moi_django.cluster.payloads import Payload
+from moi_django.cluster.reconciler import Reconciler
 from moi_django.models import State
-from moi_django.payloads import Payload
-from moi_django.reconciler import Reconciler
 from moi_django.site import store as site_store
 from tests.processes import manage, wait_for
 from tests.records import new_job
@@ -54,7 +55,7 @@ def test_a_job_whose_engine_is_killed_is_lost_within_15_s(own_cluster, reconcile
     del lease["LEASE"]
     store = site_store()
     own_cluster(1)
-    file = cluster.connection_file("default")
+    file = client.connection_file("default")
     code = "import os, time; status_update(str(os.getpid())); time.sleep(600)"
     ran = manage("moi", "submit", "--cmd", code, **site_env, MOI_CONNECTION_FILE=str(file))
     info = store.get(ran.stdout.split()[-1])
@@ -270,7 +271,7 @@ def test_after_a_restart_of_redis_engines_have_time_to_renew_their_leases(
 
 def test_the_command_looks_once(own_cluster, site_env, store, tmp_path):
     own_cluster(1)
-    file = str(cluster.connection_file("default"))
+    file = str(client.connection_file("default"))
     info = unsent(store, work.fails_until, str(tmp_path / "runs"), 0)
     store.arrive("default", store.time() + 10)
     ran = manage("moi", "reconcile", "--once", **site_env, MOI_CONNECTION_FILE=file)

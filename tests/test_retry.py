@@ -10,11 +10,11 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from moi_django import Group, Job, Options, ctx_default, submit, submit_nouser
-from moi_django import cluster as moi_cluster
-from moi_django.births import new_job
+from moi_django.cluster import client as moi_cluster
+from moi_django.cluster.payloads import unseal
 from moi_django.exceptions import ClusterUnavailable, InvalidJob, JobNotFound, PayloadRefused
+from moi_django.jobs.births import new_job
 from moi_django.models import State
-from moi_django.payloads import unseal
 from moi_django.site import store as site_store
 from tests.processes import manage, wait_for
 from tests.records import finish, job_in

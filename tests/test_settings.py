@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from django.core.checks import run_checks
 
-from moi_django import state
+from moi_django import rundir
 from moi_django.conf import DEFAULTS, conf
-from moi_django.embedded import PREFIX, EmbeddedRedis, find_server, remove_stale
 from moi_django.exceptions import NotRunning, ServiceError, UnknownContext
+from moi_django.services.embedded import PREFIX, EmbeddedRedis, find_server, remove_stale
 from tests.processes import ROOT
 
 
@@ -220,8 +220,8 @@ def test_redis_is_the_one_of_the_settings_then_of_the_environment_then_of_moi_up
     monkeypatch.delenv("MOI_REDIS_URL")
     with pytest.raises(NotRunning, match=r"manage\.py moi up"):
         _ = conf.redis_url
-    with state.hold(conf.state_dir):
-        state.write(conf.state_dir, state.Services("redis://up", "/c.json"))
+    with rundir.hold(conf.state_dir):
+        rundir.write(conf.state_dir, rundir.Services("redis://up", "/c.json"))
         assert conf.redis_url == conf.engine_redis_url == "redis://up"
         assert conf.context("default") == {"connection_file": "/c.json"}
     with pytest.raises(NotRunning):
@@ -242,26 +242,26 @@ def test_contexts_are_those_of_the_settings(moi, monkeypatch):
 
 def test_the_state_of_moi_up_is_private_and_gone_with_it(tmp_path):
     directory = tmp_path / "state"
-    assert state.read(directory) is None
-    services = state.Services("redis://:secret@x")
-    with state.hold(directory):
-        assert state.read(directory) is None  # not ready yet
-        state.write(directory, services)
-        assert state.read(directory) == services
+    assert rundir.read(directory) is None
+    services = rundir.Services("redis://:secret@x")
+    with rundir.hold(directory):
+        assert rundir.read(directory) is None  # not ready yet
+        rundir.write(directory, services)
+        assert rundir.read(directory) == services
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         assert stat.S_IMODE((directory / "services.json").stat().st_mode) == 0o600
-        with pytest.raises(ServiceError, match="already runs"), state.hold(directory):
+        with pytest.raises(ServiceError, match="already runs"), rundir.hold(directory):
             pass
-        assert state.read(directory) == services
-    assert state.read(directory) is None
+        assert rundir.read(directory) == services
+    assert rundir.read(directory) is None
 
 
 def test_what_a_killed_moi_up_has_left_is_not_believed(tmp_path):
-    with state.hold(tmp_path):
-        state.write(tmp_path, state.Services("redis://gone"))
+    with rundir.hold(tmp_path):
+        rundir.write(tmp_path, rundir.Services("redis://gone"))
         left = (tmp_path / "services.json").read_text()
     (tmp_path / "services.json").write_text(left)
-    assert state.read(tmp_path) is None
+    assert rundir.read(tmp_path) is None
 
 
 def test_an_embedded_redis_is_private_and_leaves_nothing():
@@ -282,7 +282,7 @@ def test_an_embedded_redis_is_private_and_leaves_nothing():
 def test_what_a_killed_starter_has_left_is_removed_and_nothing_else():
     code = """
 import os, signal
-from moi_django.embedded import EmbeddedRedis
+from moi_django.services.embedded import EmbeddedRedis
 server = EmbeddedRedis().start()
 print(server._directory, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -9,8 +9,8 @@ import pytest
 
 from moi_django.exceptions import GroupNotFound, JobNotFound, StoreUnavailable
 from moi_django.models import GROUP, Info, State, now
-from moi_django.pool import OPTIONS
 from moi_django.store import Store
+from moi_django.store.pool import OPTIONS
 from tests.records import new_job
 
 

@@ -13,7 +13,7 @@ from django.utils.functional import SimpleLazyObject
 
 from moi_django import Group
 from moi_django.models import State
-from moi_django.panel import MAX_DEPTH, panel
+from moi_django.pages.status_div import MAX_DEPTH, status_div
 from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db
@@ -181,7 +181,7 @@ def test_a_visitor_stands_at_the_top(ada, store):
     group = Group.create(ada, "a sweep")
     job = job_in(store, Group.of("somebody else"), "a visitor")
     group.add(job.id)
-    [visitor, sweep] = panel(ada).rows
+    [visitor, sweep] = status_div(ada).rows
     assert (visitor.info.id, sweep.info.id, sweep.members) == (job.id, group.id, [])
 
 

@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from moi_django import Group
 from moi_django.models import State
 from moi_django.site import store as site_store
-from moi_django.vitals import Vitals
+from moi_django.store.vitals import Vitals
 from tests.processes import environment, manage, wait_for
 from tests.records import finish, job_in, many_jobs_in
 from tests.test_cancel import Held

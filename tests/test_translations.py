@@ -15,7 +15,7 @@ from django.utils.translation.template import templatize
 
 from moi_django import Group
 from moi_django.models import State
-from moi_django.panel import SAMPLES
+from moi_django.pages.status_div import SAMPLES
 from tests.records import finish, job_in
 from tests.test_package import PACKAGE
 from tests.test_tag import live, render

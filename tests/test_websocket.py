@@ -15,8 +15,8 @@ from django.contrib.auth.models import Permission
 from django.test import AsyncClient
 
 from moi_django import Group
-from moi_django.bridge import _bridges
-from moi_django.logs import Log, Piece
+from moi_django.bridge.bridge import _bridges
+from moi_django.store.logs import Log, Piece
 from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from moi_django.models import GROUP, JOB, Info
-from moi_django.pager import Outline
-from moi_django.window import Window
+from moi_django.protocol.window import Window
+from moi_django.store.pager import Outline
 
 
 def info(id, parent="root", type=JOB, path=None, **fields):

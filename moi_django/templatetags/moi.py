@@ -12,10 +12,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import pgettext, pgettext_lazy
 
-from moi_django import addresses, measures
 from moi_django.models import GROUP_STATUS, Info, State
-from moi_django.numerals import localized
-from moi_django.panel import panel
+from moi_django.pages import addresses, measures
+from moi_django.pages.numerals import localized
+from moi_django.pages.status_div import status_div
 
 register = template.Library()
 
@@ -43,8 +43,8 @@ def moi_jobs(
             "{% moi_jobs %} needs to know the user: render the template with the request, and put "
             "django.contrib.auth.middleware.AuthenticationMiddleware in MIDDLEWARE."
         )
-    shown = panel(user, group, limit)
-    given = {"panel": shown, "title": title, "limit": limit, "notify": notify}
+    shown = status_div(user, group, limit)
+    given = {"div": shown, "title": title, "limit": limit, "notify": notify}
     return render_to_string(template_name, given, request=request)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import redis
 
-from moi_django import cluster
-from moi_django.embedded import EmbeddedRedis
-from moi_django.local_cluster import connection_file, local_cluster
+from moi_django.cluster import client
+from moi_django.services.embedded import EmbeddedRedis
+from moi_django.services.local_cluster import connection_file, local_cluster
 from moi_django.site import store
 from tests.processes import environment
 
@@ -61,7 +61,7 @@ class Site:
         self._clusters.append(started)
 
     def _stop_clusters(self) -> None:
-        cluster.close()
+        client.close()
         for started in self._clusters:
             started.stop_cluster_sync()
         for process in self._engines():

@@ -53,8 +53,8 @@ class Command(BaseCommand):
         getattr(self, f"_{verb}")(options)
 
     def _submit(self, options: dict[str, Any]) -> None:
-        from moi_django import calls
-        from moi_django.jobs import submit
+        from moi_django.engine import calls
+        from moi_django.jobs.api import submit
         from moi_django.options import Options
 
         call: Callable[..., Any] = calls.system_call
@@ -100,9 +100,9 @@ class Command(BaseCommand):
             self._write_details([info])
 
     def _logs(self, options: dict[str, Any]) -> None:
-        from moi_django.logs import Log
         from moi_django.site import store
-        from moi_django.transcript import output
+        from moi_django.store.logs import Log
+        from moi_django.terminal.transcript import output
 
         job = _find_job(options["job_id"])
         log = Log(store(), job.id)
@@ -138,7 +138,7 @@ class Command(BaseCommand):
         import signal
         import threading
 
-        from moi_django.reconciler import Reconciler
+        from moi_django.cluster.reconciler import Reconciler
 
         reconciler = Reconciler(self._say)
         if options["once"]:
@@ -151,8 +151,9 @@ class Command(BaseCommand):
         reconciler.run(stop)
 
     def _userjobs(self, options: dict[str, Any]) -> None:
-        from moi_django import owners, transcript
-        from moi_django.jobs import Group
+        from moi_django import owners
+        from moi_django.jobs.api import Group
+        from moi_django.terminal import transcript
 
         key = options["key"]
         unknown = GroupNotFound(f"Unknown key: {key}")
@@ -171,7 +172,8 @@ class Command(BaseCommand):
             self._write_details(infos)
 
     def _users(self, options: dict[str, Any]) -> None:
-        from moi_django import owners, transcript
+        from moi_django import owners
+        from moi_django.terminal import transcript
 
         names = owners.names()
         if options["json"]:
@@ -182,12 +184,12 @@ class Command(BaseCommand):
             self.stdout.write(transcript.users(names), ending="")
 
     def _top(self, options: dict[str, Any]) -> None:
-        from moi_django.overview import overview
+        from moi_django.terminal.overview import overview
 
         self._show(options, overview)
 
     def _watch(self, options: dict[str, Any]) -> None:
-        from moi_django.overview import branch
+        from moi_django.terminal.overview import branch
 
         self._show(options, partial(branch, options["user"]))
 
@@ -197,21 +199,21 @@ class Command(BaseCommand):
             self._write_json(look().to_dict())
             return
         try:
-            from moi_django import terminal
+            from moi_django.terminal import draw
         except ModuleNotFoundError as error:
             raise _not_installed(error, "terminal") from error
         if options["once"] or not self.stdout.isatty():
-            self.stdout.write(terminal.text(look()), ending="")
+            self.stdout.write(draw.text(look()), ending="")
         else:
-            terminal.follow(look, self.stdout)
+            draw.follow(look, self.stdout)
 
     def _up(self, options: dict[str, Any]) -> None:
         try:
-            from moi_django import services
+            from moi_django.services.up import up
         except ModuleNotFoundError as error:
             raise _not_installed(error, "embedded") from error
 
-        code = services.up(options["bind"], options["engines"], options["server"], self._say)
+        code = up(options["bind"], options["engines"], options["server"], self._say)
         if code:
             sys.exit(code)
 
@@ -220,7 +222,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _write_details(self, infos: list[Any]) -> None:
-        from moi_django import transcript
+        from moi_django.terminal import transcript
 
         self.stdout.write(transcript.details(infos), ending="")
 
@@ -230,14 +232,14 @@ class Command(BaseCommand):
 
 def _look_for_redis() -> None:
     """Raise NotRunning or StoreUnavailable at once rather than let people wait for an answer."""
-    from moi_django.pool import look
+    from moi_django.store.pool import look
 
     look(conf.redis_url)
 
 
 def _find_job(id: str) -> Any:
     """Return a job, or raise JobNotFound in the words of moi 0.2."""
-    from moi_django.jobs import Job
+    from moi_django.jobs.api import Job
     from moi_django.owners import is_uuid
 
     if not is_uuid(id):

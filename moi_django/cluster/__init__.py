@@ -1,0 +1,1 @@
+"""How jobs reach engines, and come to an end when those or their controller die."""

@@ -1,0 +1,179 @@
+"""Bring jobs to their engines, for the first time and again, and end those that got lost."""
+
+import logging
+import threading
+from contextlib import suppress
+from functools import partial
+
+from moi_django.cluster import client
+from moi_django.cluster.payloads import Payload, unseal
+from moi_django.conf import DEFAULT_CONTEXT, conf
+from moi_django.engine.files import Shelf
+from moi_django.engine.run import Home, Limits, Spec
+from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
+from moi_django.models import Info, State, now
+from moi_django.site import store
+from moi_django.store.queues import Entry
+
+logger = logging.getLogger(__name__)
+
+GONE = "The engine that ran this job is gone."
+NO_END = (
+    "The engine that ran this job runs it no more and could not write how it ended, as when Redis "
+    'is away for longer than MOI["RESULT_PATIENCE"].'
+)
+
+
+def start(
+    info: Info, payload: Payload, committed: bool = False, instead_of: str | None = None
+) -> None:
+    """Create a job and send it.
+
+    When it cannot be sent it is removed and ClusterUnavailable raised; or, after the commit of the
+    transaction it belongs to, or when it is the retry of another job, it is kept and ends as lost.
+    Raises InvalidJob when that other one has been retried or removed meanwhile.
+    """
+    sent = store().create(info, payload.seal(info.id))
+    if instead_of and not store().mark_retried(instead_of, info.id):
+        store().remove(info.id)
+        raise InvalidJob(f"Job {instead_of} was retried or removed by somebody else just now.")
+    try:
+        _send(info, payload, sent)
+    except MoiError as error:
+        if not committed and not instead_of:
+            store().remove(info.id)
+            raise
+        # What was written with it stays, so the job does too, and says what happened to it.
+        logger.error("Job %s could not be sent after it was created: %s", info.id, error)
+        lost(info.id, info.attempt, str(error))
+
+
+def home() -> Home:
+    """Return where the engines find the jobs of this site."""
+    return Home(
+        conf.engine_redis_url,
+        conf.KEY_PREFIX,
+        conf.EXPIRE,
+        conf.LEASE,
+        conf.RETRY_PAYLOAD_LIMIT,
+    )
+
+
+def shelf() -> Shelf:
+    """Return where the files of jobs are kept."""
+    return Shelf(conf.STORAGE, conf.FILE_LIMIT)
+
+
+def _send(info: Info, payload: Payload, sent: float) -> None:
+    spec = Spec(
+        id=info.id,
+        attempt=info.attempt,
+        home=home(),
+        context=payload.context,
+        sent=sent,
+        options=payload.options,
+        limits=Limits(conf.RESULT_LIMIT, conf.STATUS_LIMIT, conf.LOG_LIMIT, conf.DISPLAY_LIMIT),
+        shelf=shelf(),
+        grace=conf.CANCEL_GRACE,
+        patience=conf.RESULT_PATIENCE,
+        python=payload.python,
+    )
+    on_lost = partial(_came_to_nothing, info.id, info.attempt)
+    client.context(payload.context or DEFAULT_CONTEXT).send(spec, payload.call, on_lost)
+
+
+def resend(entry: Entry) -> bool:
+    """Send a run that is not with the scheduler; tell whether it was this call that did.
+
+    An engine starts a run once, however often it was sent. Raises ClusterUnavailable; the run then
+    waits to be found once more.
+    """
+    info = store().get(entry.id)
+    if info is None or info.state is not State.QUEUED or info.attempt != entry.attempt:
+        store().forget(entry)
+        return False
+    try:
+        payload = unseal(info, store().payload(info.id))
+    except PayloadRefused as error:
+        _refuse(info, str(error))
+        return False
+    sent = store().claim(entry, info.context)
+    if sent is None:
+        return False
+    _send(info, payload, sent)
+    return True
+
+
+def _refuse(info: Info, reason: str) -> None:
+    """End a job whose function cannot be believed."""
+
+    def end(present: Info) -> Info | None:
+        if present.state is not State.QUEUED or present.attempt != info.attempt:
+            return None  # it was started meanwhile, and then its function is dropped
+        logger.error("%s", reason)
+        state = State.FAILED
+        return present.changed(state=state, status=state.status, result=reason, date_end=now())
+
+    with suppress(JobNotFound):
+        store().change(info.id, end)
+
+
+def lost(id: str, attempt: int, reason: str) -> None:
+    """End a run that got lost; the job is run again if it had begun and asked for that."""
+    info = store().get(id)
+    if info is None or info.finished or info.attempt != attempt:
+        return
+    payload = _kept(info)
+    rerun = payload is not None and payload.options.retry_on_lost
+
+    def end(info: Info) -> Info | None:
+        if info.attempt != attempt:
+            return None
+        if rerun and info.state is State.RUNNING and info.attempt < info.attempts:
+            return info.again(State.LOST, reason)
+        state = State.LOST
+        return info.changed(state=state, status=state.status, result=reason, date_end=now())
+
+    try:
+        store().change(id, end, pause=payload.options.pause(attempt) if payload else 0.0)
+    except JobNotFound:
+        logger.info("Job %s was lost after its removal: %s", id, reason)
+
+
+def _kept(info: Info) -> Payload | None:
+    """Return the payload of a job that may be run again, if it is there and ours."""
+    if info.attempt >= info.attempts:
+        return None
+    try:
+        return unseal(info, store().payload(info.id))
+    except PayloadRefused as error:
+        logger.error("%s", error)
+        return None
+
+
+def _came_to_nothing(id: str, attempt: int, reason: str, died: bool) -> None:
+    """Act on what ipyparallel says of a task: it could not be run, or its engine died."""
+    info = store().get(id)
+    if info is None or info.attempt != attempt or info.finished:
+        return
+    if not died:
+        lost(id, attempt, reason)
+    elif info.state is State.QUEUED:
+        # It died before the job was started.
+        if entry := store().entry(info, store().waiting_key(info.context)):
+            resend(entry)
+    else:
+        # An engine that the controller has given up may be alive: its lease tells.
+        timer = threading.Timer(store().lease, _unless_alive, [info])
+        timer.daemon = True
+        timer.start()
+
+
+def _unless_alive(info: Info) -> None:
+    """End a run whose engine was reported dead, unless that still renews its lease."""
+    try:
+        entry = store().entry(info, store().running_key)
+        if entry is not None and entry.at < store().time():
+            lost(info.id, info.attempt, GONE)
+    except MoiError as error:
+        logger.warning("Cannot tell what became of job %s: %s", info.id, error)

@@ -1,0 +1,182 @@
+"""Contexts and engines as they are now: what controllers, engines and Redis say, put together."""
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from moi_django.cluster import client
+from moi_django.conf import conf
+from moi_django.models import Info, timestamp
+from moi_django.site import store
+from moi_django.store.figures import Report
+from moi_django.store.vitals import Vitals
+
+# Seconds for which the answer of a controller is believed, and for which its silence is.
+ANSWER_HOLDS, SILENCE_HOLDS = 5.0, 15.0
+# Seconds for which an engine is shown that its controller has no more.
+GONE_SHOWN = 600.0
+
+
+class Condition(StrEnum):
+    """What an engine is found to do."""
+
+    BUSY = "busy"
+    IDLE = "idle"
+    # It has a job and does not say that it lives: it was killed, or its job keeps Python to itself.
+    SILENT = "silent"
+    # Its controller has it no more.
+    GONE = "gone"
+    # It has no job, and its controller does not answer.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine as it is now."""
+
+    id: str
+    context: str
+    condition: Condition
+    # What it has said of itself, if it has had a job for less than a day.
+    report: Report | None
+    job: Info | None
+    # Seconds since it has said something, and for which it has run its job.
+    seen: float | None
+    busy: float | None
+
+    @property
+    def vitals(self) -> Vitals:
+        """What it has said of itself, which may be nothing."""
+        return self.report.vitals if self.report else Vitals(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A cluster and what waits for it."""
+
+    name: str
+    # False when there is no controller, it does not answer, or it has no engine.
+    answers: bool
+    engines: int
+    busy: int
+    # Jobs in the hands of its scheduler, and the seconds that the first of them has waited.
+    waiting: int
+    longest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All of it at one time."""
+
+    contexts: list[Context]
+    engines: list[Engine]
+    # How many jobs of all users are in each state, and how many pause before their next run.
+    states: dict[str, int]
+    paused: int
+
+    @property
+    def longest(self) -> float | None:
+        """Seconds that the job has waited which waits longest for any engine."""
+        waits = [each.longest for each in self.contexts if each.longest is not None]
+        return max(waits, default=None)
+
+
+def fleet() -> Fleet:
+    """Return how contexts and engines are now.
+
+    Raises StoreUnavailable or NotRunning; a controller that does not answer shows in its context.
+    """
+    # A controller that has none says no more of an engine than one that is not there.
+    known = {name: _controllers.engines(name) or None for name in conf.CONTEXTS}
+    now, reports = store().time(), store().reports()
+    jobs = {info.engine: (info, lease) for info, lease in store().running() if info.engine}
+    engines = [
+        _engine(id, known, reports.get(id), jobs.get(id), now)
+        for id in {*reports, *jobs, *(id for ids in known.values() for id in ids or ())}
+    ]
+    shown = [each for each in engines if _is_shown(each)]
+    return Fleet(
+        contexts=[_context(name, known[name], shown, now) for name in known],
+        engines=sorted(shown, key=_order),
+        states=store().states(),
+        paused=store().paused(),
+    )
+
+
+class _Controllers:
+    """What the controllers have said lately: to ask one costs a round trip, or a timeout."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str], tuple[float, set[str] | None]] = {}
+
+    def engines(self, name: str) -> set[str] | None:
+        """Return the ids of the engines that the controller of a context has; None for silence."""
+        key = (name, str(client.connection_file(name)))
+        until, ids = self._said.get(key, (0.0, None))
+        if time.monotonic() >= until:
+            ids = client.context(name).engines()
+            holds = SILENCE_HOLDS if ids is None else ANSWER_HOLDS
+            self._said[key] = (time.monotonic() + holds, ids)
+        return ids
+
+
+_controllers = _Controllers()
+
+
+def _engine(
+    id: str,
+    known: dict[str, set[str] | None],
+    report: Report | None,
+    running: tuple[Info, float] | None,
+    now: float,
+) -> Engine:
+    job, lease = running or (None, 0.0)
+    homes = [name for name, ids in known.items() if id in (ids or ())]
+    said = (job and job.context) or (report and report.vitals.context)
+    context = said if said and (said in homes or not homes) else (homes or [""])[0]
+    return Engine(
+        id=id,
+        context=context,
+        condition=_condition(bool(homes), known.get(context), job, lease < now),
+        report=report,
+        job=job,
+        seen=max(0.0, now - report.at) if report else None,
+        busy=max(0.0, now - timestamp(job.date_start)) if job else None,
+    )
+
+
+def _condition(
+    is_known: bool, ids: set[str] | None, job: Info | None, is_overdue: bool
+) -> Condition:
+    if job is not None and not is_overdue:
+        return Condition.BUSY
+    if not is_known:
+        gone = Condition.GONE if ids is not None else Condition.UNKNOWN
+        return Condition.SILENT if job is not None and gone is Condition.UNKNOWN else gone
+    return Condition.SILENT if job is not None else Condition.IDLE
+
+
+def _is_shown(engine: Engine) -> bool:
+    if engine.job is not None or engine.condition is Condition.IDLE:
+        return True
+    return engine.seen is not None and engine.seen < GONE_SHOWN
+
+
+def _context(name: str, ids: set[str] | None, engines: list[Engine], now: float) -> Context:
+    mine = [each.condition for each in engines if each.context == name]
+    waiting, since = store().queue(name)
+    return Context(
+        name=name,
+        answers=ids is not None,
+        engines=len(ids or ()),
+        busy=mine.count(Condition.BUSY) + mine.count(Condition.SILENT),
+        waiting=waiting,
+        longest=max(0.0, now - since) if since is not None else None,
+    )
+
+
+def _order(engine: Engine) -> tuple[Any, ...]:
+    """Sort engines so that they keep their place while they work: those that are gone come last."""
+    is_gone = engine.condition is Condition.GONE
+    return (is_gone, engine.context, engine.vitals.host or "~", engine.vitals.pid, engine.id)

@@ -1,0 +1,140 @@
+"""Give a true end, or another try, to jobs whose engine, controller or submitter died.
+
+Everything here may be done at any time, by any number of processes at once: a run that is sent
+twice is started once, and a job's end is written once.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from moi_django.cluster import client, dispatch
+from moi_django.conf import conf
+from moi_django.exceptions import ClusterUnavailable, MoiError, UnknownContext
+from moi_django.models import Info, State
+from moi_django.site import store
+from moi_django.store.queues import Entry
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two looks; between two pulses of a context; what clocks and queues may be off by;
+# between two searches for files whose jobs are gone, and for those of which Redis knows nothing.
+EVERY, PULSE_EVERY, SLACK, SWEEP_EVERY, STRAYS_EVERY = 1.0, 5, 2.0, 60.0, 600.0
+# Seconds for which a controller may be silent before it counts as gone with all its engines.
+SILENCE = 30.0
+
+
+class Reconciler:
+    """Looks after the unfinished jobs of one site; `say` takes a line for each thing it does."""
+
+    def __init__(self, say: Callable[[str], object] = logger.info) -> None:
+        self._say = say
+        self._trusts_from = self._sweeps_at = self._strays_at = 0.0
+        # Contexts whose controller does not answer, and since when.
+        self._silent: dict[str | None, float] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Look again and again until told to stop."""
+        told = ""
+        while not stop.is_set():
+            try:
+                self.look()
+                told = ""
+            except MoiError as error:
+                # Engines, too, may have been unable to renew their leases.
+                self._trusts_from = time.monotonic() + conf.LEASE
+                if str(error) != told:
+                    told = str(error)
+                    self._say(f"cannot look after jobs: {told}")
+            stop.wait(EVERY)
+
+    def look(self) -> None:
+        """Do what is to be done now. Raises StoreUnavailable or NotRunning."""
+        for entry in store().due():
+            self._resend(entry, "is run again")
+        # A Redis that was away has heard of no lease.
+        if time.monotonic() >= self._trusts_from and store().uptime() > conf.LEASE:
+            self._look_at_running(store().overdue())
+        for context in conf.CONTEXTS:
+            self._look_at_waiting(context)
+        if time.monotonic() >= self._sweeps_at:
+            self._sweeps_at = time.monotonic() + SWEEP_EVERY
+            self._sweep()
+
+    def _look_at_running(self, entries: list[Entry]) -> None:
+        """Find out which of these engines are dead."""
+        alive: dict[str | None, set[str] | None] = {}
+        infos = store().get_many([entry.id for entry in entries])
+        for entry, info in zip(entries, infos, strict=True):
+            if info is None or info.state is not State.RUNNING or info.attempt != entry.attempt:
+                store().forget(entry)
+                continue
+            if info.context not in alive:
+                alive[info.context] = self._engines(info.context)
+            engines = alive[info.context]
+            if engines is None:
+                continue
+            if info.engine not in engines:
+                dispatch.lost(info.id, info.attempt, dispatch.GONE)
+                self._say(f"job {info.id} lost its engine")
+            elif self._is_idle(info, entry):
+                dispatch.lost(info.id, info.attempt, dispatch.NO_END)
+                self._say(f"job {info.id} is run no more and has no end")
+
+    def _engines(self, context: str | None) -> set[str] | None:
+        """Return the ids of the engines of a context; None as long as its controller may say."""
+        try:
+            engines = client.context(context or "").engines()
+        except UnknownContext:
+            return set()
+        if engines is not None:
+            self._silent.pop(context, None)
+            return engines
+        since = self._silent.setdefault(context, time.monotonic())
+        return None if time.monotonic() - since < SILENCE else set()
+
+    def _is_idle(self, info: Info, entry: Entry) -> bool:
+        """Tell whether an engine that is there runs this job no more.
+
+        A function that never lets go of the interpreter keeps an engine from renewing the lease.
+        """
+        engine = info.engine or ""
+        if store().idle_at(engine) > entry.at:
+            return True
+        self._pulse(info.context or "", engine)
+        return False
+
+    def _look_at_waiting(self, context: str) -> None:
+        """Send again what the scheduler of a context has lost; find out whether it has."""
+        for entry in store().passed_over(context, SLACK):
+            self._resend(entry, "was not with the scheduler and is sent again")
+        since = store().waits_since(context)
+        if since is not None and since < store().time() - PULSE_EVERY:
+            self._pulse(context)
+
+    def _pulse(self, context: str, engine: str | None = None) -> None:
+        if not store().may_pulse(engine or context, PULSE_EVERY):
+            return
+        try:
+            client.context(context).pulse(dispatch.home(), store().time(), engine)
+        except (ClusterUnavailable, UnknownContext) as error:
+            logger.info("Cannot ask the cluster for jobs it has lost: %s", error)
+
+    def _sweep(self) -> None:
+        try:
+            if jobs := dispatch.shelf().sweep(store()):
+                self._say(f"the files of {jobs} removed jobs were deleted")
+            if conf.STRAY_FILES_AGE and time.monotonic() >= self._strays_at:
+                self._strays_at = time.monotonic() + STRAYS_EVERY
+                if jobs := dispatch.shelf().sweep_strays(store(), conf.STRAY_FILES_AGE):
+                    self._say(f"the files of {jobs} unknown jobs were deleted")
+        except OSError as error:
+            logger.warning("Cannot delete files: %s", error)
+
+    def _resend(self, entry: Entry, what: str) -> None:
+        try:
+            if dispatch.resend(entry):
+                self._say(f"job {entry.id} {what}")
+        except (ClusterUnavailable, UnknownContext) as error:
+            logger.info("Cannot send job %s: %s", entry.id, error)

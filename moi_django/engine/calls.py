@@ -1,0 +1,168 @@
+"""Run what is given as text: a shell command, or Python code that may say `return`.
+
+Both are functions a job can run as they are, which is how the command line submits them. They
+import neither Django nor Redis: they run on engines.
+"""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from codecs import getincrementaldecoder
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from locale import getpreferredencoding
+from types import CodeType
+from typing import IO, Any
+
+from moi_django.engine.current import current_job
+
+# Variables that a command does not get: what it prints is shown in pages.
+PRIVATE = {"MOI_REDIS_URL"}
+# Seconds that an interrupted command has to clean up after SIGTERM.
+GRACE = 1.0
+# Bytes of what a command prints that are read at once, at most.
+CHUNK = 1 << 16
+
+# Kills the process group it leads once its stdin closes without a line, which happens when the
+# process that started it is gone, however it went.
+_WATCH = "trap '' HUP INT TERM; read -r _ || kill -KILL 0"
+
+
+def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
+    """Run a command and return `[stdout, stderr, return code]`.
+
+    A string goes to the shell, a sequence runs without one. Stdin is empty; bytes that are not text
+    in the locale's encoding are replaced. A code other than 0 raises ValueError. What moi hands
+    to a function by keyword is accepted and ignored. The address of Redis is not in the environment
+    of the command. In a job its output is the job's as well, as it comes.
+
+    Whatever interrupts the call also ends the command and all it has started, and so does the death
+    of this process.
+    """
+    with _watched_group() as group:
+        process = subprocess.Popen(
+            cmd,
+            shell=isinstance(cmd, str),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name not in PRIVATE},
+            process_group=group,
+        )
+        readers = [_Reader(process.stdout, "stdout"), _Reader(process.stderr, "stderr")]
+        try:
+            for reader in readers:
+                reader.join()
+            process.wait()
+        except BaseException:
+            _end(group, process)
+            raise
+    stdout, stderr = (reader.text for reader in readers)
+    if process.returncode != 0:
+        raise ValueError(f"Failed to execute: {cmd}\nstdout: {stdout}\nstderr: {stderr}")
+    return [stdout, stderr, process.returncode]
+
+
+class _Reader(threading.Thread):
+    """Reads what a command prints until all who could print there are gone."""
+
+    def __init__(self, pipe: IO[bytes] | None, name: str) -> None:
+        super().__init__(daemon=True)
+        self._pipe, self._name = pipe, name
+        self._texts: list[str] = []
+        self.start()
+
+    @property
+    def text(self) -> str:
+        """All that was read."""
+        return "".join(self._texts)
+
+    def run(self) -> None:
+        """Read, and print it as this process's own in a job."""
+        decoder = getincrementaldecoder(getpreferredencoding(False))("replace")
+        assert self._pipe is not None  # noqa: S101 - it was asked for
+        with self._pipe:
+            while data := os.read(self._pipe.fileno(), CHUNK):
+                self._take(decoder.decode(data))
+            self._take(decoder.decode(b"", True))
+
+    def _take(self, text: str) -> None:
+        if text:
+            self._texts.append(text)
+            if current_job() is not None:
+                getattr(sys, self._name).write(text)
+
+
+def python_call(source: str, /, **kwargs: Any) -> Any:
+    """Run Python code as the body of a function and return what it returns.
+
+    What moi hands to a function by keyword can be used as names: `status_update("half way")`.
+    Raises SyntaxError as `check_python` does.
+    """
+    namespace: dict[str, Any] = {"__name__": "__moi__", **kwargs}
+    exec(_compiled(source), namespace)  # noqa: S102 - the code of the user who submits it
+    return namespace["execwrapper"]()
+
+
+def check_python(source: str) -> None:
+    """Raise SyntaxError when `python_call` could not run this source."""
+    _compiled(source)
+
+
+@contextmanager
+def _watched_group() -> Iterator[int]:
+    """Give a process group that is killed if the block raises or this process dies within it."""
+    watcher = subprocess.Popen(
+        ["/bin/sh", "-c", _WATCH],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    last_words = b""
+    try:
+        yield watcher.pid
+        # Leaves alone what the command has put into the background.
+        last_words = b"\n"
+    finally:
+        watcher.communicate(last_words)
+
+
+def _end(group: int, process: subprocess.Popen[bytes]) -> None:
+    """End every process of a group, kindly first."""
+    try:
+        os.killpg(group, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    finally:
+        # macOS refuses a group of which only the leader is left, dead and not yet waited for.
+        with suppress(PermissionError):
+            os.killpg(group, signal.SIGKILL)
+        with process:
+            process.wait()
+
+
+def _compiled(source: str) -> CodeType:
+    """Compile source to a module that defines `execwrapper`, its lines numbered as typed."""
+    try:
+        module = ast.parse("def execwrapper(): pass")
+        module.body[0].body = _statements(source)  # type: ignore[attr-defined]
+        return compile(module, "<string>", "exec")
+    except (ValueError, RecursionError, MemoryError) as error:
+        # How Python says that there are lone surrogates or null bytes, or that it nests too deep.
+        raise SyntaxError(str(error) or "the code is nested too deep") from error
+
+
+def _statements(source: str) -> list[ast.stmt]:
+    try:
+        statements = ast.parse(source, "<string>").body
+    except IndentationError:
+        # Code that was cut out of an indented place, as in a shell script.
+        statements = ast.parse(textwrap.dedent(source), "<string>").body
+    if not statements:
+        raise SyntaxError("there is no statement to run")
+    return statements

@@ -1,0 +1,105 @@
+"""Call a function on an engine as it would be called anywhere else: with Django, without a loop."""
+
+import asyncio
+import inspect
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from moi_django.engine.bars import follow_tqdm
+
+
+@contextmanager
+def surroundings() -> Iterator[None]:
+    """Give the function in the block what it would have elsewhere."""
+    follow_tqdm()
+    with _outside_of_loop(), _django():
+        yield
+
+
+def offers(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    provided: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what of `provided` the function accepts and its caller has not given."""
+    try:
+        signature = inspect.signature(function)
+        given = signature.bind_partial(*args, **kwargs).arguments
+    except (TypeError, ValueError):
+        return {}  # a builtin without a signature, or a call that will fail by itself
+    parameters = signature.parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return {name: value for name, value in provided.items() if name not in given}
+    by_name = {
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    return {
+        name: value for name, value in provided.items() if name in by_name and name not in given
+    }
+
+
+def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a function, a coroutine function too, and return what it returns."""
+    value = function(*args, **kwargs)
+    return asyncio.run(value) if inspect.iscoroutine(value) else value
+
+
+@contextmanager
+def _outside_of_loop() -> Iterator[None]:
+    """Hide the event loop in which ipykernel runs a job.
+
+    While it shows, `asyncio.run` and the Django ORM refuse to work.
+    """
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
+
+
+@contextmanager
+def _django() -> Iterator[None]:
+    """Give the job the site's Django with fresh database connections, where it is configured."""
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        yield
+        return
+    import django
+    from django.apps import apps
+    from django.db import close_old_connections, reset_queries
+
+    if not apps.ready:
+        django.setup()
+    reset_queries()
+    close_old_connections()
+    try:
+        yield
+    finally:
+        close_old_connections()
+
+
+_OWN = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))
+
+
+def format_error(error: BaseException) -> str:
+    """Return a traceback that starts at the first frame which is not ours.
+
+    Of an error that is raised in ours, such as a command that failed, the last frame stays.
+    """
+    report = traceback.TracebackException.from_exception(error)
+    frames = list(report.stack)
+    while len(frames) > 1 and _is_own(frames[0].filename):
+        frames.pop(0)
+    report.stack = traceback.StackSummary.from_list(frames)
+    return "".join(report.format()).rstrip("\n")
+
+
+def _is_own(filename: str) -> bool:
+    return filename.startswith(_OWN) or filename.endswith("cloudpickle.py")

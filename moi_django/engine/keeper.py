@@ -1,0 +1,182 @@
+"""What stands beside a job on its engine, in a thread of its own.
+
+It renews the lease by which others know that the job is alive, says how this engine is, interrupts
+the job when it is no longer wanted or its time is up, and ends this engine when the job does not
+heed that.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import Enum
+
+import psutil
+
+from moi_django.exceptions import StoreUnavailable
+from moi_django.models import Info
+from moi_django.store import Store
+from moi_django.store.vitals import Meter
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two attempts to reach a Redis that is away.
+PAUSE = 0.5
+# Seconds without a job after which the thread ends: there may be many sites in an engine's life.
+IDLE = 10.0
+
+
+class Reason(Enum):
+    """Why a job is interrupted."""
+
+    # It was cancelled or removed, or is taken for lost.
+    UNWANTED = "unwanted"
+    TIMEOUT = "timeout"
+
+
+class Run:
+    """The job that this engine runs now."""
+
+    def __init__(self, info: Info, grace: float, on_stubborn: Callable[[Reason], object]) -> None:
+        self.info, self.grace, self.on_stubborn = info, grace, on_stubborn
+        # Why it is or was to be interrupted.
+        self.reason: Reason | None = None
+        # True while an interrupt reaches the function and nothing of ours.
+        self.is_open = False
+        self.is_signalled = False
+        self.timers: list[threading.Timer] = []
+        self.since = time.time()
+
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do something unless the function has ended by then."""
+        timer = threading.Timer(seconds, act)
+        timer.daemon = True
+        self.timers.append(timer)
+        timer.start()
+
+
+class Keeper:
+    """Looks after what a site runs in the main thread of this process, from a thread beside it."""
+
+    def __init__(self, store: Store, engine: str) -> None:
+        self._store, self._engine = store, engine
+        self._lock = threading.Lock()
+        self._meter = Meter(engine)
+        self._context: str | None = None
+        self._run: Run | None = None
+        self._idle_since = 0.0
+        self._is_keeping = False
+
+    @contextmanager
+    def keeping(
+        self, info: Info, grace: float, on_stubborn: Callable[[Reason], object]
+    ) -> Iterator[Run]:
+        """Renew the lease of a job until the block ends.
+
+        When the job does not end within `grace` seconds of an interrupt, `on_stubborn` is called
+        and this process is killed.
+        """
+        run = Run(info, grace, on_stubborn)
+        with self._lock:
+            self._run = run
+            if not self._is_keeping:
+                self._is_keeping = True
+                threading.Thread(target=self._keep, daemon=True, name="moi-keeper").start()
+        try:
+            yield run
+        finally:
+            with self._lock:
+                self._run = None
+                self._idle_since = time.monotonic()
+
+    @contextmanager
+    def interruptible(self, run: Run, timeout: float | None) -> Iterator[None]:
+        """Raise KeyboardInterrupt in the block when the job is unwanted or after `timeout` seconds.
+
+        Outside of the block nothing of ours is interrupted.
+        """
+        with self._lock:
+            run.is_open = True
+        try:
+            if run.reason is not None:
+                raise KeyboardInterrupt
+            if timeout is not None:
+                run.after(timeout, lambda: self._interrupt(run, Reason.TIMEOUT))
+            yield
+        finally:
+            self._shut(run)
+
+    def _shut(self, run: Run) -> None:
+        """Let no interrupt come any more, and take in the one that may be on its way."""
+        while True:
+            try:
+                with self._lock:
+                    run.is_open = False
+                for timer in run.timers:
+                    timer.cancel()
+                if run.is_signalled:
+                    time.sleep(0.001)  # a signal is handled between two steps of this thread
+                return
+            except KeyboardInterrupt:
+                continue
+
+    def _interrupt(self, run: Run, reason: Reason) -> None:
+        with self._lock:
+            if run.reason is not None:
+                return
+            run.reason = reason
+            if not run.is_open:
+                return
+            run.is_signalled = True
+            # The lock is held and the run is open: this hits the function and no other job.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            run.after(run.grace, lambda: self._kill(run, reason))
+
+    def _kill(self, run: Run, reason: Reason) -> None:
+        """End this process, and what the job has started: the controller hears of it at once."""
+        with self._lock:
+            if not run.is_open:
+                return
+        logger.error("Job %s does not heed an interrupt: its engine is ended.", run.info.id)
+        try:
+            run.on_stubborn(reason)
+        finally:
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    # The older one is ipyparallel's, which tells the controller of our end.
+                    if child.create_time() >= run.since:
+                        child.kill()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _keep(self) -> None:
+        """Renew the lease of one job after the other, until there has been none for a while."""
+        while True:
+            try:
+                with self._store.orders(self._engine) as wait:
+                    while not self._retires():
+                        self._beat()
+                        wait(self._store.lease / 4)
+                    return
+            except StoreUnavailable as error:
+                logger.warning("Cannot renew a lease: %s", error)
+                time.sleep(PAUSE)
+            except Exception:
+                logger.exception("Cannot look after the job of this engine")
+                time.sleep(PAUSE)
+
+    def _retires(self) -> bool:
+        with self._lock:
+            idle = self._run is None and time.monotonic() > self._idle_since + IDLE
+            self._is_keeping = not idle
+            return idle
+
+    def _beat(self) -> None:
+        run = self._run
+        if run is not None:
+            self._context = run.info.context
+            if not self._store.renew(run.info):
+                self._interrupt(run, Reason.UNWANTED)
+        self._store.report(self._meter.read(self._context))

@@ -1,0 +1,264 @@
+"""What runs on an engine: one job from its start to its end, without Django unless it is there.
+
+Whatever the function does, the job gets an end: only the death of this process can prevent it.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from moi_django.engine.current import CurrentJob, entered
+from moi_django.engine.display import display, printed
+from moi_django.engine.encoding import ResultTooLarge, encode
+from moi_django.engine.files import Shelf
+from moi_django.engine.invoke import call, format_error, offers, surroundings
+from moi_django.engine.keeper import Keeper, Reason
+from moi_django.engine.output import captured
+from moi_django.engine.pickles import load
+from moi_django.engine.reporter import Reporter
+from moi_django.engine.speaker import Speaker
+from moi_django.exceptions import JobNotFound, StoreUnavailable
+from moi_django.models import Info, State, clean, now
+from moi_django.options import Options
+from moi_django.store import Store
+from moi_django.store.logs import Log
+
+logger = logging.getLogger(__name__)
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+# Seconds for which a job that has come to an engine waits for a Redis that is away.
+START_PATIENCE = 30.0
+# Variables with keys of the cluster: an engine needs them to start, and no job may show them.
+SECRETS = ("IPP_CONNECTION_INFO", "IPP_CURVE_SECRETKEY")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a site keeps its jobs, as its engines reach it."""
+
+    redis_url: str
+    prefix: str
+    expire: int
+    lease: float
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long what a job leaves in Redis may be, in bytes; a status text in characters."""
+
+    result: int
+    status: int
+    log: int
+    display: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What an engine has to know to run a job, besides the function and its arguments."""
+
+    id: str
+    attempt: int
+    home: Home
+    context: str
+    # When it was sent, by the clock of Redis.
+    sent: float
+    options: Options
+    limits: Limits
+    shelf: Shelf
+    # Seconds that an interrupted job has to end, and for which an end is tried to be written.
+    grace: float
+    patience: float
+    # Of the process that pickled the function.
+    python: str
+
+
+def run_job(spec: Spec, payload: bytes) -> None:
+    """Run the pickled (function, args, kwargs) and keep in Redis how it goes.
+
+    Does nothing when the job was removed or ended while it was queued, or has been started.
+    """
+    for name in SECRETS:
+        os.environ.pop(name, None)
+    store = _store(spec.home)
+    _insist(lambda: store.arrive(spec.context, spec.sent), START_PATIENCE)
+    with suppress(JobNotFound):  # it was removed, so nobody asks for its end
+        info = start(store, spec, engine_id())
+        if info is None:
+            return
+        keeper = _keeper(spec.home)
+        with keeper.keeping(info, spec.grace, partial(_end_stubborn, store, spec)) as run:
+            is_open = keeper.interruptible(run, spec.options.timeout)
+            outcome = _outcome(store, spec, info, payload, is_open)
+            if run.reason is Reason.TIMEOUT:
+                outcome = _timed_out(spec, outcome["result"])
+            end(store, spec, outcome)
+
+
+def pulse(home: Home, context: str | None, sent: float) -> None:
+    """Say that this engine has no job now, and how far the scheduler of a context has come."""
+    store = _store(home)
+    store.note_idle(engine_id())
+    if context is not None:
+        store.arrive(context, sent)
+
+
+@lru_cache(maxsize=8)
+def _store(home: Home) -> Store:
+    """Return the connection of this process: a fresh one for each job would double its cost."""
+    return Store(home.redis_url, home.prefix, home.expire, home.lease, home.keep)
+
+
+@lru_cache(maxsize=8)
+def _keeper(home: Home) -> Keeper:
+    return Keeper(_store(home), engine_id())
+
+
+def engine_id() -> str:
+    """Return the id under which ipyparallel knows this engine."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    return str(IPKernelApp.instance().kernel.ident)
+
+
+def start(store: Store, spec: Spec, engine: str) -> Info | None:
+    """Mark the job as running; return None when it is not to be run."""
+    begun = now()
+
+    def begin(info: Info) -> Info | None:
+        if info.state is not State.QUEUED or info.attempt != spec.attempt:
+            return None
+        return info.changed(
+            state=State.RUNNING, status=State.RUNNING.status, date_start=begun, engine=engine
+        )
+
+    info = _insist(lambda: store.change(spec.id, begin), START_PATIENCE)
+    mine = (info.state, info.date_start, info.engine) == (State.RUNNING, begun, engine)
+    return info if mine else None
+
+
+def _outcome(
+    store: Store, spec: Spec, info: Info, payload: bytes, is_open: AbstractContextManager[None]
+) -> dict[str, Any]:
+    """Run the function and return the fields in which its end shows."""
+    speaker = Speaker(store, info, spec.limits.status)
+    # All runs of a job share its log.
+    heading = f"\nRun {info.attempt} of {info.attempts}\n" if info.attempt > 1 else ""
+    reporter = Reporter(Log(store, info.id), spec.limits.log, speaker.measured, heading)
+    job = _job(store, spec, info, speaker, reporter)
+    try:
+        # An interrupt must not meet Django while that is set up for the first time, nor stdout
+        # while it is put back.
+        with surroundings(), captured(reporter.write), printed(), is_open, entered(job):
+            return _succeed(store, spec, job, payload)
+    # SystemExit and KeyboardInterrupt end the job, not the engine.
+    except BaseException as error:
+        return failure(error, spec.limits.result)
+    finally:
+        # So that a job which has ended has said all.
+        reporter.close()
+
+
+def _succeed(store: Store, spec: Spec, job: CurrentJob, payload: bytes) -> dict[str, Any]:
+    if spec.python != PYTHON:
+        raise RuntimeError(
+            f"The job was submitted by Python {spec.python} and this engine runs Python {PYTHON}: "
+            "start engines with the Python of the site."
+        )
+    function, args, kwargs = load(payload)
+    value = call(function, args, {**offers(function, args, kwargs, _provided(job)), **kwargs})
+    result = encode(value, spec.limits.result)
+    if forms := display(value, spec.limits.display):
+        _insist(lambda: store.keep_display(spec.id, forms), spec.patience)
+    return {"state": State.SUCCESS, "status": State.SUCCESS.status, "result": result}
+
+
+def _job(store: Store, spec: Spec, info: Info, speaker: Speaker, reporter: Reporter) -> CurrentJob:
+    def attach(name: str, content: Any) -> None:
+        spec.shelf.attach(store, info.id, name, content)
+        speaker.note_attached()
+
+    return CurrentJob(
+        id=info.id,
+        name=info.name,
+        attempt=info.attempt,
+        context=info.context,
+        parent=info.parent,
+        status_update=speaker.status_update,
+        _measured=reporter.measured,
+        _attach=attach,
+    )
+
+
+def _provided(job: CurrentJob) -> dict[str, Any]:
+    """Return the keyword arguments that every function may ask for."""
+    return {
+        "status_update": job.status_update,
+        "moi_update_status": job.status_update,
+        "moi_context": job.context,
+        "moi_parent_id": job.parent,
+        "moi_progress": job.progress,
+        "moi_track": job.track,
+        "moi_attach": job.attach,
+    }
+
+
+def end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
+    """Write how a run has ended: the end of the job, or that it is to be run again."""
+    final = outcome["state"] is State.SUCCESS or spec.attempt >= spec.options.attempts
+
+    def ended(info: Info) -> Info | None:
+        if info.state is not State.RUNNING or info.attempt != spec.attempt:
+            return None
+        if final:
+            return info.changed(date_end=now(), **outcome)
+        return info.again(State.FAILED, outcome["result"])
+
+    pause = spec.options.pause(spec.attempt)
+    # A result that took hours must outlive a restart of Redis.
+    _insist(lambda: store.change(spec.id, ended, pause=pause), spec.patience)
+
+
+def _insist(act: Callable[[], Any], patience: float) -> Any:
+    """Do something in Redis, again and again for so many seconds while that is away or full."""
+    deadline = time.monotonic() + patience
+
+    def unless_late(error: Exception) -> None:
+        if time.monotonic() > deadline:
+            raise error
+
+    retry = Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), -1, (StoreUnavailable,))
+    return retry.call_with_retry(act, unless_late)
+
+
+def _timed_out(spec: Spec, trace: object = None) -> dict[str, Any]:
+    """Return the fields of a job that took too long; `trace` says where it was."""
+    reason = f"TimeoutError: the job took longer than its {spec.options.timeout:g} s."
+    interrupted = isinstance(trace, str) and trace.endswith("KeyboardInterrupt")
+    return failure(f"{trace}\n\n{reason}" if interrupted else reason, spec.limits.result)
+
+
+def _end_stubborn(store: Store, spec: Spec, reason: Reason) -> None:
+    """Write the end of a job whose engine is about to be killed because it would not stop."""
+    if reason is Reason.TIMEOUT:
+        end(store, spec, _timed_out(spec))
+
+
+def failure(error: BaseException | str, limit: int) -> dict[str, Any]:
+    """Return the fields of a job that ended with an error: its traceback is the result."""
+    text = f"{error}" if isinstance(error, (str, ResultTooLarge)) else format_error(error)
+    # The end of a traceback says what happened; each character may take 12 bytes of JSON.
+    return {
+        "state": State.FAILED,
+        "status": State.FAILED.status,
+        "result": clean(text)[-max(limit // 12, 200) :],
+    }

@@ -1,0 +1,1 @@
+"""The Python API, and what a user may do with a job."""

@@ -1,0 +1,44 @@
+"""What a page may do with a job or a group; each is checked for its user before it is done."""
+
+import logging
+from typing import Any
+
+from moi_django import access
+from moi_django.exceptions import InvalidJob, MoiError, PayloadRefused
+from moi_django.jobs import api
+from moi_django.models import Info
+from moi_django.site import store
+
+logger = logging.getLogger(__name__)
+
+
+def found(user: Any, action: access.Action, id: str) -> Info | None:
+    """Return a job or group if it is there and the user may do that with it."""
+    info = store().get(id)
+    may = info is not None and access.allowed(user, action, info)
+    return info if may else None
+
+
+def cancel(user: Any, id: str) -> bool:
+    """Cancel a job, or what is unfinished below a group; tell whether the user may."""
+    if found(user, "change", id) is None:
+        return False
+    store().cancel_below(id)
+    return True
+
+
+def remove(user: Any, id: str) -> bool:
+    """Remove a job, or a group with all below it; tell whether the user may."""
+    return found(user, "change", id) is not None and bool(store().remove(id))
+
+
+def retry(info: Info) -> str:
+    """Retry a job, or what has failed below a group; return why that cannot be done, or ""."""
+    try:
+        (api.Group(info) if info.is_group else api.Job(info)).retry()
+    except (InvalidJob, PayloadRefused) as error:
+        return str(error)
+    except MoiError as error:
+        logger.warning("Cannot retry for a page: %s", error)
+        return "Cannot be done now: the server has no Redis or no cluster."
+    return ""

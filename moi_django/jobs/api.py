@@ -1,0 +1,375 @@
+"""The Python API: send a function to a cluster, follow the job, keep jobs in groups."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Self
+
+from asgiref.sync import sync_to_async
+
+from moi_django import owners
+from moi_django.cluster import client, dispatch, payloads
+from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
+from moi_django.engine import pickles
+from moi_django.engine.run import failure
+from moi_django.exceptions import (
+    GroupNotFound,
+    InvalidJob,
+    JobFailed,
+    JobNotFound,
+    PayloadRefused,
+)
+from moi_django.jobs import births, commits
+from moi_django.models import Info, State, now
+from moi_django.options import Options
+from moi_django.site import store
+
+# The cluster that is used unless another one is named.
+ctx_default = DEFAULT_CONTEXT
+
+
+def submit(
+    context: str,
+    owner: Any,
+    name: str,
+    url: str | None,
+    func: Callable[..., Any],
+    /,
+    *args: Any,
+    **kwargs: Any,
+) -> "Job":
+    """Send `func(*args, **kwargs)` to a cluster and return its job.
+
+    `context` names a cluster of MOI["CONTEXTS"]. `owner` is a user, a username, another name, a
+    Group or the id of one. The page links a finished job to `url/<id>`; None links it to ours.
+    A function that accepts them is also given `status_update` (alias `moi_update_status`),
+    `moi_context` and `moi_parent_id`.
+
+    `options=` an `Options` says how often and how long it is run; a keyword of this name with
+    any other value is the function's.
+
+    Inside a database transaction the job is created and sent when the transaction commits, and
+    never when it is rolled back, unless MOI["ON_COMMIT"] is False. Should Redis be lost before the
+    commit, an error is logged and there is no job; should the cluster be, the job ends as lost.
+
+    A function that cannot be pickled gives a job that has failed and says why. Raises InvalidJob,
+    UnknownContext, GroupNotFound, ClusterUnavailable, StoreUnavailable or NotRunning, and then
+    there is no job.
+    """
+    options = _options(kwargs)
+    client.context(context).connect()
+    if not callable(func):
+        raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
+    info = births.new_job(context, owners.group_id(owner), name, url, options)
+    try:
+        call = pickles.dump((func, args, kwargs), conf.PAYLOAD_LIMIT)
+    except Exception as error:
+        info = _stillborn(info, error)
+        return _created(Job(info), partial(_write, info))
+    payloads.check_length(call)
+    payload = payloads.Payload(call, options, context)
+    return _created(Job(info), partial(dispatch.start, info, payload))
+
+
+def submit_nouser(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Job":
+    """Send `func(*args, **kwargs)` to the default cluster for nobody in particular."""
+    return submit(ctx_default, NO_USER, "unnamed", None, func, *args, **kwargs)
+
+
+async def asubmit(
+    context: str,
+    owner: Any,
+    name: str,
+    url: str | None,
+    func: Callable[..., Any],
+    /,
+    *args: Any,
+    **kwargs: Any,
+) -> "Job":
+    """Do what `submit` does without blocking the event loop."""
+    return await sync_to_async(submit)(context, owner, name, url, func, *args, **kwargs)
+
+
+def _options(kwargs: dict[str, Any]) -> Options:
+    """Take the options out of the keywords that were given for the function."""
+    return kwargs.pop("options") if isinstance(kwargs.get("options"), Options) else Options()
+
+
+def _created(job: "Job", create: Callable[[bool], object]) -> "Job":
+    """Create a job in Redis, now or when the open transaction commits; `create` is told which."""
+
+    def act(committed: bool) -> None:
+        job._awaits_commit = False
+        create(committed)
+
+    job._awaits_commit = commits.put_off(partial(act, True))
+    if not job._awaits_commit:
+        act(False)
+    return job
+
+
+def _write(info: Info, committed: bool) -> None:
+    store().create(info)
+
+
+def _stillborn(info: Info, error: Exception) -> Info:
+    """Return a job that has failed because it cannot be sent."""
+    error.add_note(
+        "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
+        "pass what they are made from instead (a path, a primary key), and open it in the job."
+    )
+    end = failure(error, conf.RESULT_LIMIT)
+    return info.changed(date_end=now(), **end)
+
+
+class _Handle:
+    """What jobs and groups have in common: the info that was last read."""
+
+    def __init__(self, info: Info) -> None:
+        self.info = info
+
+    @property
+    def id(self) -> str:
+        """The id, a UUID."""
+        return self.info.id
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.info.name
+
+    @property
+    def url(self) -> str | None:
+        """Where it can be looked at once `/<id>` is appended."""
+        return self.info.url
+
+    def refresh(self) -> Self:
+        """Read the present info and return this object."""
+        self.info = type(self)._read(self.id)
+        return self
+
+    @classmethod
+    def get(cls, id: str) -> Self:
+        """Return the one with this id.
+
+        Raises JobNotFound or GroupNotFound.
+        """
+        return cls(cls._read(id))
+
+    @classmethod
+    def _read(cls, id: str) -> Info:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.name!r}>"
+
+
+class Job(_Handle):
+    """One run of a function; its properties are as of the last read, see `refresh`."""
+
+    # True until the transaction in which it was submitted commits.
+    _awaits_commit = False
+
+    @property
+    def status(self) -> str:
+        """The text for people: Queued, Running, Success, Failed, or what the job said itself."""
+        return self.info.status
+
+    @property
+    def state(self) -> State | None:
+        """The machine's word for where the job is."""
+        return self.info.state
+
+    @property
+    def result(self) -> Any:
+        """What the function returned, as JSON has it, or the traceback of what it raised."""
+        return self.info.result
+
+    @property
+    def finished(self) -> bool:
+        """True when the job has come to its end."""
+        return self.info.finished
+
+    def wait(self, timeout: float | None = None) -> Self:
+        """Block until the job is finished and return it; `timeout` is in seconds.
+
+        Raises TimeoutError, or JobNotFound when it is removed meanwhile, or InvalidJob when it
+        waits for a commit that cannot come while you wait.
+        """
+        self._refuse_before_commit("wait for it")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with store().listen(self.id) as heard:
+            while not self.refresh().finished:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError(f"Job {self.id} is not finished after {timeout} s.")
+                heard(left)
+        return self
+
+    def value(self, timeout: float | None = None) -> Any:
+        """Wait for the end and return the result.
+
+        Raises JobFailed with the traceback when the job did not succeed, or as `wait` does.
+        """
+        self.wait(timeout)
+        if self.state is not State.SUCCESS:
+            raise JobFailed(f"Job {self.id} ended as {self.state}: {self.result}")
+        return self.result
+
+    def cancel(self) -> bool:
+        """End the job as cancelled unless it is finished; tell whether that was done.
+
+        One that has not started never runs; one that runs is interrupted (KeyboardInterrupt), and
+        when it has not ended after MOI["CANCEL_GRACE"] seconds, its engine is killed. Raises
+        JobNotFound when it is gone, InvalidJob while it waits for a commit.
+        """
+        self._refuse_before_commit("cancel it")
+        self.info, done = store().cancel(self.id)
+        return done
+
+    def retry(self) -> "Job":
+        """Run the function again, as a new job in the same group, and return that job.
+
+        This one stays what it is; `info.retried` tells as which it was run again. Raises InvalidJob
+        when it has not ended, has succeeded or was retried before, PayloadRefused when its function
+        is not kept, or as `submit` does.
+        """
+        self._refuse_before_commit("retry it")
+        # Read first: who retries it at the same time drops it, and the info then tells of that.
+        sealed = store().payload(self.id)
+        old = self.refresh().info
+        _refuse_retry(old)
+        payload = payloads.unseal(old, sealed)
+        client.context(payload.context).connect()
+        group = old.parent or ""
+        info = births.new_job(payload.context, group, old.name, old.url, payload.options)
+        start = partial(dispatch.start, info, payload, instead_of=old.id)
+        return _created(Job(info), start)
+
+    def remove(self) -> None:
+        """Remove the job: nothing of it is left in Redis, every page drops it.
+
+        One that is not finished is stopped as by `cancel`.
+        """
+        if not store().remove(self.id):
+            raise JobNotFound(f"There is no job {self.id}: it was removed or has expired.")
+
+    def _refuse_before_commit(self, act: str) -> None:
+        if self._awaits_commit:
+            raise InvalidJob(
+                f"This job starts when the open transaction commits: {act} after that."
+            )
+
+    @classmethod
+    def _read(cls, id: str) -> Info:
+        info = store().get(id)
+        if info is None or info.is_group:
+            raise JobNotFound(f"There is no job {id}: it was removed or has expired.")
+        return info
+
+
+class Group(_Handle):
+    """A node of the tree that holds jobs and groups."""
+
+    @classmethod
+    def create(cls, owner: Any, name: str, url: str | None = None) -> Self:
+        """Make a group in the group of an owner, who is given as in `submit`.
+
+        The page links it to `url/<id>`. It is made at once, also inside a transaction, and is left,
+        empty, when that is rolled back. Raises InvalidJob, GroupNotFound or StoreUnavailable.
+        """
+        info = births.new_group(owners.group_id(owner), name, url)
+        store().create(info)
+        return cls(info)
+
+    @classmethod
+    def of(cls, owner: Any) -> Self:
+        """Return the root group of an owner, who is given as in `submit`."""
+        return cls.get(owners.group_id(owner))
+
+    def add(self, *members: "Job | Group | str") -> None:
+        """Let jobs and groups appear in this group too; their home and owner stay.
+
+        Raises JobNotFound for an unknown id, InvalidJob for a group that would hold itself.
+        """
+        ids = [_id(member) for member in members]
+        for id, info in zip(ids, store().get_many(ids), strict=True):
+            if info is None:
+                raise JobNotFound(f"There is no job or group {id}.")
+            if info.is_group and self.id in {below.id for below in store().tree(id)}:
+                raise InvalidJob(f"The group {self.id} lies in {id} and cannot hold it.")
+        for id in ids:
+            store().attach(self.id, id)
+
+    def remove(self, *members: "Job | Group | str") -> None:
+        """Take jobs and groups out of this group; they are not removed themselves."""
+        for member in members:
+            store().detach(self.id, _id(member))
+
+    def traverse(self) -> Iterator["Job | Group"]:
+        """Yield this group and everything below it, parents first, siblings from the oldest on."""
+        for info in store().tree(self.id):
+            yield Group(info) if info.is_group else Job(info)
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs below this group, from the oldest on."""
+        found = [Job(info) for info in store().tree(self.id) if not info.is_group]
+        return sorted(found, key=lambda job: job.info.date_created or "")
+
+    def totals(self) -> dict[str, int]:
+        """Return how many jobs below this group are in each state; of those retried, "retried"."""
+        return dict(Counter(str(job.info.counted_as) for job in self.jobs()))
+
+    def cancel(self) -> int:
+        """Cancel what is not finished of the jobs that have their home below; return how many."""
+        return store().cancel_below(self.id)
+
+    def retry(self) -> list[Job]:
+        """Retry what has failed or got lost of the jobs that have their home below.
+
+        Returns the new jobs. One that cannot be retried is left out; when that is so with all of
+        them, what the last one raised is raised.
+        """
+        homes, _ = store().inhabitants(self._read(self.id))
+        new, refusal = list[Job](), None
+        for info in homes:
+            if info.counted_as in (State.FAILED, State.LOST):
+                try:
+                    new.append(Job(info).retry())
+                except (InvalidJob, JobNotFound, PayloadRefused) as error:
+                    refusal = error
+        if refusal and not new:
+            raise refusal
+        return new
+
+    def delete(self) -> None:
+        """Remove this group and everything that has its home below it, which stops what runs."""
+        if not store().remove(self.id):
+            raise GroupNotFound(f"There is no group {self.id}: it was removed or has expired.")
+
+    @classmethod
+    def _read(cls, id: str) -> Info:
+        info = store().get(id)
+        if info is None or not info.is_group:
+            raise GroupNotFound(f"There is no group {id}: it was removed or has expired.")
+        return info
+
+
+def _refuse_retry(info: Info) -> None:
+    if info.retried:
+        raise InvalidJob(f"Job {info.id} was retried before, as {info.retried}: retry that one.")
+    if not info.finished:
+        raise InvalidJob(f"Job {info.id} has not ended, so there is nothing to retry.")
+    if info.state is State.SUCCESS:
+        raise InvalidJob(f"Job {info.id} has succeeded: submit its function anew.")
+
+
+def _id(member: Job | Group | str) -> str:
+    return member if isinstance(member, str) else member.id

@@ -1,0 +1,1 @@
+"""What pages show before their script runs: the status div, the pages of a job and of a group."""

@@ -1,0 +1,56 @@
+"""What is sent to be kept as a file: piece by piece, so that a server never holds all of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import FileResponse, HttpRequest, StreamingHttpResponse
+
+from moi_django.pages import results
+
+# Bytes or characters that are sent at once, or a few more.
+CHUNK = 100_000
+
+
+def of_text(request: HttpRequest, texts: Iterable[str], name: str) -> Any:
+    """Return a response that is a text file."""
+    chunks: Any = _gathered(texts)
+    if isinstance(request, ASGIRequest):
+        chunks = _in_threads(chunks)
+    response = StreamingHttpResponse(chunks, content_type="text/plain; charset=utf-8")
+    return attached(response, name)
+
+
+def of_file(request: HttpRequest, content: Any, name: str, type: str) -> Any:
+    """Return a response that is an open file, which it closes."""
+    response = FileResponse(content, as_attachment=True, filename=name)
+    response["Content-Type"] = type
+    if isinstance(request, ASGIRequest):
+        response.streaming_content = _in_threads(iter(partial(content.read, CHUNK), b""))
+    return results.harmless(response)
+
+
+def attached(response: Any, name: str) -> Any:
+    """Return a response as a file of a name that needs no quoting."""
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return results.harmless(response)
+
+
+def _gathered(texts: Iterable[str]) -> Iterator[bytes]:
+    """Yield many short texts as few longer ones."""
+    waiting, size = list[str](), 0
+    for text in texts:
+        waiting.append(text)
+        size += len(text)
+        if size >= CHUNK:
+            yield "".join(waiting).encode()
+            waiting, size = [], 0
+    yield "".join(waiting).encode()
+
+
+async def _in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield chunks under ASGI, where Django would read them all before it sends the first."""
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        yield chunk

@@ -1,0 +1,62 @@
+"""Output of a job as plain text: without what steers a terminal, and with notes of what is missing.
+
+The script of the page does more of what a terminal does, see `output.js`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from django.utils.translation import ngettext
+
+from moi_django.store.logs import Entry, Piece
+
+# Escape sequences: of colours and the like, of titles and links, others; then single characters.
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"
+    r"|\x1b[ -/]*[0-~]"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+)
+# One whose end may be in the next piece, unless it is too long for that.
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*\x1b?|[ -/]*)\Z")
+_LONGEST = 4096
+
+
+def plain(pieces: Iterable[Piece]) -> Iterator[str]:
+    """Yield the texts of pieces without what steers a terminal."""
+    # Of each stream, what its last piece has begun.
+    begun: dict[str, str] = {}
+    for stream, new in pieces:
+        text = begun.pop(stream, "") + new
+        cut = _UNFINISHED.search(text, max(0, len(text) - _LONGEST))
+        if cut:
+            begun[stream] = cut.group()
+            text = text[: cut.start()]
+        yield _CONTROL.sub("", text)
+
+
+def overwritten(text: str) -> str:
+    """Return lines as they look in the end, after each return to their beginning."""
+    return "\n".join(map(_last_look, text.split("\n")))
+
+
+def _last_look(line: str) -> str:
+    look = ""
+    for part in line.split("\r"):
+        look = part + look[len(part) :]
+    return look
+
+
+def with_gaps(entries: Iterable[Entry]) -> Iterator[Piece]:
+    """Yield the pieces of a log, and a note wherever some were dropped."""
+    end = 0
+    for entry in entries:
+        if entry.at > end:
+            yield Piece("note", ("\n" if end else "") + _gap(entry.at - end))
+        yield entry.piece
+        end = entry.end
+
+
+def _gap(count: int) -> str:
+    note = ngettext("[… %(count)s byte left out]", "[… %(count)s bytes left out]", count)
+    return note % {"count": count} + "\n"

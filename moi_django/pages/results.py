@@ -1,0 +1,108 @@
+"""How the result of a job is shown: which of its forms, and that it cannot do any harm.
+
+What a job has made is never part of a page of the site. Images are images; HTML and Markdown are
+documents of their own, in a frame without scripts, forms or an origin.
+"""
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse
+
+from moi_django.models import Info, State
+from moi_django.pages.trees import Leaf, tree
+
+# The forms that we show, the best first: as it is called in an address -> its MIME type.
+FORMS = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "svg": "image/svg+xml",
+    "html": "text/html",
+    "markdown": "text/markdown",
+    "latex": "text/latex",
+    "json": "application/json",
+    "plain": "text/plain",
+}
+BINARY = ("png", "jpeg", "gif")
+IMAGES = (*BINARY, "svg")
+DOCUMENTS = ("html", "markdown")
+# Of what a job has made: nothing runs, nothing is loaded from elsewhere, nobody else may frame it.
+POLICY = (
+    "sandbox; default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
+    "frame-ancestors 'self'"
+)
+STYLE = (
+    "<!doctype html><meta charset=utf-8><style>:root{color-scheme:light dark}"
+    "body{font:1rem/1.5 system-ui,sans-serif;margin:.5rem}table{border-collapse:collapse}"
+    "th,td{padding:.25em .75em;text-align:end;border-block-end:1px solid #8886}</style>"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a page shows of a result."""
+
+    # "none", "image", "document", "tree" or "text".
+    kind: str
+    # Of an image or a document, as it is called in an address.
+    form: str = ""
+    text: str = ""
+    tree: Leaf | None = None
+
+
+def shown(info: Info, forms: dict[str, str]) -> Result:
+    """Return how a result is shown best."""
+    if info.state is not State.SUCCESS:
+        return Result("text", text=str(info.result)) if info.result else Result("none")
+    form = next((name for name, mime in FORMS.items() if mime in forms), "")
+    if form in IMAGES:
+        return Result("image", form, forms.get("text/plain", ""))
+    if form in DOCUMENTS:
+        return Result("document", form, forms.get("text/plain", ""))
+    if form == "json":
+        return _of_json(json.loads(forms[FORMS[form]]))
+    if form:
+        return Result("text", form, forms[FORMS[form]])
+    return _of_json(info.result)
+
+
+def _of_json(result: Any) -> Result:
+    if isinstance(result, str):
+        return Result("text", text=result)
+    if isinstance(result, dict) and result.keys() == {"repr", "type"}:
+        return Result("text", text=f"{result['repr']}\n({result['type']})")
+    if isinstance(result, (dict, list)):
+        return Result("tree", tree=tree(result))
+    return Result("text", text=repr(result))
+
+
+def document(form: str, data: str) -> HttpResponse:
+    """Return a form of a result as a document of its own, which can do nothing."""
+    mime = FORMS[form]
+    if form in BINARY:
+        response = HttpResponse(base64.b64decode(data), content_type=mime)
+    elif form in DOCUMENTS:
+        html = data if form == "html" else _of_markdown(data)
+        response = HttpResponse(STYLE + html, content_type="text/html; charset=utf-8")
+    else:
+        response = HttpResponse(data, content_type=f"{mime}; charset=utf-8")
+    return harmless(response)
+
+
+def harmless(response: Any) -> Any:
+    """Forbid a response that a job has made to do anything in the origin of the site."""
+    response["Content-Security-Policy"] = POLICY
+    response["X-Content-Type-Options"] = "nosniff"
+    response["X-Frame-Options"] = "SAMEORIGIN"
+    response["Cross-Origin-Resource-Policy"] = "same-origin"
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _of_markdown(text: str) -> str:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable("table").render(text)

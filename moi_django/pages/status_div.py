@@ -1,0 +1,265 @@
+"""What the status div shows before its script runs: the rows of a tree, and how to go on live."""
+
+import logging
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, ClassVar
+
+from django.urls import get_script_prefix
+
+from moi_django import access, owners
+from moi_django.conf import WEBSOCKET_PATH, conf
+from moi_django.exceptions import MoiError
+from moi_django.models import GROUP, JOB, Info, State
+from moi_django.pages import durations
+from moi_django.pages.addresses import link_of, page_of, patterns
+from moi_django.site import store
+from moi_django.store.pager import Outline
+
+logger = logging.getLogger(__name__)
+
+# Groups nested deeper are shown at this depth: each level is a template within a template.
+MAX_DEPTH = 20
+
+# What the bar of a group shows, from its start to its end, and which states that is.
+PARTS: dict[str, tuple[State, ...]] = {
+    "success": (State.SUCCESS,),
+    "failed": (State.FAILED, State.LOST),
+    "cancelled": (State.CANCELLED,),
+    "running": (State.RUNNING,),
+    "queued": (State.QUEUED,),
+}
+# What the script says of several things, and numbers of which every language has all its plurals.
+UNITS = ("seconds", "minutes", "hours", "days")
+COUNTING = [*PARTS, "done", "newer", "cancel-jobs", "remove-jobs", *UNITS]
+SAMPLES = [0, 1, 2, 3, 6, 11, 100]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Jobs of a group that are in one of some states."""
+
+    name: str
+    count: int
+    # Where it begins in the bar, which is as long as there are jobs.
+    start: int
+
+
+def _parts(info: Info) -> list[Part]:
+    """Return what the bar of a group shows."""
+    totals = info.totals or {}
+    counts = [sum(totals.get(state, 0) for state in states) for states in PARTS.values()]
+    starts = accumulate(counts, initial=0)
+    return [Part(*each) for each in zip(PARTS, counts, starts, strict=False)]
+
+
+@dataclass(slots=True)
+class Row:
+    """A job or group in the div."""
+
+    info: Info
+    # Of a group, the oldest first.
+    members: list["Row"] = field(default_factory=list)
+    # Of a group, how many more members there are.
+    left: int = 0
+    # Whether its members are hidden until somebody opens it.
+    is_closed: bool = False
+
+    @property
+    def page(self) -> str | None:
+        """Address of our page of it, if the site has that."""
+        return page_of(self.info)
+
+    @property
+    def link(self) -> str | None:
+        """Where it leads, or None when there is nothing to look at yet."""
+        return link_of(self.info) if self.info.id else None
+
+    @property
+    def parts(self) -> list[Part]:
+        """What the bar of a group shows."""
+        return _parts(self.info)
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs the bar of a group shows."""
+        return sum(part.count for part in self.parts)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True for a group with a job below that has no end."""
+        return any(part.count and part.name in ("running", "queued") for part in self.parts)
+
+    @property
+    def has_failed(self) -> bool:
+        """True for a group with a job below that failed and was not retried."""
+        return any(part.count and part.name == "failed" for part in self.parts)
+
+    @property
+    def shows_progress(self) -> bool:
+        """True for a job that runs and has said how far it is."""
+        info = self.info
+        return info.state is State.RUNNING and (info.progress is not None or info.done is not None)
+
+    @property
+    def amount(self) -> str:
+        """How far a job is in what it counts."""
+        info = self.info
+        if info.state is State.SUCCESS or info.progress is None or not info.total:
+            return ""
+        return f"{_figure(info.done or 0)}/{_figure(info.total)}"
+
+    @property
+    def percent(self) -> int | None:
+        """How far a job is that counts nothing."""
+        info = self.info
+        if info.state is State.SUCCESS or info.progress is None or info.total:
+            return None
+        return int(info.progress * 100)
+
+    @property
+    def count(self) -> int | None:
+        """How much a job has done that does not know of how much."""
+        info = self.info
+        if info.state is State.SUCCESS or info.progress is not None or info.done is None:
+            return None
+        return int(info.done)
+
+    @property
+    def elapsed(self) -> str:
+        """How long a job has run so far, or did run."""
+        seconds = durations.run_time(self.info)
+        return "" if seconds is None else durations.clock(seconds)
+
+    @property
+    def remaining(self) -> tuple[str, int] | None:
+        """How long a job will go on: a unit of time, and how many of it."""
+        return durations.remaining(self.info)
+
+
+@dataclass(slots=True)
+class StatusDiv:
+    """Everything that the templates of the div need."""
+
+    # Id of the group whose tree is shown; empty when there is none to show.
+    group: str = ""
+    # The same group, with its `totals`.
+    info: Info | None = None
+    # Of a root group the newest first, of another the oldest.
+    rows: list[Row] = field(default_factory=list)
+    newest_first: bool = True
+    # How many rows there are besides: older ones, or newer ones.
+    older: int = 0
+    # At most so many rows stand side by side at the top.
+    limit: int = 0
+    may_change: bool = False
+    # Why nothing is shown: "login", "unknown" or "unavailable".
+    problem: str = ""
+
+    # For the words of the script.
+    states: ClassVar = list(State)
+    counting: ClassVar = COUNTING
+    samples: ClassVar = SAMPLES
+
+    @property
+    def whole(self) -> Row | None:
+        """The group itself, as a row has it."""
+        return Row(self.info) if self.info else None
+
+    @property
+    def more(self) -> str | None:
+        """Address at which more rows are shown where no script does it, if there is one."""
+        rows = min(2 * self.limit, conf.SNAPSHOT_LIMIT)
+        page = page_of(self.info) if self.info and self.older and rows > self.limit else None
+        return f"{page}?rows={rows}" if page else None
+
+    @property
+    def page_rows(self) -> int:
+        """How many members a group has at most that is open from the first."""
+        return conf.PAGE_ROWS
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """How the jobs of the whole are doing, by the name of the part."""
+        return {part.name: part for part in _parts(self.info)} if self.info else {}
+
+    @property
+    def socket(self) -> str:
+        """Address of the websocket."""
+        return socket_address()
+
+    @property
+    def pages(self) -> dict[str, str]:
+        """Addresses of our own pages, with a blank for the id."""
+        return patterns()
+
+    @property
+    def blanks(self) -> dict[str, Row]:
+        """An empty row of each type, from which the script makes new ones."""
+        return {type: Row(Info(id="", name="", type=type, pubsub="")) for type in (JOB, GROUP)}
+
+
+def socket_address() -> str:
+    """Return the address of the websocket."""
+    return conf.WEBSOCKET_URL or f"{get_script_prefix()}{WEBSOCKET_PATH}"
+
+
+def status_div(user: Any, group: Any = None, limit: int = 100) -> StatusDiv:
+    """Return what a user may see of a group, by default of everything that is the user's own.
+
+    At most `limit` rows stand side by side at the top, the first. It never raises a MoiError: a
+    page of the site does not break because Redis is away.
+    """
+    if group is None and user.is_anonymous and not conf.ANONYMOUS_USER:
+        return StatusDiv(problem="login")
+    try:
+        id = owners.group_id(user) if group is None else str(getattr(group, "id", group))
+        outline = store().outline(id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+        return _filled(user, outline, limit)
+    except MoiError as error:
+        logger.warning("Cannot show the jobs of a page: %s", error)
+        return StatusDiv(problem="unavailable")
+
+
+def _filled(user: Any, outline: Outline, limit: int) -> StatusDiv:
+    if not outline.infos or not access.allowed(user, "view", outline.infos[0]):
+        return StatusDiv(problem="unknown")
+    root = outline.infos[0]
+    return StatusDiv(
+        group=root.id,
+        info=root,
+        rows=_rows(outline),
+        newest_first=root.is_root,
+        older=_left(outline, root),
+        limit=limit,
+        may_change=access.allowed(user, "change", root),
+    )
+
+
+def _figure(number: float) -> str:
+    return f"{int(number * 10 + 0.5) / 10:.1f}".removesuffix(".0")
+
+
+def _left(outline: Outline, info: Info) -> int:
+    return max(0, (info.size or 0) - outline.covered.get(info.id, 0))
+
+
+def _is_closed(info: Info, depth: int) -> bool:
+    """Tell whether a group is closed at first: a deep one, or one with many members."""
+    return info.is_group and (depth > 0 or (info.size or 0) > conf.PAGE_ROWS)
+
+
+def _rows(outline: Outline) -> list[Row]:
+    """Return the rows at the top of a tree that is given parents first; the rest is in them."""
+    root, *below = outline.infos
+    top: list[Row] = []
+    # Where the members of a group go, and how deep that is.
+    places = {root.id: (top, 0)}
+    for info in below:
+        # A visitor, whose home is elsewhere, stands at the top.
+        place, depth = places.get(info.parent or "", (top, 0))
+        row = Row(info, left=_left(outline, info), is_closed=_is_closed(info, depth))
+        place.append(row)
+        if info.is_group:
+            places[info.id] = (row.members, depth + 1) if depth < MAX_DEPTH else (place, depth)
+    return sorted(top, key=lambda row: row.info.date_created or "", reverse=root.is_root)

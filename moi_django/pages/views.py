@@ -1,0 +1,240 @@
+"""The app's own pages: one of a job with everything about it, one of a group, and what to download.
+
+Each is for who may see the job or group. What is another's is as good as not there.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from moi_django import access
+from moi_django.cluster import dispatch
+from moi_django.conf import conf
+from moi_django.engine.files import attached_to
+from moi_django.exceptions import MoiError, StoreUnavailable
+from moi_django.jobs import acts
+from moi_django.jobs.api import Job
+from moi_django.models import Info, State, timestamp
+from moi_django.pages import downloads, results
+from moi_django.pages.addresses import page_of
+from moi_django.pages.plain import overwritten, plain, with_gaps
+from moi_django.pages.status_div import Row, StatusDiv
+from moi_django.site import store
+from moi_django.store.logs import Log
+
+View = Callable[..., HttpResponseBase]
+# Of the output, so much stands in the page as the server renders it.
+TAIL = 50
+# So many members of a group stand side by side at first, and what is a number of them.
+ROWS, _COUNT = 100, re.compile(r"[1-9][0-9]{0,5}")
+
+
+def _of_what_may(action: access.Action, *, group: bool = False) -> Callable[[View], View]:
+    """Hand the info object of a job or group to a view, for who may see or change it."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, id: Any, **more: Any) -> HttpResponseBase:
+            try:
+                info = store().get(str(id))
+                if info is None or info.is_group is not group or not _may(request, action, info):
+                    return _refusal(request)
+                return view(request, info, **more)
+            except StoreUnavailable:
+                text = _("Jobs cannot be shown just now. Try again in a while.")
+                return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8")
+
+        return never_cache(guarded)
+
+    return decorate
+
+
+def _may(request: HttpRequest, action: access.Action, info: Info) -> bool:
+    return access.allowed(request.user, action, info)
+
+
+def _refusal(request: HttpRequest) -> HttpResponseBase:
+    """Answer alike for what is not there and what is another's."""
+    if request.user.is_anonymous and not conf.ANONYMOUS_USER:
+        return redirect_to_login(request.get_full_path())
+    raise Http404(_("There is no such job, or you may not see it."))
+
+
+@require_safe
+@_of_what_may("view")
+def job(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Show everything about a job; for the script without the output, which it has already."""
+    is_whole = request.GET.get("without") != "output"
+    entries = Log(store(), info.id).tail(TAIL) if is_whole else []
+    parent = _visible_parent(request, info)
+    shown = {
+        "info": info,
+        "row": Row(info),
+        "took": timestamp(info.date_end) - timestamp(info.date_start),
+        "result": results.shown(info, store().display(info.id)),
+        "output": overwritten("".join(plain(entry.piece for entry in entries))),
+        "is_cut": bool(entries and entries[0].at),
+        "files": attached_to(store(), info.id).values(),
+        "may_change": _may(request, "change", info),
+        "parent": parent,
+        "back": _above(parent),
+        # For the address of the websocket, and the words of the script.
+        "div": StatusDiv(),
+    }
+    return render(request, "moi_django/job.html", shown)
+
+
+def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
+    parent = store().get(info.parent) if info.parent else None
+    return parent if parent is not None and _may(request, "view", parent) else None
+
+
+def _above(parent: Info | None) -> str:
+    """Return where to go from a job that is no longer there."""
+    return (page_of(parent) if parent else None) or "/"
+
+
+@require_safe
+@_of_what_may("view", group=True)
+def group(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Show a group and all below it; of its members at most `?rows=` at first."""
+    asked = request.GET.get("rows", "")
+    rows = min(int(asked), conf.SNAPSHOT_LIMIT) if _COUNT.fullmatch(asked) else ROWS
+    shown = {"info": info, "rows": rows, "parent": _visible_parent(request, info)}
+    return render(request, "moi_django/group.html", shown)
+
+
+@require_POST
+@_of_what_may("change", group=True)
+def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Cancel, retry or remove what is in a group, where no script does it; ask first if need be."""
+    act = request.POST.get("act")
+    if question := _question(request, info):
+        return question
+    if act == "cancel":
+        store().cancel_below(info.id)
+    elif act == "retry" and (reason := acts.retry(info)):
+        messages.error(request, reason, fail_silently=True)
+    elif act == "remove" and not info.is_root:
+        return _remove(request, info, _("The group was removed."))
+    return redirect("moi:group", info.id)
+
+
+def _remove(request: HttpRequest, info: Info, said: str) -> HttpResponseBase:
+    """Remove a job or a group, and go where it stood."""
+    parent = _visible_parent(request, info)
+    store().remove(info.id)
+    messages.info(request, said, fail_silently=True)
+    return redirect(_above(parent))
+
+
+def _question(request: HttpRequest, info: Info) -> HttpResponseBase | None:
+    """Return the page that asks before an act is done, unless there is nothing to ask any more."""
+    act = request.POST.get("act")
+    ask = _group_question if info.is_group else _job_question
+    question = "" if "confirmed" in request.POST else ask(act, info)
+    if not question:
+        return None
+    asked = {
+        "info": info,
+        "question": question,
+        "act": act,
+        "label": pgettext("job", "Cancel") if act == "cancel" else pgettext("job", "Remove"),
+        "address": request.get_full_path(),
+        "back": page_of(info),
+    }
+    return render(request, "moi_django/confirm.html", asked)
+
+
+def _job_question(act: str | None, info: Info) -> str:
+    """Return what to ask before a job is removed that has not ended."""
+    return _("Really stop and remove?") if act == "remove" and not info.finished else ""
+
+
+def _group_question(act: str | None, info: Info) -> str:
+    """Return what to ask before an act ends or removes jobs of a group; empty without any."""
+    totals = store().totals(info.id)
+    if act == "cancel":
+        n = sum(totals.get(state, 0) for state in (State.QUEUED, State.RUNNING))
+        text = ngettext("Really cancel %(number)s job?", "Really cancel %(number)s jobs?", n)
+    elif act == "remove":
+        n = sum(totals.values())
+        text = ngettext("Really remove %(number)s job?", "Really remove %(number)s jobs?", n)
+    else:
+        return ""
+    return text % {"number": n} if n else ""
+
+
+@require_safe
+@_of_what_may("view")
+def output(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Send all output of a job that is kept, as a text file."""
+    texts = plain(with_gaps(Log(store(), info.id).whole()))
+    return downloads.of_text(request, texts, f"{info.id}.txt")
+
+
+@require_safe
+@_of_what_may("view")
+def result(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Send the result of a job, as a JSON file."""
+    text = json.dumps(info.result, indent=2, ensure_ascii=False)
+    return downloads.attached(
+        HttpResponse(text, content_type="application/json; charset=utf-8"), f"{info.id}.json"
+    )
+
+
+@require_safe
+@_of_what_may("view")
+def form(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
+    """Send one of the forms in which a result can be shown."""
+    data = store().display(info.id).get(results.FORMS.get(name, ""))
+    if data is None:
+        raise Http404
+    return results.document(name, data)
+
+
+@require_safe
+@_of_what_may("view")
+def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
+    """Send a file that a job has attached."""
+    attached = attached_to(store(), info.id).get(name)
+    if attached is None:
+        raise Http404
+    try:
+        content = dispatch.shelf().open(attached)
+    except FileNotFoundError as error:
+        raise Http404 from error
+    return downloads.of_file(request, content, name, attached.type)
+
+
+@require_POST
+@_of_what_may("change")
+def act(request: HttpRequest, info: Info) -> HttpResponseBase:
+    """Cancel, retry or remove a job, where no script does it; ask first if need be."""
+    act = request.POST.get("act")
+    if question := _question(request, info):
+        return question
+    try:
+        if act == "cancel":
+            store().cancel(info.id)
+        elif act == "retry":
+            return redirect("moi:job", info.retried or Job(info).retry().id)
+        elif act == "remove":
+            return _remove(request, info, _("The job was removed."))
+    except StoreUnavailable:
+        raise
+    except MoiError as error:
+        messages.error(request, str(error), fail_silently=True)
+    return redirect("moi:job", info.id)

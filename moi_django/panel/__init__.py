@@ -1,0 +1,1 @@
+"""The operator's panel in the Django admin."""

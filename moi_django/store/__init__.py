@@ -1,0 +1,5 @@
+"""Redis as the job store: all that knows a key, a channel or a script of it."""
+
+from moi_django.store.store import Store
+
+__all__ = ["Store"]

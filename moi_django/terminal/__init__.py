@@ -1,0 +1,1 @@
+"""Jobs and engines as text, for the command line."""

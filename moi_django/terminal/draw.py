@@ -1,0 +1,264 @@
+"""Draw in a terminal what `moi top` and `moi watch` show, once or again and again. Needs rich."""
+
+import io
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from moi_django.cluster.fleet import Condition, Engine
+from moi_django.exceptions import MoiError
+from moi_django.models import Info, State
+from moi_django.pages.measures import duration, percent, size
+from moi_django.terminal.overview import MINUTES, Branch, Overview
+from moi_django.terminal.transcript import plain
+
+# Seconds between two pictures; columns and lines of a text that goes to no terminal.
+EVERY, SIZE = 1.0, (120, 24)
+# Columns that a picture has at least.
+NARROWEST = 20
+# Of a cell, what is to be seen before another column is left out for it.
+ENOUGH = 20
+# Columns between two cells.
+APART = 3
+
+MARKS = {
+    State.QUEUED: ("○", "dim"),
+    State.RUNNING: ("●", "blue"),
+    State.SUCCESS: ("✓", "green"),
+    State.FAILED: ("✗", "red"),
+    State.LOST: ("✗", "red"),
+    State.CANCELLED: ("–", "dim"),  # noqa: RUF001 - a dash
+}
+STYLES = {Condition.BUSY: "blue", Condition.IDLE: "green", Condition.UNKNOWN: "dim"}
+WORDS = {"success": "succeeded", "queued": "waiting"}
+
+Facts = Overview | Branch
+
+
+def text(facts: Facts) -> str:
+    """Return a picture as plain text."""
+    out = io.StringIO()
+    Console(file=out, width=_width(), force_terminal=False).print(draw(facts))
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+
+
+def follow(look: Callable[[], Facts], out: Any) -> None:
+    """Draw what there is every second until Ctrl-C.
+
+    Raises MoiError when it cannot be seen at first; later it says so and goes on.
+    """
+    with suppress(KeyboardInterrupt):
+        picture = draw(look())
+        # Without a given width, it is that of the terminal, which may change.
+        width = _width() if "COLUMNS" in os.environ else None
+        with Live(picture, console=Console(file=out, width=width), auto_refresh=False) as live:
+            while True:
+                live.update(picture, refresh=True)
+                time.sleep(EVERY)
+                try:
+                    picture = draw(look())
+                except MoiError as error:
+                    picture = Text(plain(str(error)), "red")
+
+
+def _width() -> int:
+    return max(NARROWEST, shutil.get_terminal_size(SIZE).columns)
+
+
+def draw(facts: Facts) -> RenderableType:
+    """Return the picture of what was found."""
+    return _overview(facts) if isinstance(facts, Overview) else _branch(facts)
+
+
+# moi top
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    head: str
+    # Which one is left out first where there is no room for all: the highest; 0 stays.
+    spare: int = 0
+    is_number: bool = False
+
+
+CONTEXTS = [
+    _Column("context"),
+    _Column("controller", 3),
+    _Column("engines", 0, True),
+    _Column("busy", 1, True),
+    _Column("waiting", 0, True),
+    _Column("longest wait", 2, True),
+]
+ENGINES = [
+    _Column("engine"),
+    _Column("state"),
+    _Column("job"),
+    _Column("for", 1, True),
+    _Column("CPU", 3, True),
+    _Column("memory", 2, True),
+    _Column("load", 5, True),
+    _Column("context", 4),
+    _Column("last heard", 6, True),
+]
+JOBS = [
+    _Column("job"),
+    _Column("status"),
+    _Column("owner", 1),
+    _Column("context", 5),
+    _Column("created (UTC)", 4),
+    _Column("waited", 3, True),
+    _Column("ran", 2, True),
+]
+
+
+class _Table:
+    """A table that leaves columns out where there is no room for all."""
+
+    def __init__(self, columns: list[_Column], rows: Iterable[Iterable[str | Text]]) -> None:
+        self._columns = columns
+        # As a Text: what stands in brackets is no markup.
+        self._rows = [
+            [cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row] for row in rows
+        ]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        shown = self._fitting(options.max_width)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+        for index in shown:
+            column = self._columns[index]
+            justify: Any = "right" if column.is_number else "left"
+            table.add_column(column.head, justify=justify, overflow="ellipsis", no_wrap=True)
+        for row in self._rows:
+            table.add_row(*(row[index] for index in shown))
+        yield table
+
+    def _fitting(self, width: int) -> list[int]:
+        """Return which columns to show."""
+        shown = list(range(len(self._columns)))
+        while sum(self._needed(index) for index in shown) > width:
+            least = max(shown, key=lambda index: self._columns[index].spare)
+            if not self._columns[least].spare:
+                break
+            shown.remove(least)
+        return shown
+
+    def _needed(self, index: int) -> int:
+        """Return the width of a column with what parts it from the next one."""
+        cells = (cell_len(row[index].plain) for row in self._rows)
+        widest = min(ENOUGH, max(cells, default=0))
+        return APART + max(widest, cell_len(self._columns[index].head))
+
+
+def _overview(found: Overview) -> RenderableType:
+    fleet = found.fleet
+    return Group(
+        _counts(fleet.states, all_states=True),
+        Text(
+            f"longest wait {duration(fleet.longest)} · paused {fleet.paused} · ended in the last "
+            f"{MINUTES} min: {found.ended.total}, on average after {duration(found.ended.mean_ran)}"
+        ),
+        _Table(
+            CONTEXTS,
+            (
+                [
+                    each.name,
+                    Text("answers") if each.answers else Text("no answer", "red"),
+                    *map(str, (each.engines, each.busy, each.waiting)),
+                    duration(each.longest),
+                ]
+                for each in fleet.contexts
+            ),
+        ),
+        _Table(ENGINES, map(_engine, fleet.engines)),
+        _Table(
+            JOBS,
+            (
+                [
+                    row.info.name,
+                    _status(row.info),
+                    row.owner,
+                    row.info.context or "",
+                    (row.info.date_created or "")[:16],
+                    duration(row.waited),
+                    duration(row.ran),
+                ]
+                for row in found.jobs
+            ),
+        ),
+    )
+
+
+def _engine(engine: Engine) -> list[str | Text]:
+    vitals = engine.vitals
+    load = f"{vitals.load:.2f}/{vitals.cpus or '?'}" if vitals.load is not None else "—"
+    return [
+        f"{vitals.host}:{vitals.pid}" if vitals.host else engine.id[:8],
+        Text(engine.condition, STYLES.get(engine.condition, "red")),
+        engine.job.name if engine.job else "—",
+        duration(engine.busy),
+        percent(vitals.cpu),
+        size(vitals.memory),
+        load,
+        engine.context,
+        duration(engine.seen),
+    ]
+
+
+def _counts(totals: dict[str, int], all_states: bool = False) -> Text:
+    """Return how many jobs are in which state."""
+    shown = [state for state in State if all_states or totals.get(state)]
+    return Text(" · ").join(
+        Text(f"{totals.get(state, 0)} {WORDS.get(state, state)}", MARKS[state][1])
+        for state in shown
+    )
+
+
+def _status(info: Info) -> Text:
+    mark, style = MARKS.get(info.state or State.QUEUED, ("?", ""))
+    return Text(f"{mark} {plain(info.status)}", style)
+
+
+# moi watch
+
+
+def _branch(found: Branch) -> RenderableType:
+    infos = found.outline.infos
+    if not infos:
+        return Text(f"{plain(found.name)}: no jobs")
+    root = Tree(_group(infos[0], plain(found.name)))
+    nodes = {infos[0].id: root}
+    for info in infos[1:]:
+        # A visitor, whose home is elsewhere, stands at the top.
+        above = nodes.get(info.parent or "", root)
+        node = above.add(_group(info, plain(info.name)) if info.is_group else _job(info))
+        if info.is_group:
+            nodes[info.id] = node
+    for info in infos:
+        left = (info.size or 0) - found.outline.covered.get(info.id, 0)
+        if info.is_group and left > 0:
+            nodes[info.id].add(Text(f"… {left} more", "dim"))
+    return root
+
+
+def _group(info: Info, name: str) -> Text:
+    return Text.assemble((name, "bold"), "  ", _counts(info.totals or {}))
+
+
+def _job(info: Info) -> Text:
+    mark, style = MARKS.get(info.state or State.QUEUED, ("?", ""))
+    done = f" {info.progress:.0%}" if info.progress is not None and not info.finished else ""
+    return Text.assemble(
+        (mark, style), f" {plain(info.name)}: ", (plain(info.status) + done, style)
+    )

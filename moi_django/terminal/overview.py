@@ -1,0 +1,93 @@
+"""What `moi top` and `moi watch` show: contexts, engines and jobs of all users; the tree of one."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from moi_django import owners
+from moi_django.cluster import fleet
+from moi_django.conf import conf
+from moi_django.exceptions import GroupNotFound
+from moi_django.panel import listing
+from moi_django.site import store
+from moi_django.store.figures import Ended
+from moi_django.store.pager import Outline
+
+# Of these last minutes is shown what ended, and of so many jobs how they are.
+MINUTES, JOBS = 60, 15
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All of the site at one time."""
+
+    fleet: fleet.Fleet
+    # What ended in the last minutes.
+    ended: Ended
+    # The newest of all users.
+    jobs: list[listing.Row]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        ended = asdict(self.ended) | {"minutes": MINUTES}
+        return {
+            "contexts": [asdict(context) for context in self.fleet.contexts],
+            "engines": [_engine(engine) for engine in self.fleet.engines],
+            "states": self.fleet.states,
+            "paused": self.fleet.paused,
+            "ended": ended,
+            "jobs": [_job(row) for row in self.jobs],
+        }
+
+
+def _engine(engine: fleet.Engine) -> dict[str, Any]:
+    own = {name: getattr(engine, name) for name in ("id", "context", "condition", "busy", "seen")}
+    vitals = asdict(engine.vitals)
+    job = {"job": engine.job and engine.job.id, "job_name": engine.job and engine.job.name}
+    return {
+        **{name: vitals[name] for name in vitals if name not in ("engine", "context")},
+        **own,
+        **job,
+    }
+
+
+def _job(row: listing.Row) -> dict[str, Any]:
+    fields = ("id", "name", "state", "status", "context", "date_created")
+    own = {name: getattr(row.info, name) for name in fields}
+    return {**own, "owner": row.owner, "waited": row.waited, "ran": row.ran}
+
+
+def overview() -> Overview:
+    """Return how all of the site is now. Raises StoreUnavailable or NotRunning."""
+    ended = Ended()
+    for _, minute in store().ended(MINUTES):
+        ended.add(minute)
+    return Overview(fleet.fleet(), ended, listing.jobs(None, count=JOBS).rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """The tree of a user, or of a group."""
+
+    name: str
+    outline: Outline
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Return it as JSON has it: parents first."""
+        return [json.loads(info.to_wire(conf.RESULT_PREVIEW)) for info in self.outline.infos]
+
+
+def branch(key: str) -> Branch:
+    """Return the beginning of the tree of a user, or of the group of which the id is given.
+
+    Of a user of the site who has no jobs yet it is empty.
+
+    Raises GroupNotFound when there is no such user or group, StoreUnavailable or NotRunning.
+    """
+    id = owners.find(key)
+    if id is None:
+        if owners.user_named(key) is None:
+            raise GroupNotFound(f"Unknown user: {key}")
+        return Branch(key, Outline())
+    outline = store().outline(id, {}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+    return Branch(key, outline)
