@@ -13,6 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
 from moi_django import Group
+from moi_django.store.logs import Log, Piece
 from tests.processes import environment, manage, wait_for
 from tests.records import job_in
 
@@ -280,7 +281,7 @@ print("at the end")
         stdout=subprocess.PIPE,
         text=True,
     )
-    line = "\x1b[31mred\x1b[0m \ufffd[2Jand\ufffd harmless\n"
+    line = "\x1b[31mred\x1b[0m and harmless\n"
     assert following.stdout.readline() == line
     gate.touch()
     assert following.communicate(timeout=30)[0] == "at the end\n"
@@ -289,6 +290,24 @@ print("at the end")
     assert shell(*show) == line + "at the end\n"
     pieces = json.loads(shell(*show, "--json"))
     assert {piece["stream"] for piece in pieces} == {"stdout"}
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_who_reads_no_further_is_told_no_more(shell, env, store, read):
+    job = job_in(store, Group.of("example"), "a job")
+    Log(store, job.id).append([Piece("stdout", "a line\n" * 500_000)], 10_000_000)
+    with subprocess.Popen(
+        [sys.executable, "-m", "django", "moi", "logs", f"--job-id={job.id}"],
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as telling:
+        for _ in range(read):
+            assert telling.stdout.readline() == "a line\n"
+        telling.stdout.close()
+        assert telling.stderr.read() == ""
+    assert telling.returncode == 141
 
 
 def test_called_from_python_it_raises(moi):

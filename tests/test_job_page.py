@@ -339,7 +339,7 @@ def test_earlier_runs_are_told(look, job, store):
     expect(page.get_by_text("Ended")).to_be_visible()
     runs = page.locator(".moi-timeline > li.moi-run")
     expect(runs).to_contain_text(["run 1 fails", "run 2 fails"])
-    expect(runs.first).to_contain_text("Attempt 1: Failed")
+    expect(runs.first).to_contain_text("Attempt 1 · Failed")
     assert runs.first.locator("time[title]").count() == 2
 
 

@@ -277,7 +277,21 @@ def test_without_redis_the_page_says_so(client, job, moi):
     moi["REDIS_URL"] = "redis://127.0.0.1:1/0"
     response = page(client, job)
     assert response.status_code == 503
-    assert b"Jobs cannot be shown just now." in response.content
+    html = response.content.decode()
+    assert "Jobs cannot be shown just now." in html
+    address = reverse("moi:job", args=[job.id])
+    assert f'<a href="{address}">Try again</a>' in html
+
+
+@pytest.mark.parametrize("page", ["job", "group"])
+def test_an_act_without_redis_leads_back_to_its_page(client, job, moi, page):
+    moi["REDIS_URL"] = "redis://127.0.0.1:1/0"
+    id = job.id if page == "job" else job.parent
+    act = reverse("moi:act" if page == "job" else "moi:act_on_group", args=[id])
+    response = client.post(act, {"act": "cancel"})
+    assert response.status_code == 503
+    address = reverse(f"moi:{page}", args=[id])
+    assert f'<a href="{address}">Try again</a>' in response.content.decode()
 
 
 def test_a_site_without_our_urls_has_no_links_to_them(client, job, settings):

@@ -23,6 +23,14 @@ def test_sequences_are_left_out_also_when_they_are_cut(texts, said):
     assert "".join(plain(Piece("stdout", text) for text in texts)) == said
 
 
+def test_colours_are_kept_if_wanted_and_nothing_else():
+    pieces = [
+        Piece("stdout", "\x1b[2K\x1b[1;31mred\x1b[0"),
+        Piece("stdout", "m\x1b[A\x1b]0;title\x07\x1b"),
+    ]
+    assert "".join(plain(pieces, colours=True)) == "\x1b[1;31mred\x1b[0m"
+
+
 def test_what_is_cut_in_one_stream_goes_on_in_that_one():
     pieces = [Piece("stdout", "a\x1b[3"), Piece("stderr", "1m!"), Piece("stdout", "1mb")]
     assert list(plain(pieces)) == ["a", "1m!", "b"]

@@ -1,4 +1,4 @@
-"""Output of a job as plain text: without what steers a terminal, and with notes of what is missing.
+"""Output of a job as plain text: without what steers a terminal, with notes of what is missing.
 
 The script of the page does more of what a terminal does, see `output.js`.
 """
@@ -10,9 +10,11 @@ from django.utils.translation import ngettext
 
 from moi_django.store.logs import Entry, Piece
 
-# Escape sequences: of colours and the like, of titles and links, others; then single characters.
+# Escape sequences: of colours and weights, of whatever else a terminal can do, of titles and links,
+# others; then single characters.
 _CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"
+    r"(?P<colour>\x1b\[[0-9;]*m)"
+    r"|\x1b\[[0-?]*[ -/]*[@-~]"
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"
     r"|\x1b[ -/]*[0-~]"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
@@ -22,8 +24,9 @@ _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*\x1b?|[ -
 _LONGEST = 4096
 
 
-def plain(pieces: Iterable[Piece]) -> Iterator[str]:
-    """Yield the texts of pieces without what steers a terminal."""
+def plain(pieces: Iterable[Piece], colours: bool = False) -> Iterator[str]:
+    """Yield the texts of pieces without what steers a terminal, its colours excepted if wanted."""
+    kept = r"\g<colour>" if colours else ""
     # Of each stream, what its last piece has begun.
     begun: dict[str, str] = {}
     for stream, new in pieces:
@@ -32,7 +35,7 @@ def plain(pieces: Iterable[Piece]) -> Iterator[str]:
         if cut:
             begun[stream] = cut.group()
             text = text[: cut.start()]
-        yield _CONTROL.sub("", text)
+        yield _CONTROL.sub(kept, text)
 
 
 def overwritten(text: str) -> str:

@@ -14,6 +14,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 from django.views.decorators.cache import never_cache
@@ -53,12 +54,19 @@ def _of_what_may(action: access.Action, *, group: bool = False) -> Callable[[Vie
                     return _refusal(request)
                 return view(request, info, **more)
             except StoreUnavailable:
-                text = _("Jobs cannot be shown just now. Try again in a while.")
-                return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8")
+                return _unavailable(request, "group" if group else "job", id)
 
         return never_cache(guarded)
 
     return decorate
+
+
+def _unavailable(request: HttpRequest, page: str, id: Any) -> HttpResponseBase:
+    """Say that Redis is away, and lead to where it can be tried again: an act, from its page."""
+    back = (
+        reverse(f"moi:{page}", args=[id]) if request.method == "POST" else request.get_full_path()
+    )
+    return render(request, "moi_django/unavailable.html", {"back": back}, status=503)
 
 
 def _may(request: HttpRequest, action: access.Action, info: Info) -> bool:

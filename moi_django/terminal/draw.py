@@ -22,7 +22,7 @@ from moi_django.exceptions import MoiError
 from moi_django.models import Info, State
 from moi_django.pages.measures import duration, percent, size
 from moi_django.terminal.overview import MINUTES, Branch, Overview
-from moi_django.terminal.transcript import plain
+from moi_django.terminal.transcript import harmless
 
 # Seconds between two pictures; columns and lines of a text that goes to no terminal.
 EVERY, SIZE = 1.0, (120, 24)
@@ -70,7 +70,7 @@ def follow(look: Callable[[], Facts], out: Any) -> None:
                 try:
                     picture = draw(look())
                 except MoiError as error:
-                    picture = Text(plain(str(error)), "red")
+                    picture = Text(harmless(str(error)), "red")
 
 
 def _width() -> int:
@@ -130,7 +130,8 @@ class _Table:
         self._columns = columns
         # As a Text: what stands in brackets is no markup.
         self._rows = [
-            [cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row] for row in rows
+            [cell if isinstance(cell, Text) else Text(harmless(cell)) for cell in row]
+            for row in rows
         ]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -227,7 +228,7 @@ def _counts(totals: dict[str, int], all_states: bool = False) -> Text:
 
 def _status(info: Info) -> Text:
     mark, style = MARKS.get(info.state or State.QUEUED, ("?", ""))
-    return Text(f"{mark} {plain(info.status)}", style)
+    return Text(f"{mark} {harmless(info.status)}", style)
 
 
 # moi watch
@@ -236,13 +237,13 @@ def _status(info: Info) -> Text:
 def _branch(found: Branch) -> RenderableType:
     infos = found.outline.infos
     if not infos:
-        return Text(f"{plain(found.name)}: no jobs")
-    root = Tree(_group(infos[0], plain(found.name)))
+        return Text(f"{harmless(found.name)}: no jobs")
+    root = Tree(_group(infos[0], harmless(found.name)))
     nodes = {infos[0].id: root}
     for info in infos[1:]:
         # A visitor, whose home is elsewhere, stands at the top.
         above = nodes.get(info.parent or "", root)
-        node = above.add(_group(info, plain(info.name)) if info.is_group else _job(info))
+        node = above.add(_group(info, harmless(info.name)) if info.is_group else _job(info))
         if info.is_group:
             nodes[info.id] = node
     for info in infos:
@@ -260,5 +261,5 @@ def _job(info: Info) -> Text:
     mark, style = MARKS.get(info.state or State.QUEUED, ("?", ""))
     done = f" {info.progress:.0%}" if info.progress is not None and not info.finished else ""
     return Text.assemble(
-        (mark, style), f" {plain(info.name)}: ", (plain(info.status) + done, style)
+        (mark, style), f" {harmless(info.name)}: ", (harmless(info.status) + done, style)
     )

@@ -1,9 +1,10 @@
 """Write jobs as text for a terminal, exactly as the command of moi 0.2 did."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from moi_django.models import Info, State
+from moi_django.pages.plain import plain, with_gaps
+from moi_django.store.logs import Entry
 
 # What is shown of a job, sorted, the result after them.
 _KEYS = (
@@ -24,19 +25,19 @@ _KEYS = (
 def detail(info: Info) -> str:
     """Return everything about a job, ending with an empty line."""
     lines = [f"********** {info.id} **********"]
-    lines += [f"{_label(key)}\t: {plain(str(getattr(info, key)))}" for key in _KEYS]
+    lines += [f"{_label(key)}\t: {harmless(str(getattr(info, key)))}" for key in _KEYS]
     lines += [f"{_label('result')}\t: {_result(info)}", ""]
     return "\n".join(lines) + "\n"
 
 
 def summary(info: Info) -> str:
     """Return one line about a job."""
-    return f"date: {info.date_created}\tid: {info.id}\tstatus: {plain(info.status)}\n"
+    return f"date: {info.date_created}\tid: {info.id}\tstatus: {harmless(info.status)}\n"
 
 
 def users(names: dict[str, str]) -> str:
     """Return a line for each user: the name and the id of the root group."""
-    return "".join(f"{plain(name)} : {id}\n" for name, id in sorted(names.items()))
+    return "".join(f"{harmless(name)} : {id}\n" for name, id in sorted(names.items()))
 
 
 def details(infos: Iterable[Info]) -> str:
@@ -44,18 +45,10 @@ def details(infos: Iterable[Info]) -> str:
     return "".join(detail(info) for info in infos)
 
 
-# What tells a terminal to use colours and weights, which is all that output may do to it.
-_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
-
-
-def output(text: str) -> str:
-    """Return what a job has printed, with its colours, without what else could steer a terminal."""
-    parts = _COLOUR.split(text)
-    return "".join(part if index % 2 else _harmless(part) for index, part in enumerate(parts))
-
-
-def _harmless(text: str) -> str:
-    return "".join(each if each.isprintable() or each in "\t\n\r" else "\ufffd" for each in text)
+def output(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield what a job has printed, with its colours, without what else could steer a terminal."""
+    for text in plain(with_gaps(entries), colours=True):
+        yield _printable(text, "\t\n\r\x1b")
 
 
 def _label(key: str) -> str:
@@ -65,10 +58,14 @@ def _label(key: str) -> str:
 def _result(info: Info) -> str:
     """Return a traceback as it is, another result as Python writes it."""
     if info.state not in (State.SUCCESS, None) and isinstance(info.result, str):
-        return "\n".join(map(plain, info.result.rstrip().split("\n")))
+        return "\n".join(map(harmless, info.result.rstrip().split("\n")))
     return repr(info.result)
 
 
-def plain(text: str) -> str:
+def harmless(text: str) -> str:
     """Return one line of text without what could steer a terminal."""
-    return "".join(each if each.isprintable() or each == "\t" else "\ufffd" for each in text)
+    return _printable(text, "\t")
+
+
+def _printable(text: str, besides: str) -> str:
+    return "".join(each if each.isprintable() or each in besides else "\ufffd" for each in text)

@@ -4,6 +4,7 @@ What costs time to import is imported by the verb that needs it.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.exceptions import GroupNotFound, InvalidJob, JobNotFound, MoiError
 
-INTERRUPTED = 130
+# Exit codes of what is ended by Ctrl-C, and of what writes where nobody reads.
+INTERRUPTED, UNHEARD = 130, 141
 
 
 class Command(BaseCommand):
@@ -36,7 +38,15 @@ class Command(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> Any:
         """Run a verb; an error is one line on stderr and exit code 1."""
         try:
-            return super().execute(*args, **options)
+            ran = super().execute(*args, **options)
+            self.stdout.flush()
+            return ran
+        except BrokenPipeError:
+            # Who reads has seen enough, as `head` has: say no more, also not when Python ends.
+            if not self._called_from_command_line:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(UNHEARD)
         except MoiError as error:
             if not self._called_from_command_line:
                 raise CommandError(str(error)) from error
@@ -110,8 +120,9 @@ class Command(BaseCommand):
             self._write_json([entry.piece._asdict() for entry in log.whole()])
             return
         try:
-            for entry in log.follow(partial(_is_over, job)) if options["follow"] else log.whole():
-                self.stdout.write(output(entry.piece.text), ending="")
+            entries = log.follow(partial(_is_over, job)) if options["follow"] else log.whole()
+            for text in output(entries):
+                self.stdout.write(text, ending="")
                 self.stdout.flush()
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
