@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import redis
 import uvicorn
 from channels.layers import channel_layers
 from django.conf import settings as django_settings
@@ -42,12 +43,25 @@ def redis_server():
         yield server
 
 
+@pytest.fixture(scope="session")
+def site(redis_server, django_db_setup):
+    """The site on a server for the browsers of many tests: its port, and the prefix of its keys."""
+    port, prefix = free_port(), "site-"
+    with site_process(port, MOI_REDIS_URL=redis_server.url, MOI_TEST_PREFIX=prefix):
+        yield port, prefix
+
+
 @pytest.fixture
-def moi(settings, redis_server, tmp_path):
+def moi(request, settings, redis_server, tmp_path):
     """MOI as a test may change it, on the run's Redis under a prefix of the test's own."""
+    prefix = f"test-{secrets.token_hex(6)}-"
+    if "port" in request.fixturenames:
+        _, prefix = request.getfixturevalue("site")
+        with redis.Redis.from_url(redis_server.url) as client:
+            client.flushdb()
     settings.MOI = {
         "REDIS_URL": redis_server.url,
-        "KEY_PREFIX": f"test-{secrets.token_hex(6)}-",
+        "KEY_PREFIX": prefix,
         "STATE_DIR": str(tmp_path / "moi"),
     }
     return settings.MOI
@@ -178,11 +192,10 @@ def chromium():
 
 
 @pytest.fixture
-def port(site_env, transactional_db):
-    """The port of the site on a server of its own."""
-    port = free_port()
-    with site_process(port, **site_env):
-        yield port
+def port(site, moi, transactional_db):
+    """The port of the site, where other tests have been before."""
+    port, _ = site
+    return port
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ import base64
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from moi_django import Group, ctx_default, submit
 from moi_django.models import State, now
@@ -257,25 +258,32 @@ def test_a_chatty_job_is_not_fetched_for_what_the_page_is_told(look, job, store)
 
 
 @pytest.mark.parametrize("failure", ["abort", 503])
-def test_a_fetch_that_fails_is_told_and_tried_again(look, job, store, failure):
-    page = look(job, quiet=True)
-    log = Log(store, job.id)
-    log.append([Piece("stdout", "said\n")], 1000)
-    expect(page.locator("[data-moi=output]")).to_have_text("said\n")
+def test_a_fetch_that_fails_is_told_and_tried_again(port, visit, job, store, failure):
+    fetches = re.compile("without=output")
 
     def fail(route):
         route.abort() if failure == "abort" else route.fulfill(status=failure, body="down")
 
-    page.route("**/moi/jobs/**", fail)
-    start(store, job)
+    # From the first fetch on: one on its way could still bring the start of the job.
+    prepare = partial(Page.route, url=fetches, handler=fail)
+    page = visit(port, f"/moi/jobs/{job.id}/", live=False, quiet=True, prepare=prepare)
+    log = Log(store, job.id)
+    log.append([Piece("stdout", "said\n")], 1000)
+    expect(page.locator("[data-moi=output]")).to_have_text("said\n")
     offline = page.get_by_text("Not live: the connection is lost")
     expect(offline).to_be_visible()
+    start(store, job)
+    expect(page.get_by_role("status")).to_have_text("Running")
     expect(page.get_by_text("Started")).to_have_count(0)
-    page.unroute("**/moi/jobs/**")
+    page.unroute(fetches)
     expect(page.get_by_text("Started")).to_be_visible()
     expect(offline).to_be_hidden()
+    page.route(fetches, fail)
     finish(store, job, result={"a": [1]})
+    expect(offline).to_be_visible()
+    page.unroute(fetches)
     expect(page.locator(".moi-tree")).to_be_visible()
+    expect(offline).to_be_hidden()
     expect(page.locator("[data-moi=output]")).to_have_text("said\n")
 
 

@@ -66,6 +66,9 @@ def test_progress_and_times_of_a_job_that_runs(port, visit, ada, store):
     page.clock.fast_forward(499_000)
     expect(figures.locator("[data-moi=elapsed]")).to_have_text("11:20")
     expect(figures.locator("[data-moi=remaining]")).to_have_text("about 40 s left")
+    # After such a silence the page asks whether anybody is there, and has to hear of somebody.
+    job_in(store, Group.of(ada), "another")
+    expect(row(page, "another")).to_be_visible()
     page.clock.fast_forward(100_000)
     expect(figures.locator("[data-moi=remaining]")).to_be_empty()
     store.change(job.id, lambda info: info.changed(progress=0.5, done=0.5, total=None))
