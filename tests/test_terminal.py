@@ -151,6 +151,22 @@ def test_watch_once(shell, store, ada):
     ]
 
 
+@pytest.mark.parametrize(
+    ("far", "said"),
+    [
+        ({}, "Looking"),
+        ({"progress": 0.3, "done": 3, "total": 10}, "Looking 3/10"),
+        ({"done": 12}, "Looking 12 done"),
+        ({"progress": 0.3, "state": State.FAILED}, "Looking"),
+    ],
+)
+def test_how_far_a_job_is_can_be_watched(shell, store, ada, far, said):
+    job = job_in(store, Group.of(ada), "Stars")
+    running = {"state": State.RUNNING, "status": "Looking", **far}
+    store.change(job.id, lambda info: info.changed(**running))
+    assert shell("watch", "--user=ada").splitlines()[-1].endswith(f" Stars: {said}")
+
+
 def test_watch_as_json(shell, store, ada):
     group = Group.create(ada, "A sweep")
     job = job_in(store, group)

@@ -21,6 +21,7 @@ from moi_django.cluster.fleet import Condition, Engine
 from moi_django.exceptions import MoiError
 from moi_django.models import Info, State
 from moi_django.pages.measures import duration, percent, size
+from moi_django.pages.status_div import Row
 from moi_django.terminal.overview import MINUTES, Branch, Overview
 from moi_django.terminal.transcript import harmless
 
@@ -259,7 +260,18 @@ def _group(info: Info, name: str) -> Text:
 
 def _job(info: Info) -> Text:
     mark, style = MARKS.get(info.state or State.QUEUED, ("?", ""))
-    done = f" {info.progress:.0%}" if info.progress is not None and not info.finished else ""
     return Text.assemble(
-        (mark, style), f" {harmless(info.name)}: ", (harmless(info.status) + done, style)
+        (mark, style),
+        f" {harmless(info.name)}: ",
+        (f"{harmless(info.status)} {_amount(info)}".rstrip(), style),
     )
+
+
+def _amount(info: Info) -> str:
+    """Return how far a job that runs is, as its row in a page says it."""
+    row = Row(info)
+    if info.state is not State.RUNNING:
+        return ""
+    if row.percent is not None:
+        return f"{row.percent}%"
+    return row.amount if row.count is None else f"{row.count} done"
