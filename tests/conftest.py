@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import socket
 import threading
 from pathlib import Path
@@ -32,6 +33,9 @@ hypothesis.settings.register_profile(
     "moi", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("moi")
+
+# What a shell runs in the background ignores Ctrl-C, and so does all that a test starts then.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The facts of one run, shared with engines and servers through their environment.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
