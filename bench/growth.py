@@ -31,8 +31,8 @@ AHEAD = 500
 def main(jobs: int) -> None:
     """Start services, measure, print."""
     with EmbeddedRedis() as server, tempfile.TemporaryDirectory() as directory:
-        client = local_cluster(ENGINES, Path(directory), {})
-        client.start_and_connect_sync().close()
+        cluster = local_cluster(ENGINES, Path(directory), {})
+        cluster.start_and_connect_sync().close()
         os.environ.update(
             DJANGO_SETTINGS_MODULE="tests.settings",
             MOI_TEST_DIR=directory,
@@ -44,7 +44,7 @@ def main(jobs: int) -> None:
             for done, size, seconds in measure(jobs):
                 print(f"{done:7,} jobs  {size / 1e6:6.1f} MB  {seconds:6.1f} s", flush=True)
         finally:
-            client.stop_cluster_sync()
+            cluster.stop_cluster_sync()
 
 
 def measure(jobs: int) -> Iterator[tuple[int, int, float]]:

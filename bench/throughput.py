@@ -24,8 +24,8 @@ ENGINES = 2
 def main(jobs: int, rounds: int) -> None:
     """Start services, measure, print."""
     with EmbeddedRedis() as server, tempfile.TemporaryDirectory() as directory:
-        client = local_cluster(ENGINES, Path(directory), {})
-        client.start_and_connect_sync().close()
+        cluster = local_cluster(ENGINES, Path(directory), {})
+        cluster.start_and_connect_sync().close()
         file = str(connection_file(Path(directory)))
         os.environ.update(
             DJANGO_SETTINGS_MODULE="tests.settings",
@@ -37,17 +37,17 @@ def main(jobs: int, rounds: int) -> None:
         try:
             report(*measure(file, jobs, rounds), jobs)
         finally:
-            client.stop_cluster_sync()
+            cluster.stop_cluster_sync()
 
 
 def measure(file: str, jobs: int, rounds: int) -> tuple[list[float], list[float]]:
     """Return the seconds of each round with bare tasks and with jobs."""
     from moi_django import Group, ctx_default, submit
-    from moi_django.cluster.client import close
+    from moi_django.cluster import client
     from moi_django.site import store
 
-    client = ipyparallel.Client(file)
-    view = client.load_balanced_view()
+    bare_client = ipyparallel.Client(file)
+    view = bare_client.load_balanced_view()
     group = Group.create("no-user", "throughput")
     bare, ours = [], []
     for _ in range(rounds + 1):
@@ -55,7 +55,7 @@ def measure(file: str, jobs: int, rounds: int) -> tuple[list[float], list[float]
         for task in [view.apply_async(abs, -1) for _ in range(jobs)]:
             task.get()
         bare.append(time.perf_counter() - started)
-        client.purge_everything()
+        bare_client.purge_everything()
         group = Group.create("no-user", "throughput")
         started = time.perf_counter()
         for _ in range(jobs):
@@ -63,8 +63,8 @@ def measure(file: str, jobs: int, rounds: int) -> tuple[list[float], list[float]
         while store().totals(group.id) != {"success": jobs}:
             time.sleep(0.005)
         ours.append(time.perf_counter() - started)
+    bare_client.close()
     client.close()
-    close()
     # The first round warms up.
     return bare[1:], ours[1:]
 

@@ -34,10 +34,10 @@ from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.jobs import acts
 from moi_django.models import Info
-from moi_django.protocol.frames import Allowance, Ids, Mistake, parse
 from moi_django.protocol.outbox import Outbox
 from moi_django.protocol.sessions import current_user
 from moi_django.protocol.tail import Tails
+from moi_django.protocol.verbs import Allowance, Ids, Mistake, parse
 from moi_django.protocol.watching import Watching, deliver
 from moi_django.protocol.window import Window
 from moi_django.site import store

@@ -17,7 +17,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 from playwright.sync_api import expect, sync_playwright
 
-from moi_django.cluster import client as moi_cluster
+from moi_django.cluster import client
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.services.embedded import EmbeddedRedis
 from moi_django.services.local_cluster import connection_file as connection_file_in
@@ -57,12 +57,16 @@ def site(redis_server, django_db_setup):
 
 @pytest.fixture
 def moi(request, settings, redis_server, tmp_path):
-    """MOI as a test may change it, on the run's Redis under a prefix of the test's own."""
+    """MOI as a test may change it, on the run's Redis under a prefix of the test's own.
+
+    A test with `port` has the prefix of the site that it visits, under which nothing is any more.
+    """
     prefix = f"test-{secrets.token_hex(6)}-"
     if "port" in request.fixturenames:
         _, prefix = request.getfixturevalue("site")
-        with redis.Redis.from_url(redis_server.url) as client:
-            client.flushdb()
+        with redis.Redis.from_url(redis_server.url) as connection:
+            for key in connection.scan_iter(f"{prefix}*"):
+                connection.unlink(key)
     settings.MOI = {
         "REDIS_URL": redis_server.url,
         "KEY_PREFIX": prefix,
@@ -119,7 +123,7 @@ def cluster(moi, connection_file, db):
     """Make the run's cluster the default context of a test."""
     moi["CONTEXTS"] = {"default": {"connection_file": connection_file}}
     yield connection_file
-    moi_cluster.close()
+    client.close()
 
 
 @pytest.fixture
@@ -140,7 +144,7 @@ def own_cluster(moi, store, db, tmp_path):
         return cluster
 
     yield start
-    moi_cluster.close()
+    client.close()
     for cluster in started:
         cluster.stop_cluster_sync()
 
@@ -206,7 +210,7 @@ def port(site, moi, transactional_db):
 def visit(chromium, ada):
     """Open a page as the `ada` of a test; whatever a page complains of fails the test.
 
-    To be asked for after `port`, so that pages close before their server ends.
+    To be asked for after `port`, so that pages close before the database is emptied.
     """
     contexts, complaints = [], []
 

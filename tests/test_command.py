@@ -270,7 +270,7 @@ def test_logs_are_shown_and_followed(shell, env, tmp_path):
     gate = tmp_path / "gate"
     code = f"""
 import os, time
-print("\x1b[31mred\x1b[0m \x1b[2Jand\x07 harmless")
+print("\x1b[31mred\x1b[0m \x1b[2Jand\x07 harm\u202eless: \u00a0\u3000\u200d")
 while not os.path.exists({str(gate)!r}): time.sleep(0.01)
 print("at the end")
 """
@@ -281,7 +281,7 @@ print("at the end")
         stdout=subprocess.PIPE,
         text=True,
     )
-    line = "\x1b[31mred\x1b[0m and harmless\n"
+    line = "\x1b[31mred\x1b[0m and harm\ufffdless: \u00a0\u3000\u200d\n"
     assert following.stdout.readline() == line
     gate.touch()
     assert following.communicate(timeout=30)[0] == "at the end\n"

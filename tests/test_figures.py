@@ -8,9 +8,10 @@ import psutil
 import pytest
 
 from moi_django import Group, ctx_default, submit
+from moi_django.engine.meter import Meter
 from moi_django.models import State
 from moi_django.store.figures import Ended, Place
-from moi_django.store.vitals import Meter, Vitals
+from moi_django.store.vitals import Vitals
 from tests.processes import wait_for
 from tests.records import finish, job_in, many_jobs_in
 from tests.site import work

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from moi_django import Group, ctx_default, submit
-from moi_django.cluster import client as moi_cluster
+from moi_django.cluster import client
 from moi_django.cluster.dispatch import home
 from tests.processes import wait_for
 
@@ -24,17 +24,17 @@ def test_nothing_is_kept_of_jobs_that_have_ended(cluster, store):
     for number in range(JOBS):
         submit(ctx_default, group, "a job", None, abs, -number)
     wait_for(lambda: store.totals(group.id) == {"success": JOBS})
-    context = moi_cluster.context(ctx_default)
-    client = context._client
-    wait_for(lambda: not kept(client), "an empty client")
-    assert len(client.history) <= 1000
-    assert sum(map(len, client._outstanding_dict.values())) == 0
-    assert len(client.session.digest_history) <= client.session.digest_history_size
+    context = client.context(ctx_default)
+    ours = context._client
+    wait_for(lambda: not kept(ours), "an empty client")
+    assert len(ours.history) <= 1000
+    assert sum(map(len, ours._outstanding_dict.values())) == 0
+    assert len(ours.session.digest_history) <= ours.session.digest_history_size
     assert context._aside._work_queue.qsize() == 0
 
 
 def test_nothing_is_kept_of_what_the_reconciler_asks(cluster, store):
-    context = moi_cluster.context(ctx_default)
+    context = client.context(ctx_default)
     for _ in range(100):
         assert len(context.engines()) == 2
         context.pulse(home(), store.time())
@@ -42,7 +42,7 @@ def test_nothing_is_kept_of_what_the_reconciler_asks(cluster, store):
 
 
 def test_nothing_is_kept_of_tasks_that_came_to_nothing(cluster, store):
-    context = moi_cluster.context(ctx_default)
+    context = client.context(ctx_default)
     heard = []
     for number in range(100):
         # No Spec: the engine fails before there is a job.

@@ -51,7 +51,7 @@ def test_a_job_that_fails_is_run_again(cluster, reconciler, tmp_path, store):
 def test_the_output_says_where_a_run_begins(cluster, reconciler, tmp_path, store):
     job = submit_nouser(work.prints_until, str(tmp_path / "runs"), 2, options=NOW)
     assert job.value(SOON) == 3
-    said = "".join(entry.piece.text for entry in Log(store, job.id).whole())
+    said = "".join(turn.piece.text for turn in Log(store, job.id).whole())
     assert said == "it runs\nRun 2 of 3\nit runs\nRun 3 of 3\nit runs"
     silent = submit_nouser(work.fails_until, str(tmp_path / "others"), 2, options=NOW)
     assert silent.value(SOON) == 3
@@ -79,11 +79,11 @@ def test_between_two_runs_it_is_queued_and_tells_why(cluster, tmp_path, store):
     wait_for(lambda: job.refresh().info.attempt == 2)
     assert (job.state, job.status, job.info.date_start) == (State.QUEUED, "Queued", None)
     assert job.result.endswith("ValueError: run 1 fails")
-    entry = store.entry(job.info, store.delayed_key)
-    assert 990 < entry.at - store.time() <= 1000
+    turn = store.turn(job.info, store.delayed_key)
+    assert 990 < turn.at - store.time() <= 1000
     assert store.due() == []
     assert job.cancel()
-    assert store.entry(job.info, store.delayed_key) is None
+    assert store.turn(job.info, store.delayed_key) is None
 
 
 def test_a_job_that_takes_too_long_is_interrupted(cluster, tmp_path):

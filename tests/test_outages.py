@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 
 from moi_django import Group, ctx_default, submit, submit_nouser
 from moi_django.bridge import bridge
-from moi_django.cluster import client as moi_cluster
+from moi_django.cluster import client
 from moi_django.exceptions import ClusterUnavailable, StoreUnavailable
 from moi_django.models import State
 from moi_django.services.local_cluster import connection_file as connection_file_in
@@ -257,4 +257,4 @@ def test_a_controller_that_is_started_anew_is_found_by_itself(moi, store, tmp_pa
                 submit_nouser(abs, -1)
             assert set(Group.of("no-user").totals()) == {"success"}
     finally:
-        moi_cluster.close()
+        client.close()

@@ -23,12 +23,12 @@ TREE = """
     exceptions models options
     store: keys scripts pool queues reader pager leavings vitals figures store logs
     engine: encoding current calls files bars display pickles invoke
-    engine: descriptors output reporter speaker keeper run
+    engine: descriptors output reporter speaker meter keeper run
     rundir conf site owners access layers
     cluster: client payloads dispatch reconciler fleet
     jobs: commits births api acts
     bridge: forest news bridge
-    protocol: frames sessions window outbox watching tail
+    protocol: verbs sessions window outbox watching tail
     consumers routing origin asgi
     pages: measures numerals durations addresses trees results plain downloads status_div views
     urls
@@ -39,7 +39,7 @@ TREE = """
     services: pdeath embedded local_cluster serve sweeper up
     checks: install site
     apps
-    management: commands.moi
+    management: arguments commands.moi
 """
 LAYERS = [
     f"{package}.{name}" if package else name

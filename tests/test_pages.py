@@ -283,6 +283,12 @@ def test_without_redis_the_page_says_so(client, job, moi):
     assert f'<a href="{address}">Try again</a>' in html
 
 
+def test_where_no_redis_is_known_the_page_says_so(client, job, moi):
+    moi["REDIS_URL"] = None
+    assert page(client, job).status_code == 503
+    assert client.post(reverse("moi:act", args=[job.id]), {"act": "retry"}).status_code == 503
+
+
 @pytest.mark.parametrize("page", ["job", "group"])
 def test_an_act_without_redis_leads_back_to_its_page(client, job, moi, page):
     moi["REDIS_URL"] = "redis://127.0.0.1:1/0"

@@ -1,4 +1,4 @@
-"""plain: output without what steers a terminal, for pages without scripts and for files."""
+"""plain: output without what steers a terminal: for files, shells, and pages without scripts."""
 
 import pytest
 
@@ -17,6 +17,7 @@ from moi_django.store.logs import Entry, Piece
         (["\x1b]" + "x" * 5000, "y"], "x" * 5000 + "y"),
         (["a\x07\b\x9bc\td\r\n"], "ac\td\r\n"),
         (["a\x1b[31\n"], "a31\n"),
+        (["\x1b[38:2::1:2:3mX"], "X"),
     ],
 )
 def test_sequences_are_left_out_also_when_they_are_cut(texts, said):
@@ -26,9 +27,9 @@ def test_sequences_are_left_out_also_when_they_are_cut(texts, said):
 def test_colours_are_kept_if_wanted_and_nothing_else():
     pieces = [
         Piece("stdout", "\x1b[2K\x1b[1;31mred\x1b[0"),
-        Piece("stdout", "m\x1b[A\x1b]0;title\x07\x1b"),
+        Piece("stdout", "m\x1b[4:3m\x1b[A\x1b]0;title\x07\x1b"),
     ]
-    assert "".join(plain(pieces, colours=True)) == "\x1b[1;31mred\x1b[0m"
+    assert "".join(plain(pieces, colours=True)) == "\x1b[1;31mred\x1b[0m\x1b[4:3m"
 
 
 def test_what_is_cut_in_one_stream_goes_on_in_that_one():
@@ -47,6 +48,11 @@ def test_what_is_cut_in_one_stream_goes_on_in_that_one():
 )
 def test_lines_look_as_they_do_in_the_end(text, looks):
     assert overwritten(text) == looks
+
+
+def test_what_was_begun_before_a_gap_ends_there():
+    entries = [Entry("1", 0, Piece("stdout", "a\x1b[")), Entry("2", 10, Piece("stdout", "hello"))]
+    assert "".join(plain(with_gaps(entries))) == "a\n[… 7 bytes left out]\nhello"
 
 
 def test_what_was_dropped_is_noted():

@@ -126,7 +126,7 @@ def test_a_job_that_is_sent_many_times_runs_once(cluster, tmp_path, store):
     noted = tmp_path / "noted"
     info = unsent(store, work.note, str(noted))
     for _ in range(5):
-        assert dispatch.resend(store.entry(info, store.waiting_key("default")))
+        assert dispatch.resend(store.turn(info, store.waiting_key("default")))
     for each in held:
         each.gate.touch()
     assert end_of(store, info).state is State.SUCCESS
@@ -137,7 +137,7 @@ def test_a_job_that_is_sent_many_times_runs_once(cluster, tmp_path, store):
 
 def test_a_job_that_starts_while_it_is_sent_again_goes_on(cluster, tmp_path, store):
     held = Held(tmp_path, "held")
-    running = store.entry(wait_for(lambda: held.pid and held.job.refresh().info), store.running_key)
+    running = store.turn(wait_for(lambda: held.pid and held.job.refresh().info), store.running_key)
     # What somebody reads who is a moment too late.
     dispatch._refuse(held.job.info.changed(state=State.QUEUED), "too late")
     assert running and held.job.refresh().state is State.RUNNING
@@ -147,8 +147,8 @@ def test_a_job_that_starts_while_it_is_sent_again_goes_on(cluster, tmp_path, sto
 
 def test_of_two_who_want_to_send_a_job_one_does(cluster, tmp_path, store):
     info = unsent(store, work.note, str(tmp_path / "noted"))
-    entry = store.entry(info, store.waiting_key("default"))
-    assert [dispatch.resend(entry), dispatch.resend(entry)] == [True, False]
+    turn = store.turn(info, store.waiting_key("default"))
+    assert [dispatch.resend(turn), dispatch.resend(turn)] == [True, False]
 
 
 @pytest.mark.parametrize("harm", ["changed", "of another job", "gone", "nonsense"])
@@ -167,12 +167,12 @@ def test_a_function_that_is_not_signed_for_the_job_is_refused(
         store.redis.delete(store.payload_key(info.id))
     else:
         store.redis.set(store.payload_key(info.id), sealed)
-    assert dispatch.resend(store.entry(info, store.waiting_key("default"))) is False
+    assert dispatch.resend(store.turn(info, store.waiting_key("default"))) is False
     info = store.get(info.id)
     assert info.state is State.FAILED
     assert ("is not kept" if harm == "gone" else "not signed by this site") in info.result
     assert info.id in caplog.text
-    assert store.entry(info, store.waiting_key("default")) is None
+    assert store.turn(info, store.waiting_key("default")) is None
     assert not noted.exists()
 
 
@@ -214,7 +214,7 @@ def test_an_engine_that_was_given_up_cannot_change_what_was_decided(
 
 def test_a_function_that_keeps_the_interpreter_is_not_taken_for_lost(cluster, reconciler, store):
     job = submit_nouser(work.keeps_the_interpreter, 5)
-    wait_for(lambda: any(entry.id == job.id for entry in store.overdue()))
+    wait_for(lambda: any(turn.id == job.id for turn in store.overdue()))
     assert job.value(SOON) == 0
     assert job.info.attempt == 1
 
@@ -231,7 +231,7 @@ def test_a_controller_that_is_silent_for_a_while_loses_no_job(
     for process in (hub, engine):
         process.suspend()
     try:
-        wait_for(lambda: any(entry.id == held.job.id for entry in store.overdue()))
+        wait_for(lambda: any(turn.id == held.job.id for turn in store.overdue()))
         looker.look()
         assert held.job.refresh().state is State.RUNNING
         monkeypatch.setattr(reconciler_module, "SILENCE", 0.0)

@@ -199,8 +199,8 @@ class Bridge:
         if message["type"] not in ("subscribe", "message"):
             return
         channel = message["channel"].decode(errors="replace")
-        if channel.endswith(":log"):
-            for listener in list(self._followed.get(self._store.id_of_log(channel), ())):
+        if log := self._store.id_of_log(channel):
+            for listener in list(self._followed.get(log, ())):
                 listener()
             return
         if self.news.takes(channel):

@@ -1,1 +1,1 @@
-"""How jobs reach engines, and come to an end when those or their controller die."""
+"""How jobs reach engines, how those are, and how jobs end when engines or controller die."""

@@ -13,7 +13,7 @@ from moi_django.engine.run import Home, Limits, Spec
 from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
 from moi_django.models import Info, State, now
 from moi_django.site import store
-from moi_django.store.queues import Entry
+from moi_django.store.queues import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -82,22 +82,22 @@ def _send(info: Info, payload: Payload, sent: float) -> None:
     client.context(payload.context or DEFAULT_CONTEXT).send(spec, payload.call, on_lost)
 
 
-def resend(entry: Entry) -> bool:
+def resend(turn: Turn) -> bool:
     """Send a run that is not with the scheduler; tell whether it was this call that did.
 
     An engine starts a run once, however often it was sent. Raises ClusterUnavailable; the run then
     waits to be found once more.
     """
-    info = store().get(entry.id)
-    if info is None or info.state is not State.QUEUED or info.attempt != entry.attempt:
-        store().forget(entry)
+    info = store().get(turn.id)
+    if info is None or info.state is not State.QUEUED or info.attempt != turn.attempt:
+        store().forget(turn)
         return False
     try:
         payload = unseal(info, store().payload(info.id))
     except PayloadRefused as error:
         _refuse(info, str(error))
         return False
-    sent = store().claim(entry, info.context)
+    sent = store().claim(turn, info.context)
     if sent is None:
         return False
     _send(info, payload, sent)
@@ -160,8 +160,8 @@ def _came_to_nothing(id: str, attempt: int, reason: str, died: bool) -> None:
         lost(id, attempt, reason)
     elif info.state is State.QUEUED:
         # It died before the job was started.
-        if entry := store().entry(info, store().waiting_key(info.context)):
-            resend(entry)
+        if turn := store().turn(info, store().waiting_key(info.context)):
+            resend(turn)
     else:
         # An engine that the controller has given up may be alive: its lease tells.
         timer = threading.Timer(store().lease, _unless_alive, [info])
@@ -172,8 +172,8 @@ def _came_to_nothing(id: str, attempt: int, reason: str, died: bool) -> None:
 def _unless_alive(info: Info) -> None:
     """End a run whose engine was reported dead, unless that still renews its lease."""
     try:
-        entry = store().entry(info, store().running_key)
-        if entry is not None and entry.at < store().time():
+        turn = store().turn(info, store().running_key)
+        if turn is not None and turn.at < store().time():
             lost(info.id, info.attempt, GONE)
     except MoiError as error:
         logger.warning("Cannot tell what became of job %s: %s", info.id, error)

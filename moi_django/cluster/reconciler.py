@@ -14,7 +14,7 @@ from moi_django.conf import conf
 from moi_django.exceptions import ClusterUnavailable, MoiError, UnknownContext
 from moi_django.models import Info, State
 from moi_django.site import store
-from moi_django.store.queues import Entry
+from moi_django.store.queues import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ class Reconciler:
 
     def look(self) -> None:
         """Do what is to be done now. Raises StoreUnavailable or NotRunning."""
-        for entry in store().due():
-            self._resend(entry, "is run again")
+        for turn in store().due():
+            self._resend(turn, "is run again")
         # A Redis that was away has heard of no lease.
         if time.monotonic() >= self._trusts_from and store().uptime() > conf.LEASE:
             self._look_at_running(store().overdue())
@@ -62,13 +62,13 @@ class Reconciler:
             self._sweeps_at = time.monotonic() + SWEEP_EVERY
             self._sweep()
 
-    def _look_at_running(self, entries: list[Entry]) -> None:
+    def _look_at_running(self, turns: list[Turn]) -> None:
         """Find out which of these engines are dead."""
         alive: dict[str | None, set[str] | None] = {}
-        infos = store().get_many([entry.id for entry in entries])
-        for entry, info in zip(entries, infos, strict=True):
-            if info is None or info.state is not State.RUNNING or info.attempt != entry.attempt:
-                store().forget(entry)
+        infos = store().get_many([turn.id for turn in turns])
+        for turn, info in zip(turns, infos, strict=True):
+            if info is None or info.state is not State.RUNNING or info.attempt != turn.attempt:
+                store().forget(turn)
                 continue
             if info.context not in alive:
                 alive[info.context] = self._engines(info.context)
@@ -78,7 +78,7 @@ class Reconciler:
             if info.engine not in engines:
                 dispatch.lost(info.id, info.attempt, dispatch.GONE)
                 self._say(f"job {info.id} lost its engine")
-            elif self._is_idle(info, entry):
+            elif self._is_idle(info, turn):
                 dispatch.lost(info.id, info.attempt, dispatch.NO_END)
                 self._say(f"job {info.id} is run no more and has no end")
 
@@ -94,21 +94,21 @@ class Reconciler:
         since = self._silent.setdefault(context, time.monotonic())
         return None if time.monotonic() - since < SILENCE else set()
 
-    def _is_idle(self, info: Info, entry: Entry) -> bool:
+    def _is_idle(self, info: Info, turn: Turn) -> bool:
         """Tell whether an engine that is there runs this job no more.
 
         A function that never lets go of the interpreter keeps an engine from renewing the lease.
         """
         engine = info.engine or ""
-        if store().idle_at(engine) > entry.at:
+        if store().idle_at(engine) > turn.at:
             return True
         self._pulse(info.context or "", engine)
         return False
 
     def _look_at_waiting(self, context: str) -> None:
         """Send again what the scheduler of a context has lost; find out whether it has."""
-        for entry in store().passed_over(context, SLACK):
-            self._resend(entry, "was not with the scheduler and is sent again")
+        for turn in store().passed_over(context, SLACK):
+            self._resend(turn, "was not with the scheduler and is sent again")
         since = store().waits_since(context)
         if since is not None and since < store().time() - PULSE_EVERY:
             self._pulse(context)
@@ -122,19 +122,21 @@ class Reconciler:
             logger.info("Cannot ask the cluster for jobs it has lost: %s", error)
 
     def _sweep(self) -> None:
+        removed = unknown = 0
         try:
-            if jobs := dispatch.shelf().sweep(store()):
-                self._say(f"the files of {jobs} removed jobs were deleted")
+            removed = dispatch.shelf().sweep(store())
             if conf.STRAY_FILES_AGE and time.monotonic() >= self._strays_at:
                 self._strays_at = time.monotonic() + STRAYS_EVERY
-                if jobs := dispatch.shelf().sweep_strays(store(), conf.STRAY_FILES_AGE):
-                    self._say(f"the files of {jobs} unknown jobs were deleted")
+                unknown = dispatch.shelf().sweep_strays(store(), conf.STRAY_FILES_AGE)
         except OSError as error:
             logger.warning("Cannot delete files: %s", error)
+        for jobs, kind in ((removed, "removed"), (unknown, "unknown")):
+            if jobs:
+                self._say(f"the files of {jobs} {kind} jobs were deleted")
 
-    def _resend(self, entry: Entry, what: str) -> None:
+    def _resend(self, turn: Turn, what: str) -> None:
         try:
-            if dispatch.resend(entry):
-                self._say(f"job {entry.id} {what}")
+            if dispatch.resend(turn):
+                self._say(f"job {turn.id} {what}")
         except (ClusterUnavailable, UnknownContext) as error:
-            logger.info("Cannot send job %s: %s", entry.id, error)
+            logger.info("Cannot send job %s: %s", turn.id, error)

@@ -1,1 +1,1 @@
-"""What runs on an engine. It needs no Django, and uses it where an engine has it."""
+"""What an engine needs to run a job; without Django, which it uses where it is there."""

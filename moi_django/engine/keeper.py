@@ -16,10 +16,10 @@ from enum import Enum
 
 import psutil
 
+from moi_django.engine.meter import Meter
 from moi_django.exceptions import StoreUnavailable
 from moi_django.models import Info
 from moi_django.store import Store
-from moi_django.store.vitals import Meter
 
 logger = logging.getLogger(__name__)
 

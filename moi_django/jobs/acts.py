@@ -1,4 +1,4 @@
-"""What a page may do with a job or a group; each is checked for its user before it is done."""
+"""What a page may do with a job or a group, once it is known that its user may."""
 
 import logging
 from typing import Any
@@ -33,7 +33,10 @@ def remove(user: Any, id: str) -> bool:
 
 
 def retry(info: Info) -> str:
-    """Retry a job, or what has failed below a group; return why that cannot be done, or ""."""
+    """Retry a job that was `found`, or what has failed below such a group.
+
+    Returns why that cannot be done, or "".
+    """
     try:
         (api.Group(info) if info.is_group else api.Job(info)).retry()
     except (InvalidJob, PayloadRefused) as error:

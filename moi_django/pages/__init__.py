@@ -1,1 +1,1 @@
-"""What pages show before their script runs: the status div, the pages of a job and of a group."""
+"""The status div and the app's own pages as the server renders them; how texts are written."""

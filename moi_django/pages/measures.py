@@ -8,12 +8,12 @@ _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 Write = Callable[[float, int], str]
 
 
-def plain(number: float, decimals: int) -> str:
+def english(number: float, decimals: int) -> str:
     """Write a number as English has it."""
     return f"{number:,.{decimals}f}"
 
 
-def duration(seconds: float | None, write: Write = plain) -> str:
+def duration(seconds: float | None, write: Write = english) -> str:
     """Return a length of time in its one or two largest units; a dash for none."""
     if seconds is None:
         return "—"
@@ -27,7 +27,7 @@ def duration(seconds: float | None, write: Write = plain) -> str:
     return " ".join(filter(None, parts[:2]))
 
 
-def size(count: float | None, write: Write = plain) -> str:
+def size(count: float | None, write: Write = english) -> str:
     """Return a number of bytes in its largest unit; a dash for none."""
     if count is None:
         return "—"
@@ -38,6 +38,6 @@ def size(count: float | None, write: Write = plain) -> str:
     return f"{write(count, 1)} TB"
 
 
-def percent(share: float | None, write: Write = plain) -> str:
+def percent(share: float | None, write: Write = english) -> str:
     """Return a share in whole per cents; a dash for none."""
     return "—" if share is None else f"{write(share, 0)} %"

@@ -13,7 +13,7 @@ from moi_django.store.logs import Entry, Piece
 # Escape sequences: of colours and weights, of whatever else a terminal can do, of titles and links,
 # others; then single characters.
 _CONTROL = re.compile(
-    r"(?P<colour>\x1b\[[0-9;]*m)"
+    r"(?P<colour>\x1b\[[0-9;:]*m)"
     r"|\x1b\[[0-?]*[ -/]*[@-~]"
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"
     r"|\x1b[ -/]*[0-~]"
@@ -30,6 +30,8 @@ def plain(pieces: Iterable[Piece], colours: bool = False) -> Iterator[str]:
     # Of each stream, what its last piece has begun.
     begun: dict[str, str] = {}
     for stream, new in pieces:
+        if stream == "note":  # the end of what was begun is what is missing
+            begun.clear()
         text = begun.pop(stream, "") + new
         cut = _UNFINISHED.search(text, max(0, len(text) - _LONGEST))
         if cut:

@@ -33,6 +33,7 @@ from moi_django.services.local_cluster import connection_file, local_cluster
 from moi_django.services.sweeper import Sweeper
 from moi_django.store import Store
 from moi_django.store.pool import OPTIONS, cancel, without_secret
+from moi_django.terminal.transcript import harmless
 
 # Seconds for the web server to answer, and for it to end when asked to.
 READY_WITHIN, STOPPED_WITHIN = 30.0, 5.0
@@ -301,7 +302,7 @@ def _ids(data: bytes) -> list[str]:
 
 def _line(text: str, length: int) -> str:
     """Return a text as one short line that cannot steer a terminal."""
-    clean = "".join(character if character.isprintable() else " " for character in text)
+    clean = harmless(text)
     return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 

@@ -1,4 +1,4 @@
-"""Redis as the job store: all that knows a key, a channel or a script of it."""
+"""Redis as the job store: all that knows a key or a script of it."""
 
 from moi_django.store.store import Store
 

@@ -83,9 +83,10 @@ class Keys:
         """Return where is kept what a job has printed; also the channel that tells of more."""
         return f"{self.prefix}{id}:log"
 
-    def id_of_log(self, channel: str) -> str:
-        """Return whose log it is that a channel tells of."""
-        return channel.removeprefix(self.prefix).removesuffix(":log")
+    def id_of_log(self, channel: str) -> str | None:
+        """Return whose log it is that a channel tells of; None for a channel of another kind."""
+        id = channel.removeprefix(self.prefix)
+        return id.removesuffix(":log") if id.endswith(":log") else None
 
     def display_key(self, id: str) -> str:
         """Return where is kept how the result of a job looks."""

@@ -17,7 +17,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Turn:
     """One run of a job in one of the zsets."""
 
     id: str
@@ -96,15 +96,15 @@ class Queues(Keys, Connection):
 
     # Of the reconciler
 
-    def due(self) -> list[Entry]:
+    def due(self) -> list[Turn]:
         """Return paused runs whose time has come, the longest overdue first."""
         return self._until(self.delayed_key, self.time())
 
-    def overdue(self) -> list[Entry]:
+    def overdue(self) -> list[Turn]:
         """Return runs whose engine has not renewed their lease."""
         return self._until(self.running_key, self.time())
 
-    def passed_over(self, context: str, slack: float) -> list[Entry]:
+    def passed_over(self, context: str, slack: float) -> list[Turn]:
         """Return waiting runs that were sent well before something which has reached an engine.
 
         A scheduler hands tasks out in the order in which it gets them, so these are not in it.
@@ -119,36 +119,36 @@ class Queues(Keys, Connection):
             first: Any = self.redis.zrange(self.waiting_key(context), 0, 0, withscores=True)
         return first[0][1] if first else None
 
-    def _until(self, key: str, time: float) -> list[Entry]:
+    def _until(self, key: str, time: float) -> list[Turn]:
         with self.answers():
             found: Any = self.redis.zrangebyscore(
                 key, "-inf", time, start=0, num=BATCH, withscores=True
             )
-        entries = []
+        turns = []
         for raw, at in found:
             attempt, _, id = raw.decode().partition(":")
-            entries.append(Entry(id, int(attempt) if attempt.isdecimal() else 0, at, key))
-        return entries
+            turns.append(Turn(id, int(attempt) if attempt.isdecimal() else 0, at, key))
+        return turns
 
-    def entry(self, info: Info, key: str) -> Entry | None:
+    def turn(self, info: Info, key: str) -> Turn | None:
         """Return the present run of a job if it is in a zset."""
         with self.answers():
             at: Any = self.redis.zscore(key, member(info))
-        return None if at is None else Entry(info.id, info.attempt, at, key)
+        return None if at is None else Turn(info.id, info.attempt, at, key)
 
-    def claim(self, entry: Entry, context: str | None) -> float | None:
+    def claim(self, turn: Turn, context: str | None) -> float | None:
         """Take a run in order to send it; return when, or None when another one has taken it."""
         with self.answers():
             sent = self._claim(
-                keys=[entry.key, self.waiting_key(context)],
-                args=[entry.member, repr(entry.at), self.expire],
+                keys=[turn.key, self.waiting_key(context)],
+                args=[turn.member, repr(turn.at), self.expire],
             )
         return float(sent) if sent else None
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, turn: Turn) -> None:
         """Drop a run of a job that is gone or has gone on."""
         with self.answers():
-            self.redis.zrem(entry.key, entry.member)
+            self.redis.zrem(turn.key, turn.member)
 
     def payload(self, id: str) -> str | None:
         """Return the signed function of a job, or None."""

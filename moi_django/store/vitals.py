@@ -1,18 +1,8 @@
 """How an engine is: what it says of itself while it has jobs, for the operator of the site."""
 
 import json
-import os
-import platform
-import socket
-import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Self
-
-import psutil
-
-# Seconds over which CPU time is measured at least: over less, a tick of its clock is too much.
-OVER = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,47 +49,3 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 def _fits(data: dict[str, object], name: str) -> bool:
     """Tell whether a field is of the kind that it is to be; what is not counts as left out."""
     return isinstance(data[name], _KINDS[name])
-
-
-class Meter:
-    """Measures the process that it is made in."""
-
-    def __init__(self, engine: str) -> None:
-        self._engine = engine
-        self._process = psutil.Process()
-        self._cpu: float | None = None
-        self._measured = time.monotonic()
-        with suppress(psutil.Error):
-            self._process.cpu_percent()  # from here on it counts
-
-    def read(self, context: str | None) -> Vitals:
-        """Return how the engine is now, and the context that its job is of."""
-        return Vitals(
-            engine=self._engine,
-            context=context,
-            host=socket.gethostname(),
-            pid=self._process.pid,
-            python=platform.python_version(),
-            cpu=self._read_cpu(),
-            memory=self._read_memory(),
-            load=_load(),
-            cpus=os.cpu_count(),
-        )
-
-    def _read_cpu(self) -> float | None:
-        if time.monotonic() - self._measured >= OVER:
-            self._measured = time.monotonic()
-            with suppress(psutil.Error):
-                self._cpu = self._process.cpu_percent()
-        return self._cpu
-
-    def _read_memory(self) -> int | None:
-        with suppress(psutil.Error):
-            return self._process.memory_info().rss
-        return None
-
-
-def _load() -> float | None:
-    with suppress(OSError):
-        return os.getloadavg()[0]
-    return None

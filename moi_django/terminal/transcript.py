@@ -1,5 +1,6 @@
-"""Write jobs as text for a terminal, exactly as the command of moi 0.2 did."""
+"""Write jobs and what they printed as text for a terminal; jobs exactly as moi 0.2 did."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 from moi_django.models import Info, State
@@ -20,6 +21,10 @@ _KEYS = (
     "type",
     "url",
 )
+
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Parts of Persian words and of emoji.
+_JOINERS = "\u200c\u200d"
 
 
 def detail(info: Info) -> str:
@@ -48,7 +53,7 @@ def details(infos: Iterable[Info]) -> str:
 def output(entries: Iterable[Entry]) -> Iterator[str]:
     """Yield what a job has printed, with its colours, without what else could steer a terminal."""
     for text in plain(with_gaps(entries), colours=True):
-        yield _printable(text, "\t\n\r\x1b")
+        yield _shown(text, "\t\n\r\x1b")
 
 
 def _label(key: str) -> str:
@@ -64,8 +69,15 @@ def _result(info: Info) -> str:
 
 def harmless(text: str) -> str:
     """Return one line of text without what could steer a terminal."""
-    return _printable(text, "\t")
+    return _shown(text, "\t")
 
 
-def _printable(text: str, besides: str) -> str:
-    return "".join(each if each.isprintable() or each in besides else "\ufffd" for each in text)
+def _shown(text: str, besides: str) -> str:
+    """Put a sign in the place of what could steer a terminal, but for some characters."""
+    steering = {each for each in set(text) - set(besides) if _steers(each)}
+    return text.translate(dict.fromkeys(map(ord, steering), "\ufffd"))
+
+
+def _steers(character: str) -> bool:
+    # Controls, what turns the direction of writing, half characters, separators of lines.
+    return character not in _JOINERS and unicodedata.category(character) in _STEERING

@@ -1,4 +1,4 @@
-"""frames: whatever a client sends is read or refused with a reason."""
+"""verbs: whatever a client sends is read or refused with a reason."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moi_django.protocol.frames import Allowance, Mistake, parse
+from moi_django.protocol.verbs import Allowance, Mistake, parse
 
 VERBS = ("get", "remove")
 json_values = st.recursive(

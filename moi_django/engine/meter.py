@@ -1,0 +1,58 @@
+"""Measure the process that an engine is."""
+
+import os
+import platform
+import socket
+import time
+from contextlib import suppress
+
+import psutil
+
+from moi_django.store.vitals import Vitals
+
+# Seconds over which CPU time is measured at least: over less, a tick of its clock is too much.
+OVER = 0.5
+
+
+class Meter:
+    """Measures the process that it is made in."""
+
+    def __init__(self, engine: str) -> None:
+        self._engine = engine
+        self._process = psutil.Process()
+        self._cpu: float | None = None
+        self._measured = time.monotonic()
+        with suppress(psutil.Error):
+            self._process.cpu_percent()  # from here on it counts
+
+    def read(self, context: str | None) -> Vitals:
+        """Return how the engine is now, and the context that its job is of."""
+        return Vitals(
+            engine=self._engine,
+            context=context,
+            host=socket.gethostname(),
+            pid=self._process.pid,
+            python=platform.python_version(),
+            cpu=self._read_cpu(),
+            memory=self._read_memory(),
+            load=_load(),
+            cpus=os.cpu_count(),
+        )
+
+    def _read_cpu(self) -> float | None:
+        if time.monotonic() - self._measured >= OVER:
+            self._measured = time.monotonic()
+            with suppress(psutil.Error):
+                self._cpu = self._process.cpu_percent()
+        return self._cpu
+
+    def _read_memory(self) -> int | None:
+        with suppress(psutil.Error):
+            return self._process.memory_info().rss
+        return None
+
+
+def _load() -> float | None:
+    with suppress(OSError):
+        return os.getloadavg()[0]
+    return None
