@@ -5,12 +5,12 @@ class MoiError(Exception):
     """Be the base of every error that moi_django raises on purpose."""
 
 
-class NotRunning(MoiError):
-    """Say that no Redis is configured and no `moi up` runs for this project."""
-
-
 class StoreUnavailable(MoiError):
     """Say that Redis could not be reached or refused the command."""
+
+
+class NotRunning(StoreUnavailable):
+    """Say that no Redis is configured and no `moi up` runs for this project."""
 
 
 class ClusterUnavailable(MoiError):

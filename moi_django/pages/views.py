@@ -24,7 +24,7 @@ from moi_django import access
 from moi_django.cluster import dispatch
 from moi_django.conf import conf
 from moi_django.engine.files import attached_to
-from moi_django.exceptions import MoiError, NotRunning, StoreUnavailable
+from moi_django.exceptions import MoiError, StoreUnavailable
 from moi_django.jobs import acts
 from moi_django.jobs.api import Job
 from moi_django.models import Info, State, timestamp
@@ -53,7 +53,7 @@ def _of_what_may(action: access.Action, *, group: bool = False) -> Callable[[Vie
                 if info is None or info.is_group is not group or not _may(request, action, info):
                     return _refusal(request)
                 return view(request, info, **more)
-            except (StoreUnavailable, NotRunning):
+            except StoreUnavailable:
                 return _unavailable(request, "group" if group else "job", id)
 
         return never_cache(guarded)
@@ -241,7 +241,7 @@ def act(request: HttpRequest, info: Info) -> HttpResponseBase:
             return redirect("moi:job", info.retried or Job(info).retry().id)
         elif act == "remove":
             return _remove(request, info, _("The job was removed."))
-    except (StoreUnavailable, NotRunning):
+    except StoreUnavailable:
         raise
     except MoiError as error:
         messages.error(request, str(error), fail_silently=True)
