@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from django.utils.translation import ngettext
 
-from moi_django.store.logs import Entry, Piece
+from moi_django.store.logs import UNFINISHED, Entry, Piece
 
 # Escape sequences: of colours and weights, of whatever else a terminal can do, of titles and links,
 # others; then single characters.
@@ -20,7 +20,7 @@ _CONTROL = re.compile(
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 )
 # One whose end may be in the next piece, unless it is too long for that.
-_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*\x1b?|[ -/]*)\Z")
+_BEGUN = re.compile(rf"{UNFINISHED}\Z")
 _LONGEST = 4096
 
 
@@ -33,7 +33,7 @@ def plain(pieces: Iterable[Piece], colours: bool = False) -> Iterator[str]:
         if stream == "note":  # the end of what was begun is what is missing
             begun.clear()
         text = begun.pop(stream, "") + new
-        cut = _UNFINISHED.search(text, max(0, len(text) - _LONGEST))
+        cut = _BEGUN.search(text, max(0, len(text) - _LONGEST))
         if cut:
             begun[stream] = cut.group()
             text = text[: cut.start()]

@@ -12,8 +12,10 @@ PIECE = 32_000
 # So many entries are looked through at once for the first one to keep.
 BATCH = 100
 BEGINNING = "0-0"
-# What may be the first half of something for terminals: a colour, a link, the end of a line.
-_HALF = re.compile(r"(?:\r|\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?)?)\Z")
+# An escape sequence without its end: of a colour and the like, of a title or a link, another one.
+UNFINISHED = r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*\x1b?|[ -/]*)"
+# What may be the first half of something for terminals: such a one, or the end of a line.
+_HALF = re.compile(rf"(?:\r|{UNFINISHED})\Z")
 # Characters that it has at most.
 LONGEST = 256
 # Seconds after which a follower looks by itself whether it is over.
