@@ -37,26 +37,26 @@ def _describe_submit(parser: Any) -> None:
 
 def _describe_job(parser: Any) -> None:
     """Show a job."""
-    parser.add_argument("--job-id", required=True, help="the id that submit printed")
+    _describe_job_id(parser)
     _describe_json(parser)
 
 
 def _describe_logs(parser: Any) -> None:
     """Show what a job has printed and logged."""
-    parser.add_argument("--job-id", required=True, help="the id that submit printed")
+    _describe_job_id(parser)
     parser.add_argument("--follow", action="store_true", help="go on until the job has ended")
     _describe_json(parser)
 
 
 def _describe_cancel(parser: Any) -> None:
     """End a job as cancelled: it never starts, or is interrupted."""
-    parser.add_argument("--job-id", required=True, help="the id that submit printed")
+    _describe_job_id(parser)
     _describe_json(parser)
 
 
 def _describe_retry(parser: Any) -> None:
     """Run the function of a job that did not succeed again, as a new job."""
-    parser.add_argument("--job-id", required=True, help="the id that submit printed")
+    _describe_job_id(parser)
     _describe_json(parser)
 
 
@@ -100,6 +100,10 @@ def _describe_up(parser: Any) -> None:
     parser.add_argument(
         "--no-server", action="store_false", dest="server", help="without the web server"
     )
+
+
+def _describe_job_id(parser: Any) -> None:
+    parser.add_argument("--job-id", required=True, help="the id that submit printed")
 
 
 def _describe_json(parser: Any) -> None:
