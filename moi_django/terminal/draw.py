@@ -269,9 +269,9 @@ def _job(info: Info) -> Text:
 
 def _amount(info: Info) -> str:
     """Return how far a job that runs is, as its row in a page says it."""
-    row = Row(info)
     if info.state is not State.RUNNING:
         return ""
+    row = Row(info)
     if row.percent is not None:
         return f"{row.percent}%"
     return row.amount if row.count is None else f"{row.count} done"

@@ -22,6 +22,7 @@ _KEYS = (
     "url",
 )
 
+# Controls, what turns the direction of writing, half characters, separators of lines.
 _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # Parts of Persian words and of emoji.
 _JOINERS = "\u200c\u200d"
@@ -74,10 +75,6 @@ def harmless(text: str) -> str:
 
 def _shown(text: str, besides: str) -> str:
     """Put a sign in the place of what could steer a terminal, but for some characters."""
-    steering = {each for each in set(text) - set(besides) if _steers(each)}
+    others = set(text) - {*besides, *_JOINERS}
+    steering = {each for each in others if unicodedata.category(each) in _STEERING}
     return text.translate(dict.fromkeys(map(ord, steering), "\ufffd"))
-
-
-def _steers(character: str) -> bool:
-    # Controls, what turns the direction of writing, half characters, separators of lines.
-    return character not in _JOINERS and unicodedata.category(character) in _STEERING
