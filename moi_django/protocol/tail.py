@@ -19,22 +19,22 @@ class Tail:
     def __init__(self, id: str, outbox: Outbox, in_thread: Callable[..., Awaitable[Any]]) -> None:
         self._id, self._outbox, self._in_thread = id, outbox, in_thread
         self._after: str | None = None
-        self._is_reading = False
+        self._is_due = False
 
     def read_on(self) -> None:
         """Send what is new when its turn comes; until then it can only become more."""
-        if not self._is_reading:
-            self._is_reading = True
+        if not self._is_due:
+            self._is_due = True
             self._outbox.later(self._read)
 
     async def _read(self) -> None:
+        self._is_due = False  # what comes from here on, this may not see
         log = Log(store(), self._id)
         if self._after is None:
             entries = await self._in_thread(log.tail, PIECES_AT_FIRST)
             self._after = BEGINNING
         else:
             entries = await self._in_thread(log.read, self._after, PIECES)
-        self._is_reading = False
         if not entries:
             return
         self._after = entries[-1].id

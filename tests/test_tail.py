@@ -1,0 +1,43 @@
+"""tail: a page gets all that a job prints, whenever it is told that there is more."""
+
+import json
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from moi_django import Group
+from moi_django.protocol.outbox import Outbox
+from moi_django.protocol.tail import Tail
+from moi_django.store.logs import Log, Piece
+from tests.records import job_in
+from tests.test_outbox import running, until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize("before", [[], ["before\n"]])
+async def test_what_comes_while_it_reads_is_read_next(store, before):
+    job = await sync_to_async(lambda: job_in(store, Group.of("example")))()
+    log, frames, late = Log(store, job.id), [], ["late\n"]
+    for text in before:
+        await sync_to_async(log.append)([Piece("stdout", text)], 1000)
+
+    async def send(text):
+        frames.append(json.loads(text)["log"])
+
+    async def in_thread(work, *args):
+        entries = await sync_to_async(work)(*args)
+        if late and not entries:
+            # Redis has answered, and tells of more before the answer is here.
+            await sync_to_async(log.append)([Piece("stdout", late.pop())], 1000)
+            tail.read_on()
+        return entries
+
+    outbox = Outbox(send)
+    task = await running(outbox)
+    tail = Tail(job.id, outbox, in_thread)
+    tail.read_on()
+    await until(lambda: len(frames) == len(before) + 1)
+    said = [text for frame in frames for _, text in frame["pieces"]]
+    assert said == [*before, "late\n"]
+    task.cancel()
