@@ -11,8 +11,8 @@ from django.core.files.storage import default_storage
 from moi_django import CurrentJob, attach, current_job, progress, submit_nouser, track
 from moi_django.cluster import dispatch
 from moi_django.cluster.reconciler import Reconciler
-from moi_django.engine.display import display
-from moi_django.engine.files import attached_to
+from moi_django.engine.attachments import attachments_of
+from moi_django.engine.rich_display import display_forms
 from moi_django.exceptions import InvalidJob
 from moi_django.models import State
 from moi_django.store.logs import Log
@@ -153,7 +153,7 @@ def test_what_a_job_displays_is_printed(cluster, store):
 
 def test_what_json_says_needs_no_other_form(cluster, store):
     for value in (1, "text", [1, {"a": None}], {"b": 2}, None):
-        assert display(value, 1000) == {}
+        assert display_forms(value, 1000) == {}
 
     class Odd:
         def _repr_html_(self):
@@ -162,9 +162,9 @@ def test_what_json_says_needs_no_other_form(cluster, store):
         def _repr_json_(self):
             return {"a": 1}
 
-    assert display(Odd(), 1000)["text/html"].startswith("<b>")
-    assert json.loads(display(Odd(), 1000)["application/json"]) == {"a": 1}
-    assert "text/html" not in display(Odd(), 100)
+    assert display_forms(Odd(), 1000)["text/html"].startswith("<b>")
+    assert json.loads(display_forms(Odd(), 1000)["application/json"]) == {"a": 1}
+    assert "text/html" not in display_forms(Odd(), 100)
 
 
 def test_what_cannot_be_shown_is_still_a_result(cluster, store):
@@ -172,7 +172,7 @@ def test_what_cannot_be_shown_is_still_a_result(cluster, store):
         def __repr__(self):
             raise ValueError("no")
 
-    assert display(Broken(), 1000) == {}
+    assert display_forms(Broken(), 1000) == {}
 
 
 def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
@@ -181,15 +181,15 @@ def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
     job = submit_nouser(work.attach_files, str(notes))
     assert job.value(SOON) == "attached"
     assert job.info.attached == 3
-    files = attached_to(store, job.id)
+    files = attachments_of(store, job.id)
     assert {name: (each.size, each.type) for name, each in files.items()} == {
         "table.csv": (8, "text/csv"),
         "notes.txt": (5, "text/plain"),
     }
-    shelf = dispatch.shelf()
-    with shelf.open(files["table.csv"]) as file:
+    attachment_storage = dispatch.attachment_storage()
+    with attachment_storage.open_file(files["table.csv"]) as file:
         assert file.read() == b"a,b\n3,4\n"
-    assert shelf.sweep(store) == 0
+    assert attachment_storage.delete_orphaned(store) == 0
     job.remove()
     said = []
     Reconciler(said.append).look()
@@ -203,18 +203,18 @@ def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
 @pytest.mark.parametrize("name", ["", " ", "..", "a/b", "a\\b", "x" * 201, "a\nb", 7])
 def test_odd_names_are_refused(store, name):
     with pytest.raises(InvalidJob, match="is no name for a file"):
-        dispatch.shelf().attach(store, "a-job", name, b"x")
+        dispatch.attachment_storage().save(store, "a-job", name, b"x")
 
 
 def test_what_is_no_file_is_refused(store, moi, tmp_path):
     moi["FILE_LIMIT"] = 10
-    shelf = dispatch.shelf()
+    attachment_storage = dispatch.attachment_storage()
     with pytest.raises(InvalidJob, match="bytes or a path"):
-        shelf.attach(store, "a-job", "x", 7)
+        attachment_storage.save(store, "a-job", "x", 7)
     with pytest.raises(InvalidJob, match="cannot be read"):
-        shelf.attach(store, "a-job", "x", tmp_path / "none")
+        attachment_storage.save(store, "a-job", "x", tmp_path / "none")
     with pytest.raises(InvalidJob, match="FILE_LIMIT"):
-        shelf.attach(store, "a-job", "x", b"x" * 11)
+        attachment_storage.save(store, "a-job", "x", b"x" * 11)
     assert store.files("a-job") == {}
 
 

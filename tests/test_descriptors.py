@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from moi_django import submit_nouser
-from moi_django.engine.output import captured
+from moi_django.engine.output_capture import capture_output
 from moi_django.store.logs import Log
 from tests.processes import ROOT, wait_for
 from tests.site import work
@@ -27,7 +27,7 @@ def heard():
     def write(stream, text):
         said[stream] += text
 
-    with captured(write):
+    with capture_output(write):
         yield said
 
 
@@ -108,9 +108,9 @@ def test_a_stdout_that_a_job_has_closed_is_there_again(capfd):
 def test_a_process_that_was_started_without_stdout_has_one_in_a_job():
     code = (
         "import os, subprocess\n"
-        "from moi_django.engine.output import captured\n"
+        "from moi_django.engine.output_capture import capture_output\n"
         "said = []\n"
-        "with captured(lambda stream, text: said.append(text)):\n"
+        "with capture_output(lambda stream, text: said.append(text)):\n"
         "    subprocess.run(['echo', 'x'], check=True)\n"
         "os.write(2, ''.join(said).encode())\n"
     )

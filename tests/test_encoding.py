@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moi_django.engine.encoding import MAX_DEPTH, MAX_REPR, ResultTooLarge, encode
+from moi_django.engine.encoding import MAX_DEPTH, MAX_REPR, ResultTooLarge, encode_result
 
 
 class Colour(enum.Enum):
@@ -82,45 +82,46 @@ ID = uuid.UUID(int=7)
     ids=lambda value: type(value).__name__,
 )
 def test_each_type_has_its_form(value, form):
-    encoded = encode(value)
+    encoded = encode_result(value)
     assert encoded == form
     assert type(encoded) is type(form)
     json.dumps(encoded, allow_nan=False)
 
 
 def test_a_mapping_whose_keys_become_the_same_keeps_the_last():
-    assert encode({1: "a", "1": "b"}) == {"1": "b"}
+    assert encode_result({1: "a", "1": "b"}) == {"1": "b"}
 
 
 def test_what_has_no_form_is_described():
-    described = encode(Shy())
+    described = encode_result(Shy())
     assert described["repr"] == "<Shy whose repr raised RuntimeError>"
     assert described["type"].endswith("test_encoding.Shy")
     assert (
-        len(encode(type("Wordy", (), {"__repr__": lambda self: "x" * 10**6})())["repr"]) == MAX_REPR
+        len(encode_result(type("Wordy", (), {"__repr__": lambda self: "x" * 10**6})())["repr"])
+        == MAX_REPR
     )
 
 
 def test_cycles_and_depth_end():
     cycle: list = []
     cycle.append(cycle)
-    assert encode(cycle) == [{"repr": "[[...]]", "type": "builtins.list"}]
+    assert encode_result(cycle) == [{"repr": "[[...]]", "type": "builtins.list"}]
     deep: list = []
     for _ in range(MAX_DEPTH * 2):
         deep = [deep]
-    json.dumps(encode(deep))
+    json.dumps(encode_result(deep))
 
 
 def test_an_integer_too_long_for_decimal_text_is_described():
-    assert encode(1 << 20_000)["repr"].startswith("0x1000")
+    assert encode_result(1 << 20_000)["repr"].startswith("0x1000")
 
 
 def test_too_large_a_result_says_what_to_do():
     with pytest.raises(ResultTooLarge, match="RESULT_LIMIT"):
-        encode("x" * 100, limit=50)
+        encode_result("x" * 100, limit=50)
     with pytest.raises(ResultTooLarge, match="more than 50 items"):
-        encode(iter(int, 1), limit=50)
-    assert encode("x" * 48, limit=50) == "x" * 48
+        encode_result(iter(int, 1), limit=50)
+    assert encode_result("x" * 48, limit=50) == "x" * 48
 
 
 anything = st.recursive(
@@ -134,7 +135,7 @@ anything = st.recursive(
 
 @given(anything)
 def test_whatever_comes_json_carries_it(value):
-    encoded = encode(value)
+    encoded = encode_result(value)
     assert json.loads(json.dumps(encoded, allow_nan=False)) == encoded
 
 
@@ -143,11 +144,11 @@ def test_a_value_that_is_met_on_many_ways_counts_each_time():
     for _ in range(40):
         shared = [shared, shared]
     with pytest.raises(ResultTooLarge, match="more than 1,000 items"):
-        encode(shared, limit=1000)
+        encode_result(shared, limit=1000)
 
 
 def test_half_a_character_is_escaped():
     odd = "file \udcff"
-    assert encode({odd: [odd, pathlib.PurePosixPath(odd)]}) == {
+    assert encode_result({odd: [odd, pathlib.PurePosixPath(odd)]}) == {
         "file \\udcff": ["file \\udcff", "file \\udcff"]
     }

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from moi_django import Group, ctx_default, submit
-from moi_django.engine.meter import Meter
+from moi_django.engine.metrics import MetricsSampler
 from moi_django.models import State
 from moi_django.store.figures import Ended, Place
 from moi_django.store.vitals import Vitals
@@ -133,8 +133,8 @@ def test_what_is_removed_is_in_no_index(store, groups):
 
 
 def test_a_process_is_measured():
-    meter = Meter("an engine")
-    vitals = meter.read("lab")
+    sampler = MetricsSampler("an engine")
+    vitals = sampler.sample("lab")
     assert (vitals.engine, vitals.context, vitals.pid) == ("an engine", "lab", os.getpid())
     assert vitals.host == socket.gethostname()
     assert vitals.memory == pytest.approx(psutil.Process().memory_info().rss, rel=0.5)
@@ -145,10 +145,10 @@ def test_a_process_is_measured():
 
 
 def test_the_load_of_a_process_is_measured_over_some_time():
-    meter = Meter("an engine")
+    sampler = MetricsSampler("an engine")
     found = list[float]()
     while len(found) < 20:
-        if (cpu := meter.read("lab").cpu) is not None:
+        if (cpu := sampler.sample("lab").cpu) is not None:
             found.append(cpu)
     # It did nothing but this all the time.
     assert len(set(found)) == 1

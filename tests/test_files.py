@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from moi_django import Group
 from moi_django.cluster import dispatch
 from moi_django.cluster.reconciler import Reconciler
-from moi_django.engine.files import FOLDER, attached_to
+from moi_django.engine.attachments import FOLDER, attachments_of
 from moi_django.exceptions import InvalidJob, StoreUnavailable
 from tests.records import job_in
 
@@ -39,40 +39,40 @@ def job(store, db):
 
 def kept(store, job):
     """Return what is kept of each file of a job; and how many files there are."""
-    shelf, texts = dispatch.shelf(), {}
-    for name, attached in attached_to(store, job.id).items():
-        with shelf.open(attached) as file:
+    attachment_storage, texts = dispatch.attachment_storage(), {}
+    for name, attached in attachments_of(store, job.id).items():
+        with attachment_storage.open_file(attached) as file:
             texts[name] = file.read()
     return texts, len(default_storage.listdir(f"{FOLDER}/{job.id}")[1])
 
 
 def test_a_file_takes_the_place_of_one_only_when_it_is_kept(store, moi, job, tmp_path):
-    shelf, pipe = dispatch.shelf(), tmp_path / "pipe"
-    shelf.attach(store, job.id, "d.txt", b"first")
+    attachment_storage, pipe = dispatch.attachment_storage(), tmp_path / "pipe"
+    attachment_storage.save(store, job.id, "d.txt", b"first")
     os.mkfifo(pipe)
     for unfit in (tmp_path, str(tmp_path), pipe, "/dev/zero", tmp_path / "none", "a\0b", 7):
         with pytest.raises(InvalidJob):
-            shelf.attach(store, job.id, "d.txt", unfit)
+            attachment_storage.save(store, job.id, "d.txt", unfit)
     moi["FILE_LIMIT"] = 10
     with pytest.raises(InvalidJob, match="FILE_LIMIT"):
-        dispatch.shelf().attach(store, job.id, "d.txt", b"x" * 11)
+        dispatch.attachment_storage().save(store, job.id, "d.txt", b"x" * 11)
     assert kept(store, job) == ({"d.txt": b"first"}, 1)
-    shelf.attach(store, job.id, "d.txt", b"second")
+    attachment_storage.save(store, job.id, "d.txt", b"second")
     assert kept(store, job) == ({"d.txt": b"second"}, 1)
     (tmp_path / "third").write_text("third")
-    shelf.attach(store, job.id, "d.txt", tmp_path / "third")
-    shelf.attach(store, job.id, "e.txt", tmp_path / "third")
+    attachment_storage.save(store, job.id, "d.txt", tmp_path / "third")
+    attachment_storage.save(store, job.id, "e.txt", tmp_path / "third")
     assert kept(store, job) == ({"d.txt": b"third", "e.txt": b"third"}, 2)
 
 
 def test_a_name_may_be_as_long_as_file_systems_take(store, job):
-    shelf, longest = dispatch.shelf(), "é" * 98 + ".txt"
+    attachment_storage, longest = dispatch.attachment_storage(), "é" * 98 + ".txt"
     for content in (b"first", b"second"):  # the second one is saved under a longer name
-        shelf.attach(store, job.id, longest, content)
+        attachment_storage.save(store, job.id, longest, content)
     assert kept(store, job) == ({longest: b"second"}, 1)
     for name in ("é" * 101, "\N{GREEK SMALL LETTER ALPHA}" * 200, " ", "\N{NO-BREAK SPACE}"):
         with pytest.raises(InvalidJob, match="give up to 200 bytes"):
-            shelf.attach(store, job.id, name, b"x")
+            attachment_storage.save(store, job.id, name, b"x")
 
 
 def file_in(folder, age):
@@ -120,7 +120,7 @@ def test_nothing_is_deleted_while_redis_is_away(moi, db):
 
 
 def test_a_storage_without_files_has_no_strays(store):
-    assert dispatch.shelf().sweep_strays(store, 0.0) == 0
+    assert dispatch.attachment_storage().delete_unknown(store, 0.0) == 0
 
 
 @pytest.mark.browser

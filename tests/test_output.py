@@ -9,9 +9,9 @@ import threading
 import pytest
 
 from moi_django import submit_nouser, system_call
-from moi_django.engine.current import Measure
-from moi_django.engine.output import captured
-from moi_django.engine.reporter import Reporter
+from moi_django.engine.current import ProgressUpdate
+from moi_django.engine.log_writer import LogWriter
+from moi_django.engine.output_capture import capture_output
 from moi_django.exceptions import StoreUnavailable
 from moi_django.site import store as site_store
 from moi_django.store.logs import PIECE, Log, Piece
@@ -81,22 +81,22 @@ def test_text_that_never_ends_a_sequence_is_cut_all_the_same(log):
 
 
 def test_a_reporter_waits_for_the_other_half(log):
-    reporter = Reporter(log, 10_000, print)
+    log_writer = LogWriter(log, 10_000, print)
     for text in ("50 %\r", "\n\x1b[3", "1mred\x1b"):
         seen = len(text_of(log))
-        reporter.write("stdout", text)
+        log_writer.note_output("stdout", text)
         wait_for(lambda seen=seen: len(text_of(log)) > seen)
     assert [entry.piece.text for entry in log.whole()] == ["50 %", "\r\n", "\x1b[31mred"]
-    reporter.close()
+    log_writer.close()
     assert text_of(log) == "50 %\r\n\x1b[31mred\x1b"
 
 
 def test_a_reporter_joins_what_comes_in_crumbs(log):
-    reporter = Reporter(log, 1_000_000, print)
+    log_writer = LogWriter(log, 1_000_000, print)
     text = "\x1b[31mx\r\n" * 5000
     for character in text:
-        reporter.write("stdout", character)
-    reporter.close()
+        log_writer.note_output("stdout", character)
+    log_writer.close()
     assert text_of(log) == text
     assert sum(entry.piece.text.count("\x1b[31m") for entry in log.whole()) == 5000
     assert sum(entry.piece.text.count("\r\n") for entry in log.whole()) == 5000
@@ -114,7 +114,7 @@ def test_what_is_printed_and_logged_is_caught(monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as where nobody has set it up
     heard = []
     before = (sys.stdout, sys.stderr, logging.getLogger().level)
-    with captured(lambda stream, text: heard.append((stream, text))):
+    with capture_output(lambda stream, text: heard.append((stream, text))):
         print("one", "two")
         print("three", file=sys.stderr)
         sys.stdout.buffer.write(b"\xff")
@@ -137,7 +137,7 @@ def test_logging_that_the_site_has_set_up_keeps_its_level(monkeypatch):
     monkeypatch.setattr(root, "handlers", [logging.StreamHandler(io.StringIO())])
     monkeypatch.setattr(root, "level", logging.ERROR)
     logging.getLogger("lab").manager._clear_cache()
-    with captured(lambda stream, text: heard.append(text)):
+    with capture_output(lambda stream, text: heard.append(text)):
         logging.getLogger("lab").warning("soft")
         logging.getLogger("lab").error("loud")
     logging.getLogger("lab").manager._clear_cache()
@@ -159,7 +159,7 @@ def test_a_job_may_set_up_logging_and_leaves_nothing_of_it(cluster, store):
 def test_logging_to_elsewhere_is_heard_too(monkeypatch, tmp_path):
     root, heard = logging.getLogger(), []
     monkeypatch.setattr(root, "handlers", [])
-    with captured(lambda stream, text: heard.append(text)):
+    with capture_output(lambda stream, text: heard.append(text)):
         logging.basicConfig(filename=tmp_path / "log", level=logging.DEBUG, format="%(message)s")
         logging.getLogger("lab").debug("in detail")
     assert root.handlers == []
@@ -169,17 +169,17 @@ def test_logging_to_elsewhere_is_heard_too(monkeypatch, tmp_path):
 
 def test_a_reporter_writes_from_its_own_thread_and_closes_with_the_rest(log):
     measures = []
-    reporter = Reporter(log, 10_000, measures.append)
+    log_writer = LogWriter(log, 10_000, measures.append)
     before = threading.active_count()
-    reporter.close()  # nobody has said anything, so there is no thread
+    log_writer.close()  # nobody has said anything, so there is no thread
     assert threading.active_count() == before
-    reporter = Reporter(log, 10_000, measures.append)
-    reporter.write("stdout", "first\n")
+    log_writer = LogWriter(log, 10_000, measures.append)
+    log_writer.note_output("stdout", "first\n")
     wait_for(lambda: text_of(log) == "first\n")
     for number in range(1000):
-        reporter.write("stdout", f"{number}\n")
-        reporter.measured(Measure(number / 1000, number, 1000))
-    reporter.close()
+        log_writer.note_output("stdout", f"{number}\n")
+        log_writer.note_progress(ProgressUpdate(number / 1000, number, 1000))
+    log_writer.close()
     assert text_of(log).endswith("\n999\n")
     assert measures[-1] == (0.999, 999, 1000)
     assert len(measures) < 50
@@ -188,27 +188,27 @@ def test_a_reporter_writes_from_its_own_thread_and_closes_with_the_rest(log):
 
 def test_progress_that_cannot_be_written_leaves_the_output_alone(log, caplog):
     def refuse(measure):
-        reporter.measured(measure)
+        log_writer.note_progress(measure)
         raise ValueError("no JSON")
 
-    reporter = Reporter(log, 10_000, refuse)
-    reporter.measured(Measure(0.5, 1, 2))
-    reporter.write("stdout", "line\n")
-    reporter.close()
+    log_writer = LogWriter(log, 10_000, refuse)
+    log_writer.note_progress(ProgressUpdate(0.5, 1, 2))
+    log_writer.note_output("stdout", "line\n")
+    log_writer.close()
     assert text_of(log) == "line\n"
     assert "Cannot write what a job says" in caplog.text
 
 
 def test_output_that_cannot_be_written_waits_but_not_without_end(own_redis, caplog):
     log = Log(site_store(), "a-job")
-    reporter = Reporter(log, 100, lambda measure: None)
+    log_writer = LogWriter(log, 100, lambda measure: None)
     own_redis.kill()
     with pytest.raises(StoreUnavailable):
         log.read()
     for number in range(100):
-        reporter.write("stdout", f"{number:09}\n")
+        log_writer.note_output("stdout", f"{number:09}\n")
     own_redis.start()
-    reporter.close()
+    log_writer.close()
     entries = log.read()
     assert text_of(log).endswith("000000099\n")
     assert sum(len(entry.piece.text) for entry in entries) <= 110

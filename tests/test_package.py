@@ -22,8 +22,8 @@ PACKAGE = ROOT / "moi_django"
 TREE = """
     exceptions models options
     store: keys scripts pool queues reader pager leavings vitals figures store logs
-    engine: encoding current calls files bars display pickles invoke
-    engine: descriptors output reporter speaker meter keeper run
+    engine: encoding current system_calls attachments tqdm_progress rich_display pickling invocation
+    engine: descriptors output_capture log_writer status_writer metrics heartbeat runner
     rundir conf site owners access layers
     cluster: client payloads dispatch reconciler fleet
     jobs: commits births api acts
@@ -47,7 +47,7 @@ LAYERS = [
     for name in names.split()
 ]
 # What an engine may need runs without Django.
-WITHOUT_DJANGO = LAYERS[: LAYERS.index("engine.run") + 1]
+WITHOUT_DJANGO = LAYERS[: LAYERS.index("engine.runner") + 1]
 
 
 def modules():
@@ -122,7 +122,7 @@ def test_importing_the_package_imports_nothing_else():
 
 
 def test_an_engine_without_django_imports_no_django():
-    code = "import json, sys, moi_django.engine.run; print(json.dumps(list(sys.modules)))"
+    code = "import json, sys, moi_django.engine.runner; print(json.dumps(list(sys.modules)))"
     loaded = set(run(code))
     assert not loaded & {"django", "channels", "ipyparallel"}
 

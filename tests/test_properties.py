@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from moi_django import Group, Options
 from moi_django.cluster import dispatch
 from moi_django.cluster.payloads import Payload
-from moi_django.engine import run
+from moi_django.engine import runner
 from moi_django.exceptions import JobNotFound
 from moi_django.models import State
 from moi_django.site import store as site_store
@@ -28,18 +28,18 @@ RANK = {State.QUEUED: 0, State.RUNNING: 1}
 
 
 def spec_of(job, attempt, **options):
-    return run.Spec(
+    return runner.JobSpec(
         id=job.id,
         attempt=attempt,
         home=dispatch.home(),
         context="default",
         sent=0.0,
         options=Options(retries=RETRIES, backoff=0, **options),
-        limits=run.Limits(1000, 100, 1000, 1000),
-        shelf=dispatch.shelf(),
+        limits=runner.Limits(1000, 100, 1000, 1000),
+        attachment_storage=dispatch.attachment_storage(),
         grace=1,
         patience=0,
-        python=run.PYTHON,
+        python=runner.PYTHON_VERSION,
     )
 
 
@@ -68,15 +68,15 @@ class Life(RuleBasedStateMachine):
 
     @rule(attempt=st.integers(1, RETRIES + 1), name=st.sampled_from(["one", "two"]))
     def an_engine_takes_it(self, attempt, name):
-        with_none_if_gone(run.start, self.store, spec_of(self.job, attempt), name)
+        with_none_if_gone(runner.mark_running, self.store, spec_of(self.job, attempt), name)
         if (info := self.info) and info.state is State.RUNNING:
             self.starts.append((info.attempt, info.engine, info.date_start))
 
     @rule(attempt=st.integers(1, RETRIES + 1), ok=st.booleans())
     def an_engine_ends_it(self, attempt, ok):
         success = {"state": State.SUCCESS, "status": "Success", "result": 1}
-        outcome = success if ok else run.failure("it failed", 1000)
-        with_none_if_gone(run.end, self.store, spec_of(self.job, attempt), outcome)
+        outcome = success if ok else runner.failure_fields("it failed", 1000)
+        with_none_if_gone(runner.write_end, self.store, spec_of(self.job, attempt), outcome)
 
     @rule(text=st.text(max_size=5))
     def it_says_something(self, text):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from moi_django.conf import conf
-from moi_django.engine.run import Home, Spec
+from moi_django.engine.runner import Home, JobSpec
 from moi_django.exceptions import ClusterUnavailable
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Context:
         self._client, self._stamp = client, stamp
         self._socket = client.load_balanced_view()._socket
 
-    def send(self, spec: Spec, payload: bytes, on_lost: OnLost) -> None:
+    def send(self, spec: JobSpec, payload: bytes, on_lost: OnLost) -> None:
         """Hand a job to the scheduler; `on_lost` hears when it has come to nothing.
 
         Raises ClusterUnavailable as `connect` does.
@@ -129,7 +129,7 @@ class Context:
 
         # By name: a function would travel as code, which only equal Pythons can exchange.
         function = ipyparallel.Reference(
-            f"__import__('moi_django.engine.run', fromlist=['{name}']).{name}"
+            f"__import__('moi_django.engine.runner', fromlist=['{name}']).{name}"
         )
         try:
             return client.send_apply_request(

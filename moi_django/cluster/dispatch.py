@@ -8,8 +8,8 @@ from functools import partial
 from moi_django.cluster import client
 from moi_django.cluster.payloads import Payload, unseal
 from moi_django.conf import DEFAULT_CONTEXT, conf
-from moi_django.engine.files import Shelf
-from moi_django.engine.run import Home, Limits, Spec
+from moi_django.engine.attachments import AttachmentStorage
+from moi_django.engine.runner import Home, JobSpec, Limits
 from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
 from moi_django.models import Info, State, now
 from moi_django.site import store
@@ -59,13 +59,13 @@ def home() -> Home:
     )
 
 
-def shelf() -> Shelf:
+def attachment_storage() -> AttachmentStorage:
     """Return where the files of jobs are kept."""
-    return Shelf(conf.STORAGE, conf.FILE_LIMIT)
+    return AttachmentStorage(conf.STORAGE, conf.FILE_LIMIT)
 
 
 def _send(info: Info, payload: Payload, sent: float) -> None:
-    spec = Spec(
+    spec = JobSpec(
         id=info.id,
         attempt=info.attempt,
         home=home(),
@@ -73,7 +73,7 @@ def _send(info: Info, payload: Payload, sent: float) -> None:
         sent=sent,
         options=payload.options,
         limits=Limits(conf.RESULT_LIMIT, conf.STATUS_LIMIT, conf.LOG_LIMIT, conf.DISPLAY_LIMIT),
-        shelf=shelf(),
+        attachment_storage=attachment_storage(),
         grace=conf.CANCEL_GRACE,
         patience=conf.RESULT_PATIENCE,
         python=payload.python,

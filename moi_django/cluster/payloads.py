@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from django.core.signing import BadSignature, Signer
 
 from moi_django.conf import conf
-from moi_django.engine.run import PYTHON
+from moi_django.engine.runner import PYTHON_VERSION
 from moi_django.exceptions import InvalidJob, PayloadRefused
 from moi_django.models import Info
 from moi_django.options import Options
@@ -26,7 +26,7 @@ class Payload:
     options: Options
     context: str
     # Of the process that pickled the function.
-    python: str = PYTHON
+    python: str = PYTHON_VERSION
 
     def seal(self, id: str) -> str:
         """Return the signed text of it, for one job."""

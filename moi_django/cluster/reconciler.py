@@ -124,10 +124,12 @@ class Reconciler:
     def _sweep(self) -> None:
         removed = unknown = 0
         try:
-            removed = dispatch.shelf().sweep(store())
+            removed = dispatch.attachment_storage().delete_orphaned(store())
             if conf.STRAY_FILES_AGE and time.monotonic() >= self._strays_at:
                 self._strays_at = time.monotonic() + STRAYS_EVERY
-                unknown = dispatch.shelf().sweep_strays(store(), conf.STRAY_FILES_AGE)
+                unknown = dispatch.attachment_storage().delete_unknown(
+                    store(), conf.STRAY_FILES_AGE
+                )
         except OSError as error:
             logger.warning("Cannot delete files: %s", error)
         for jobs, kind in ((removed, "removed"), (unknown, "unknown")):

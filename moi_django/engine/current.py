@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 T = TypeVar("T")
 
 
-class Measure(NamedTuple):
+class ProgressUpdate(NamedTuple):
     """How far a job is, as its info object says it."""
 
     # From 0 to 1; None when nobody knows of how much.
@@ -35,7 +35,7 @@ class CurrentJob:
     # Id of the group that the job belongs to.
     parent: str | None
     status_update: Callable[[str], str]
-    _measured: Callable[[Measure], object]
+    _note_progress: Callable[[ProgressUpdate], object]
     _attach: Callable[[str, "bytes | str | PathLike[str]"], object]
 
     def progress(self, done: float, total: float | None = None) -> None:
@@ -46,15 +46,15 @@ class CurrentJob:
         finite number is not shown.
         """
         if total is None:
-            self._measure(done, done, None)
+            self._update_progress(done, done, None)
         elif total <= 0:
             self.count(done)
         else:
-            self._measure(done / total, done, total)
+            self._update_progress(done / total, done, total)
 
     def count(self, done: float) -> None:
         """Show how much is done when nobody knows of how much."""
-        self._measure(None, done, None)
+        self._update_progress(None, done, None)
 
     def track(self, items: Iterable[T], total: float | None = None) -> Iterator[T]:
         """Yield the items and show how many of them are done, and of how many if that is known."""
@@ -72,11 +72,13 @@ class CurrentJob:
         else:
             self.progress(done, total)
 
-    def _measure(self, share: float | None, done: float, total: float | None) -> None:
+    def _update_progress(self, share: float | None, done: float, total: float | None) -> None:
         given = (share, done, total)
         if all(number is None or isfinite(number) for number in given):
             share = None if share is None else min(1.0, max(0.0, float(share)))
-            self._measured(Measure(share, float(done), None if total is None else float(total)))
+            self._note_progress(
+                ProgressUpdate(share, float(done), None if total is None else float(total))
+            )
 
     def attach(self, name: str, content: "bytes | str | PathLike[str]") -> None:
         """Keep a file with the job, for download: bytes, or the path of a file.
@@ -91,7 +93,7 @@ _current: CurrentJob | None = None
 
 
 @contextmanager
-def entered(job: CurrentJob) -> Iterator[None]:
+def enter_job(job: CurrentJob) -> Iterator[None]:
     """Make a job the current one in the block, for all threads."""
     global _current
     _current = job

@@ -45,12 +45,12 @@ class ResultTooLarge(ValueError):
     """Say that a result is longer as JSON than the site allows."""
 
 
-def encode(value: object, limit: int | None = None) -> Any:
+def encode_result(value: object, limit: int | None = None) -> Any:
     """Return a value of JSON for any result.
 
     `limit` is the greatest length in bytes of its JSON text; ResultTooLarge is raised beyond it.
     """
-    encoded = _Encoder(limit).encode(value)
+    encoded = _Encoder(limit).encode_value(value)
     size = len(json.dumps(encoded, allow_nan=False))
     if limit is not None and size > limit:
         raise ResultTooLarge(
@@ -66,54 +66,56 @@ class _Encoder:
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
         self._above: set[int] = set()
-        self._met = 0
+        self._item_count = 0
 
-    def encode(self, value: Any) -> Any:
+    def encode_value(self, value: Any) -> Any:
         """Return the form that a value has in JSON."""
-        self._met += 1
+        self._item_count += 1
         # Each takes a byte at least, also one that is met on many ways.
-        if self._limit is not None and self._met > self._limit + 1:
+        if self._limit is not None and self._item_count > self._limit + 1:
             raise ResultTooLarge(
                 f"the result has more than {self._limit:,} items: store it elsewhere and return "
                 "where it is"
             )
         if value is None or (isinstance(value, (bool, str, int)) and not isinstance(value, Enum)):
-            return _plain(value)
+            return _plain_value(value)
         if isinstance(value, float):
             return _float(value)
         for kinds, form in _LEAVES:
             if isinstance(value, kinds):
                 return form(value)
-        return self._inside(value)
+        return self._encode_nested(value)
 
-    def _inside(self, value: Any) -> Any:
+    def _encode_nested(self, value: Any) -> Any:
         """Encode something that may hold other values, or fall back to its repr."""
         if id(value) in self._above or len(self._above) >= MAX_DEPTH:
-            return described(value)
+            return describe(value)
         self._above.add(id(value))
         try:
-            return self._container(value)
+            return self._encode_container(value)
         finally:
             self._above.discard(id(value))
 
-    def _container(self, value: Any) -> Any:
+    def _encode_container(self, value: Any) -> Any:
         if isinstance(value, Enum):
-            return self.encode(value.value)
+            return self.encode_value(value.value)
         if isinstance(value, Mapping):
-            return {_key(key): self.encode(item) for key, item in value.items()}
+            return {_key_text(key): self.encode_value(item) for key, item in value.items()}
         if isinstance(value, (set, frozenset)):
-            return self._list(_sorted(value))
+            return self._encode_list(_sorted_if_possible(value))
         if isinstance(value, _SEQUENCES):
-            return self._list(value)
+            return self._encode_list(value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {f.name: self.encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+            return {
+                f.name: self.encode_value(getattr(value, f.name)) for f in dataclasses.fields(value)
+            }
         if _is_numpy(value):
-            return self.encode(value.tolist())
-        return described(value)
+            return self.encode_value(value.tolist())
+        return describe(value)
 
-    def _list(self, values: Iterable[Any]) -> list[Any]:
+    def _encode_list(self, values: Iterable[Any]) -> list[Any]:
         """Encode each value; a generator that passes the limit is not run to its end."""
-        return [self.encode(value) for value in values]
+        return [self.encode_value(value) for value in values]
 
 
 _SEQUENCES: tuple[Any, ...] = (
@@ -128,7 +130,7 @@ _SEQUENCES: tuple[Any, ...] = (
 )
 
 
-def described(value: object) -> dict[str, str]:
+def describe(value: object) -> dict[str, str]:
     """Return the `repr` and the type of a value that has no form in JSON."""
     kind = int if isinstance(value, _Hex) else type(value)
     try:
@@ -138,14 +140,14 @@ def described(value: object) -> dict[str, str]:
     return {"repr": clean(text[:MAX_REPR]), "type": f"{kind.__module__}.{kind.__qualname__}"}
 
 
-def _plain(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     """Strip subclasses of str and int: their own JSON form is unknown."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return clean(str.__str__(value))
     # Python refuses to write an integer of more than 4300 digits as decimal text.
-    return int(value) if value.bit_length() < 14_000 else described(_Hex(int(value)))
+    return int(value) if value.bit_length() < 14_000 else describe(_Hex(int(value)))
 
 
 class _Hex(int):
@@ -185,7 +187,7 @@ _LEAVES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 )
 
 
-def _key(key: object) -> str:
+def _key_text(key: object) -> str:
     """Return a dict's key as a string, as `json` would write it."""
     if isinstance(key, Enum):
         key = key.value
@@ -194,7 +196,7 @@ def _key(key: object) -> str:
     return clean(str(key))
 
 
-def _sorted(values: Iterable[Any]) -> list[Any]:
+def _sorted_if_possible(values: Iterable[Any]) -> list[Any]:
     values = list(values)
     try:
         return sorted(values)

@@ -11,8 +11,8 @@ from asgiref.sync import sync_to_async
 from moi_django import owners
 from moi_django.cluster import client, dispatch, payloads
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
-from moi_django.engine import pickles
-from moi_django.engine.run import failure
+from moi_django.engine import pickling
+from moi_django.engine.runner import failure_fields
 from moi_django.exceptions import (
     GroupNotFound,
     InvalidJob,
@@ -63,7 +63,7 @@ def submit(
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
     info = births.new_job(context, owners.group_id(owner), name, url, options)
     try:
-        call = pickles.dump((func, args, kwargs), conf.PAYLOAD_LIMIT)
+        call = pickling.pickle_call((func, args, kwargs), conf.PAYLOAD_LIMIT)
     except Exception as error:
         info = _stillborn(info, error)
         return _created(Job(info), partial(_write, info))
@@ -119,7 +119,7 @@ def _stillborn(info: Info, error: Exception) -> Info:
         "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
         "pass what they are made from instead (a path, a primary key), and open it in the job."
     )
-    end = failure(error, conf.RESULT_LIMIT)
+    end = failure_fields(error, conf.RESULT_LIMIT)
     return info.changed(date_end=now(), **end)
 
 

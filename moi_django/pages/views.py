@@ -23,7 +23,7 @@ from django.views.decorators.http import require_POST, require_safe
 from moi_django import access
 from moi_django.cluster import dispatch
 from moi_django.conf import conf
-from moi_django.engine.files import attached_to
+from moi_django.engine.attachments import attachments_of
 from moi_django.exceptions import MoiError, StoreUnavailable
 from moi_django.jobs import acts
 from moi_django.jobs.api import Job
@@ -94,7 +94,7 @@ def job(request: HttpRequest, info: Info) -> HttpResponseBase:
         "result": results.shown(info, store().display(info.id)),
         "output": overwritten("".join(plain(entry.piece for entry in entries))),
         "is_cut": bool(entries and entries[0].at),
-        "files": attached_to(store(), info.id).values(),
+        "files": attachments_of(store(), info.id).values(),
         "may_change": _may(request, "change", info),
         "parent": parent,
         "back": _above(parent),
@@ -217,11 +217,11 @@ def form(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
 @_of_what_may("view")
 def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
     """Send a file that a job has attached."""
-    attached = attached_to(store(), info.id).get(name)
+    attached = attachments_of(store(), info.id).get(name)
     if attached is None:
         raise Http404
     try:
-        content = dispatch.shelf().open(attached)
+        content = dispatch.attachment_storage().open_file(attached)
     except FileNotFoundError as error:
         raise Http404 from error
     return downloads.of_file(request, content, name, attached.type)

@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from moi_django import rundir
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
-from moi_django.engine.calls import PRIVATE
+from moi_django.engine.system_calls import PRIVATE_VARIABLES
 from moi_django.exceptions import MoiError, ServiceError
 from moi_django.models import Info, is_id
 from moi_django.services import pdeath
@@ -167,7 +167,7 @@ class _Up:
         directory.mkdir(mode=0o700, exist_ok=True)
         connection_file(directory).unlink(missing_ok=True)
         # Jobs that submit others find Redis as other commands do: in the private directory.
-        env = {name: value for name, value in self._env.items() if name not in PRIVATE}
+        env = {name: value for name, value in self._env.items() if name not in PRIVATE_VARIABLES}
         cluster = local_cluster(self._engines, directory, env)
         try:
             client = await cluster.start_and_connect()

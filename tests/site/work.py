@@ -65,7 +65,7 @@ def held(gate, told):
     import os
     from pathlib import Path
 
-    from moi_django.engine.run import engine_id
+    from moi_django.engine.runner import engine_id
 
     Path(f"{told}.pid").write_text(f"{os.getpid()} {engine_id()}")
     try:

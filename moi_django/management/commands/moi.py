@@ -74,15 +74,15 @@ class Command(BaseCommand):
         getattr(self, f"_{verb}")(options)
 
     def _submit(self, options: dict[str, Any]) -> None:
-        from moi_django.engine import calls
+        from moi_django.engine import system_calls
         from moi_django.jobs.api import submit
         from moi_django.options import Options
 
-        call: Callable[..., Any] = calls.system_call
+        call: Callable[..., Any] = system_calls.system_call
         if options["cmd_type"] == "python":
-            call = calls.python_call
+            call = system_calls.python_call
             try:
-                calls.check_python(options["cmd"])
+                system_calls.check_python(options["cmd"])
             except SyntaxError as error:
                 raise InvalidJob(f"--cmd is no Python code: {error}") from error
         job = submit(

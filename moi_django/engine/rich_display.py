@@ -15,29 +15,29 @@ from moi_django.models import clean
 PLAIN = "text/plain"
 # What a page shows as it is, from the result itself; not what inherits from them, which may know
 # better how it looks.
-_AS_THEY_ARE = (type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset)
+_PLAIN_TYPES = (type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset)
 
 
-def display(value: object, limit: int) -> dict[str, str]:
+def display_forms(value: object, limit: int) -> dict[str, str]:
     """Return the forms in which a value can be shown; none when its JSON says it all.
 
     Binary data is base64. Forms of more than `limit` bytes in all are left out, the longest first.
     What cannot be shown is told on stderr: it is no reason for a job to fail.
     """
-    if type(value) in _AS_THEY_ARE:
+    if type(value) in _PLAIN_TYPES:
         return {}
     try:
-        forms = _within(limit, _forms(value))
+        forms = _cut_to_limit(limit, _mime_forms(value))
     except KeyboardInterrupt:
         raise  # the job is cancelled or takes too long
     except BaseException:
-        _tell("The result cannot be shown as it would like to be:", traceback.format_exc())
+        _print_error("The result cannot be shown as it would like to be:", traceback.format_exc())
         return {}
     return {} if forms.keys() <= {PLAIN} else forms
 
 
 @contextmanager
-def printed() -> Iterator[None]:
+def print_displayed() -> Iterator[None]:
     """Let what `IPython.display.display` is given in the block be printed.
 
     There is no notebook that would show it.
@@ -49,7 +49,7 @@ def printed() -> Iterator[None]:
         return
     shell = InteractiveShell.instance()
     publisher = shell.display_pub
-    shell.display_pub = _printer()
+    shell.display_pub = _printing_publisher()
     try:
         yield
     finally:
@@ -57,7 +57,7 @@ def printed() -> Iterator[None]:
 
 
 @lru_cache(maxsize=1)
-def _printer() -> Any:
+def _printing_publisher() -> Any:
     from IPython.core.displaypub import DisplayPublisher
 
     class Printer(DisplayPublisher):
@@ -67,44 +67,44 @@ def _printer() -> Any:
     return Printer()
 
 
-def _forms(value: object) -> dict[str, str]:
-    with _formatter() as formatter:
+def _mime_forms(value: object) -> dict[str, str]:
+    with _display_formatter() as formatter:
         found, _ = formatter.format(value)
     forms = {}
     for mime, data in found.items():
         if data is None:
             continue
         try:
-            forms[mime] = _text(data)
+            forms[mime] = _form_text(data)
         except (TypeError, ValueError) as error:
-            _tell(f"The result cannot be shown as {mime}: {error}")
+            _print_error(f"The result cannot be shown as {mime}: {error}")
     return forms
 
 
-def _text(data: Any) -> str:
+def _form_text(data: Any) -> str:
     if isinstance(data, bytes):
         return base64.b64encode(data).decode()
     return clean(data) if isinstance(data, str) else json.dumps(data)
 
 
-def _within(limit: int, forms: dict[str, str]) -> dict[str, str]:
+def _cut_to_limit(limit: int, forms: dict[str, str]) -> dict[str, str]:
     while sum(map(len, forms.values())) > limit:
         longest = max(forms, key=lambda mime: len(forms[mime]))
         length = len(forms.pop(longest))
-        _tell(
+        _print_error(
             f"The result is not shown as {longest}: that takes {length:,} bytes, and "
             f"MOI['DISPLAY_LIMIT'] is {limit:,}."
         )
     return forms
 
 
-def _tell(*lines: str) -> None:
+def _print_error(*lines: str) -> None:
     """Say something to who looks at the output of the job."""
     sys.stderr.write("".join(f"{line.rstrip()}\n" for line in lines))
 
 
 @contextmanager
-def _formatter() -> Iterator[Any]:
+def _display_formatter() -> Iterator[Any]:
     """Give the formatter of the engine's IPython, or a bare one; its errors are told."""
     from IPython import get_ipython
 
@@ -114,7 +114,7 @@ def _formatter() -> Iterator[Any]:
 
         select_figure_formats(shell, {"png"})
     # IPython goes on with the other forms, and would show the error in a notebook.
-    shell.showtraceback = lambda error: _tell(*traceback.format_exception(*error))
+    shell.showtraceback = lambda error: _print_error(*traceback.format_exception(*error))
     try:
         yield shell.display_formatter
     finally:

@@ -16,7 +16,7 @@ from enum import Enum
 
 import psutil
 
-from moi_django.engine.meter import Meter
+from moi_django.engine.metrics import MetricsSampler
 from moi_django.exceptions import StoreUnavailable
 from moi_django.models import Info
 from moi_django.store import Store
@@ -24,12 +24,12 @@ from moi_django.store import Store
 logger = logging.getLogger(__name__)
 
 # Seconds between two attempts to reach a Redis that is away.
-PAUSE = 0.5
+RETRY_INTERVAL = 0.5
 # Seconds without a job after which the thread ends: there may be many sites in an engine's life.
-IDLE = 10.0
+IDLE_TIMEOUT = 10.0
 
 
-class Reason(Enum):
+class InterruptReason(Enum):
     """Why a job is interrupted."""
 
     # It was cancelled or removed, or is taken for lost.
@@ -37,20 +37,22 @@ class Reason(Enum):
     TIMEOUT = "timeout"
 
 
-class Run:
+class ActiveRun:
     """The job that this engine runs now."""
 
-    def __init__(self, info: Info, grace: float, on_stubborn: Callable[[Reason], object]) -> None:
+    def __init__(
+        self, info: Info, grace: float, on_stubborn: Callable[[InterruptReason], object]
+    ) -> None:
         self.info, self.grace, self.on_stubborn = info, grace, on_stubborn
         # Why it is or was to be interrupted.
-        self.reason: Reason | None = None
+        self.reason: InterruptReason | None = None
         # True while an interrupt reaches the function and nothing of ours.
         self.is_open = False
         self.is_signalled = False
         self.timers: list[threading.Timer] = []
         self.since = time.time()
 
-    def after(self, seconds: float, act: Callable[[], None]) -> None:
+    def call_later(self, seconds: float, act: Callable[[], None]) -> None:
         """Do something unless the function has ended by then."""
         timer = threading.Timer(seconds, act)
         timer.daemon = True
@@ -58,33 +60,35 @@ class Run:
         timer.start()
 
 
-class Keeper:
+class Heartbeat:
     """Looks after what a site runs in the main thread of this process, from a thread beside it."""
 
     def __init__(self, store: Store, engine: str) -> None:
         self._store, self._engine = store, engine
         self._lock = threading.Lock()
-        self._meter = Meter(engine)
+        self._sampler = MetricsSampler(engine)
         self._context: str | None = None
-        self._run: Run | None = None
+        self._run: ActiveRun | None = None
         self._idle_since = 0.0
-        self._is_keeping = False
+        self._is_running = False
 
     @contextmanager
-    def keeping(
-        self, info: Info, grace: float, on_stubborn: Callable[[Reason], object]
-    ) -> Iterator[Run]:
+    def watch_over(
+        self, info: Info, grace: float, on_stubborn: Callable[[InterruptReason], object]
+    ) -> Iterator[ActiveRun]:
         """Renew the lease of a job until the block ends.
 
         When the job does not end within `grace` seconds of an interrupt, `on_stubborn` is called
         and this process is killed.
         """
-        run = Run(info, grace, on_stubborn)
+        run = ActiveRun(info, grace, on_stubborn)
         with self._lock:
             self._run = run
-            if not self._is_keeping:
-                self._is_keeping = True
-                threading.Thread(target=self._keep, daemon=True, name="moi-keeper").start()
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(
+                    target=self._renew_until_idle, daemon=True, name="moi-heartbeat"
+                ).start()
         try:
             yield run
         finally:
@@ -93,7 +97,7 @@ class Keeper:
                 self._idle_since = time.monotonic()
 
     @contextmanager
-    def interruptible(self, run: Run, timeout: float | None) -> Iterator[None]:
+    def interruptible(self, run: ActiveRun, timeout: float | None) -> Iterator[None]:
         """Raise KeyboardInterrupt in the block when the job is unwanted or after `timeout` seconds.
 
         Outside of the block nothing of ours is interrupted.
@@ -104,12 +108,12 @@ class Keeper:
             if run.reason is not None:
                 raise KeyboardInterrupt
             if timeout is not None:
-                run.after(timeout, lambda: self._interrupt(run, Reason.TIMEOUT))
+                run.call_later(timeout, lambda: self._interrupt(run, InterruptReason.TIMEOUT))
             yield
         finally:
-            self._shut(run)
+            self._close_window(run)
 
-    def _shut(self, run: Run) -> None:
+    def _close_window(self, run: ActiveRun) -> None:
         """Let no interrupt come any more, and take in the one that may be on its way."""
         while True:
             try:
@@ -123,7 +127,7 @@ class Keeper:
             except KeyboardInterrupt:
                 continue
 
-    def _interrupt(self, run: Run, reason: Reason) -> None:
+    def _interrupt(self, run: ActiveRun, reason: InterruptReason) -> None:
         with self._lock:
             if run.reason is not None:
                 return
@@ -133,9 +137,9 @@ class Keeper:
             run.is_signalled = True
             # The lock is held and the run is open: this hits the function and no other job.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            run.after(run.grace, lambda: self._kill(run, reason))
+            run.call_later(run.grace, lambda: self._kill(run, reason))
 
-    def _kill(self, run: Run, reason: Reason) -> None:
+    def _kill(self, run: ActiveRun, reason: InterruptReason) -> None:
         """End this process, and what the job has started: the controller hears of it at once."""
         with self._lock:
             if not run.is_open:
@@ -151,32 +155,32 @@ class Keeper:
                         child.kill()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _keep(self) -> None:
+    def _renew_until_idle(self) -> None:
         """Renew the lease of one job after the other, until there has been none for a while."""
         while True:
             try:
                 with self._store.orders(self._engine) as wait:
-                    while not self._retires():
-                        self._beat()
+                    while not self._should_stop():
+                        self._renew_lease()
                         wait(self._store.lease / 4)
                     return
             except StoreUnavailable as error:
                 logger.warning("Cannot renew a lease: %s", error)
-                time.sleep(PAUSE)
+                time.sleep(RETRY_INTERVAL)
             except Exception:
                 logger.exception("Cannot look after the job of this engine")
-                time.sleep(PAUSE)
+                time.sleep(RETRY_INTERVAL)
 
-    def _retires(self) -> bool:
+    def _should_stop(self) -> bool:
         with self._lock:
-            idle = self._run is None and time.monotonic() > self._idle_since + IDLE
-            self._is_keeping = not idle
+            idle = self._run is None and time.monotonic() > self._idle_since + IDLE_TIMEOUT
+            self._is_running = not idle
             return idle
 
-    def _beat(self) -> None:
+    def _renew_lease(self) -> None:
         run = self._run
         if run is not None:
             self._context = run.info.context
             if not self._store.renew(run.info):
-                self._interrupt(run, Reason.UNWANTED)
-        self._store.report(self._meter.read(self._context))
+                self._interrupt(run, InterruptReason.UNWANTED)
+        self._store.report(self._sampler.sample(self._context))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from moi_django.engine.current import Measure
+from moi_django.engine.current import ProgressUpdate
 from moi_django.exceptions import JobNotFound, StoreUnavailable
 from moi_django.models import Info, State, clean
 from moi_django.store import Store
@@ -11,7 +11,7 @@ from moi_django.store import Store
 logger = logging.getLogger(__name__)
 
 
-class Speaker:
+class StatusWriter:
     """The voice of one run of a job."""
 
     def __init__(self, store: Store, run: Info, status_limit: int) -> None:
@@ -19,20 +19,20 @@ class Speaker:
 
     def status_update(self, status: str) -> str:
         """Show a status text to everyone who watches; return the one before."""
-        before = self._say(
+        before = self._change(
             lambda info: info.changed(status=clean(str(status))[: self._status_limit])
         )
         return before.status if before else ""
 
-    def measured(self, measure: Measure) -> None:
+    def write_progress(self, update: ProgressUpdate) -> None:
         """Show how far the job is."""
-        self._say(lambda info: info.changed(**measure._asdict()))
+        self._change(lambda info: info.changed(**update._asdict()))
 
-    def note_attached(self) -> None:
+    def write_attached(self) -> None:
         """Let who watches look again: there is a file more, or another one of its name."""
-        self._say(lambda info: info.changed(attached=info.attached + 1))
+        self._change(lambda info: info.changed(attached=info.attached + 1))
 
-    def _say(self, change: Callable[[Info], Info]) -> Info | None:
+    def _change(self, change: Callable[[Info], Info]) -> Info | None:
         """Change the info object; return what it was before."""
         before: Info | None = None
 

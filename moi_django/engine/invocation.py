@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from moi_django.engine.bars import follow_tqdm
+from moi_django.engine.tqdm_progress import follow_tqdm
 
 
 @contextmanager
-def surroundings() -> Iterator[None]:
+def job_environment() -> Iterator[None]:
     """Give the function in the block what it would have elsewhere."""
     follow_tqdm()
-    with _outside_of_loop(), _django():
+    with _hidden_event_loop(), _django_set_up():
         yield
 
 
-def offers(
+def injectable_kwargs(
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -45,14 +45,16 @@ def offers(
     }
 
 
-def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_function(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """Call a function, a coroutine function too, and return what it returns."""
     value = function(*args, **kwargs)
     return asyncio.run(value) if inspect.iscoroutine(value) else value
 
 
 @contextmanager
-def _outside_of_loop() -> Iterator[None]:
+def _hidden_event_loop() -> Iterator[None]:
     """Hide the event loop in which ipykernel runs a job.
 
     While it shows, `asyncio.run` and the Django ORM refuse to work.
@@ -66,7 +68,7 @@ def _outside_of_loop() -> Iterator[None]:
 
 
 @contextmanager
-def _django() -> Iterator[None]:
+def _django_set_up() -> Iterator[None]:
     """Give the job the site's Django with fresh database connections, where it is configured."""
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         yield
@@ -85,7 +87,7 @@ def _django() -> Iterator[None]:
         close_old_connections()
 
 
-_OWN = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))
+_OWN_PATHS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))
 
 
 def format_error(error: BaseException) -> str:
@@ -95,11 +97,11 @@ def format_error(error: BaseException) -> str:
     """
     report = traceback.TracebackException.from_exception(error)
     frames = list(report.stack)
-    while len(frames) > 1 and _is_own(frames[0].filename):
+    while len(frames) > 1 and _is_own_frame(frames[0].filename):
         frames.pop(0)
     report.stack = traceback.StackSummary.from_list(frames)
     return "".join(report.format()).rstrip("\n")
 
 
-def _is_own(filename: str) -> bool:
-    return filename.startswith(_OWN) or filename.endswith("cloudpickle.py")
+def _is_own_frame(filename: str) -> bool:
+    return filename.startswith(_OWN_PATHS) or filename.endswith("cloudpickle.py")

@@ -24,11 +24,11 @@ FOLDER = "moi"
 # In bytes: file systems take 255, and storages add something to a name that is taken.
 NAME_LIMIT = 200
 # So many folders are looked at in one search for strays.
-LOOKED_AT = 1_000
+MAX_FOLDERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
+class Attachment:
     """A file of a job."""
 
     name: str
@@ -41,7 +41,7 @@ class Attached:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class AttachmentStorage:
     """Where a site keeps the files of its jobs."""
 
     # Alias in settings.STORAGES.
@@ -49,15 +49,15 @@ class Shelf:
     # Greatest size of one file in bytes.
     limit: int
 
-    def attach(self, store: Store, id: str, name: str, content: Any) -> Attached:
+    def save(self, store: Store, id: str, name: str, content: Any) -> Attachment:
         """Keep a file with a job: bytes, or the path of a file. One of that name is replaced.
 
         Raises InvalidJob when the name or the file cannot be kept; MoiError without Django.
         """
-        name = _checked_name(name)
+        name = _checked_filename(name)
         storage = self._storage()
-        before = attached_to(store, id).get(name)
-        with _opened(content) as (file, size):
+        before = attachments_of(store, id).get(name)
+        with _content_file(content) as (file, size):
             if size > self.limit:
                 raise InvalidJob(
                     f"The file {name!r} has {size:,} bytes; MOI['FILE_LIMIT'] is {self.limit:,}."
@@ -65,17 +65,17 @@ class Shelf:
             # Under another name as long as the one before is there, which goes when this is noted.
             path = storage.save(f"{FOLDER}/{id}/{name}", file)
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        attached = Attached(name, path, size, kind)
+        attached = Attachment(name, path, size, kind)
         store.keep_file(id, name, json.dumps(asdict(attached)))
         if before is not None and before.path != path:
             storage.delete(before.path)
         return attached
 
-    def open(self, attached: Attached) -> Any:
+    def open_file(self, attached: Attachment) -> Any:
         """Open a file that is kept. Raises FileNotFoundError when it is gone."""
         return self._storage().open(attached.path)
 
-    def discard(self, id: str) -> None:
+    def delete_all(self, id: str) -> None:
         """Delete all files of a job."""
         storage, folder = self._storage(), f"{FOLDER}/{id}"
         try:
@@ -86,15 +86,15 @@ class Shelf:
             storage.delete(f"{folder}/{name}")
         storage.delete(folder)
 
-    def sweep(self, store: Store) -> int:
+    def delete_orphaned(self, store: Store) -> int:
         """Delete the files of jobs that were removed or have expired; return of how many."""
         gone = store.outlived_by_files()
         for id in gone:
-            self.discard(id)
+            self.delete_all(id)
             store.forget_files(id)
         return len(gone)
 
-    def sweep_strays(self, store: Store, age: float) -> int:
+    def delete_unknown(self, store: Store, age: float) -> int:
         """Delete the files of jobs that Redis does not know, older than `age`; return of how many.
 
         Some of them: not all that is kept is looked at each time. None at all while Redis has not
@@ -107,14 +107,14 @@ class Shelf:
             folders, _ = storage.listdir(FOLDER)
         except FileNotFoundError:
             return 0
-        ids = [folder for folder in folders if _is_id(folder)]
-        looked_at = random.sample(ids, min(len(ids), LOOKED_AT))
-        strays = [id for id in store.unknown(looked_at) if self._age(id) > age]
+        ids = [folder for folder in folders if _is_job_folder(folder)]
+        looked_at = random.sample(ids, min(len(ids), MAX_FOLDERS))
+        strays = [id for id in store.unknown(looked_at) if self._seconds_since_change(id) > age]
         for id in strays:
-            self.discard(id)
+            self.delete_all(id)
         return len(strays)
 
-    def _age(self, id: str) -> float:
+    def _seconds_since_change(self, id: str) -> float:
         """Return the seconds since a file of a job was changed; 0 without any."""
         from django.utils import timezone
 
@@ -135,14 +135,14 @@ class Shelf:
         return storages[self.storage]
 
 
-def attached_to(store: Store, id: str) -> dict[str, Attached]:
+def attachments_of(store: Store, id: str) -> dict[str, Attachment]:
     """Return the files of a job by their names."""
     noted = sorted(store.files(id).items())
-    return {name: Attached(**json.loads(raw)) for name, raw in noted if _is_plain(name)}
+    return {name: Attachment(**json.loads(raw)) for name, raw in noted if _is_valid_name(name)}
 
 
 @contextmanager
-def _opened(content: Any) -> Iterator[tuple[Any, int]]:
+def _content_file(content: Any) -> Iterator[tuple[Any, int]]:
     """Open bytes, or the file of a path, for the storage; give its size as well."""
     from django.core.files import File
 
@@ -151,11 +151,11 @@ def _opened(content: Any) -> Iterator[tuple[Any, int]]:
         return
     if not isinstance(content, (str, os.PathLike)):
         raise InvalidJob(f"A file is bytes or a path, not {type(content).__name__}.")
-    with _regular(Path(content)) as file:
+    with _open_regular(Path(content)) as file:
         yield File(file), os.fstat(file.fileno()).st_size
 
 
-def _regular(path: Path) -> BinaryIO:
+def _open_regular(path: Path) -> BinaryIO:
     """Open a file; what is none would be a directory, or never come to an end."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -165,9 +165,9 @@ def _regular(path: Path) -> BinaryIO:
         raise InvalidJob(f"The file {str(path)!r} cannot be read: {error}.") from error
 
 
-def _checked_name(name: object) -> str:
+def _checked_filename(name: object) -> str:
     text = clean(name) if isinstance(name, str) else ""
-    if not _is_plain(text):
+    if not _is_valid_name(text):
         raise InvalidJob(
             f"{name!r} is no name for a file: give up to {NAME_LIMIT} bytes of UTF-8, "
             "not blank, and without slashes."
@@ -175,12 +175,12 @@ def _checked_name(name: object) -> str:
     return text
 
 
-def _is_plain(name: str) -> bool:
+def _is_valid_name(name: str) -> bool:
     is_safe = name.isprintable() and name not in (".", "..") and not set(name) & set("/\\")
     return is_safe and bool(name.strip()) and len(name.encode()) <= NAME_LIMIT
 
 
-def _is_id(folder: str) -> bool:
+def _is_job_folder(folder: str) -> bool:
     """Tell whether a folder may be that of a job: an id as we make them."""
     try:
         return str(uuid.UUID(folder)) == folder

@@ -13,32 +13,32 @@ from typing import Any
 import cloudpickle
 
 # What cloudpickle puts where code says which file it is from.
-NOWHERE = "<dynamic-code>"
+DYNAMIC_FILE = "<dynamic-code>"
 # Characters of source that are sent with a call.
-MOST = 100_000
+MAX_SOURCE_LENGTH = 100_000
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 # Name of a file -> number of a line -> the line.
 Sources = dict[str, dict[int, str]]
 
 # Files of which the lines in the call that was loaded last are known to tracebacks.
-_shown: set[str] = set()
+_installed_files: set[str] = set()
 
 
-def dump(call: Call, limit: int) -> bytes:
+def pickle_call(call: Call, limit: int) -> bytes:
     """Pickle a function and its arguments; add source only as long as all is within the limit."""
     file = io.BytesIO()
     pickler = _Pickler(file)
     pickler.dump(call)
     pickled = file.getvalue()
-    if sources := _sources(pickler.codes):
+    if sources := _source_lines(pickler.code_objects):
         source = cloudpickle.dumps(sources)
         if len(pickled) + len(source) <= limit:
             return pickled + source
     return pickled
 
 
-def load(payload: bytes) -> Call:
+def unpickle_call(payload: bytes) -> Call:
     """Unpickle a function and its arguments; what it raises says what may be missing."""
     file = io.BytesIO(payload)
     try:
@@ -49,7 +49,7 @@ def load(payload: bytes) -> Call:
             "importable on the engine, in the versions that the site has?"
         )
         raise
-    _show(cloudpickle.load(file) if file.tell() < len(payload) else {})
+    _install_sources(cloudpickle.load(file) if file.tell() < len(payload) else {})
     return call
 
 
@@ -58,25 +58,25 @@ class _Pickler(cloudpickle.Pickler):
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
-        self.codes: list[CodeType] = []
+        self.code_objects: list[CodeType] = []
 
     def reducer_override(self, obj: Any) -> Any:
         """Reduce what pickle does not know by itself."""
         if not isinstance(obj, CodeType):
             return super().reducer_override(obj)
-        self.codes.append(obj)
+        self.code_objects.append(obj)
         make, args = self.dispatch_table[CodeType](obj)
-        return make, tuple(obj.co_filename if arg == NOWHERE else arg for arg in args)
+        return make, tuple(obj.co_filename if arg == DYNAMIC_FILE else arg for arg in args)
 
 
-def _sources(codes: Iterable[CodeType]) -> Sources:
+def _source_lines(code_objects: Iterable[CodeType]) -> Sources:
     """Return the lines of code, where their files are to be read."""
     found: Sources = {}
-    room = MOST
-    for code in codes:
+    room = MAX_SOURCE_LENGTH
+    for code in code_objects:
         linecache.checkcache(code.co_filename)
         lines = linecache.getlines(code.co_filename)
-        for number in range(code.co_firstlineno, min(_end(code), len(lines)) + 1):
+        for number in range(code.co_firstlineno, min(_last_line(code), len(lines)) + 1):
             line = lines[number - 1]
             if number not in found.get(code.co_filename, {}):
                 room -= len(line)
@@ -86,16 +86,16 @@ def _sources(codes: Iterable[CodeType]) -> Sources:
     return found
 
 
-def _end(code: CodeType) -> int:
+def _last_line(code: CodeType) -> int:
     """Return the number of the last line of code."""
     ends = (end or begin for begin, end, _, _ in code.co_positions())
     return max(filter(None, ends), default=code.co_firstlineno)
 
 
-def _show(sources: Sources) -> None:
+def _install_sources(sources: Sources) -> None:
     """Let tracebacks show these lines, and those of the call before no more."""
-    while _shown:
-        linecache.cache.pop(_shown.pop(), None)
+    while _installed_files:
+        linecache.cache.pop(_installed_files.pop(), None)
     for name, sent in sources.items():
         linecache.checkcache(name)
         # The engine may have a file of this name, perhaps another version of it.
@@ -104,4 +104,4 @@ def _show(sources: Sources) -> None:
         for number, line in sent.items():
             lines[number - 1] = line
         linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
-        _shown.add(name)
+        _installed_files.add(name)

@@ -21,15 +21,15 @@ from typing import IO, Any
 from moi_django.engine.current import current_job
 
 # Variables that a command does not get: what it prints is shown in pages.
-PRIVATE = {"MOI_REDIS_URL"}
+PRIVATE_VARIABLES = {"MOI_REDIS_URL"}
 # Seconds that an interrupted command has to clean up after SIGTERM.
-GRACE = 1.0
+TERMINATE_TIMEOUT = 1.0
 # Bytes of what a command prints that are read at once, at most.
-CHUNK = 1 << 16
+READ_SIZE = 1 << 16
 
 # Kills the process group it leads once its stdin closes without a line, which happens when the
 # process that started it is gone, however it went.
-_WATCH = "trap '' HUP INT TERM; read -r _ || kill -KILL 0"
+_WATCH_SCRIPT = "trap '' HUP INT TERM; read -r _ || kill -KILL 0"
 
 
 def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
@@ -50,16 +50,18 @@ def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if name not in PRIVATE},
+            env={
+                name: value for name, value in os.environ.items() if name not in PRIVATE_VARIABLES
+            },
             process_group=group,
         )
-        readers = [_Reader(process.stdout, "stdout"), _Reader(process.stderr, "stderr")]
+        readers = [_PipeReader(process.stdout, "stdout"), _PipeReader(process.stderr, "stderr")]
         try:
             for reader in readers:
                 reader.join()
             process.wait()
         except BaseException:
-            _end(group, process)
+            _end_group(group, process)
             raise
     stdout, stderr = (reader.text for reader in readers)
     if process.returncode != 0:
@@ -67,7 +69,7 @@ def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
     return [stdout, stderr, process.returncode]
 
 
-class _Reader(threading.Thread):
+class _PipeReader(threading.Thread):
     """Reads what a command prints until all who could print there are gone."""
 
     def __init__(self, pipe: IO[bytes] | None, name: str) -> None:
@@ -86,11 +88,11 @@ class _Reader(threading.Thread):
         decoder = getincrementaldecoder(getpreferredencoding(False))("replace")
         assert self._pipe is not None  # noqa: S101 - it was asked for
         with self._pipe:
-            while data := os.read(self._pipe.fileno(), CHUNK):
-                self._take(decoder.decode(data))
-            self._take(decoder.decode(b"", True))
+            while data := os.read(self._pipe.fileno(), READ_SIZE):
+                self._add_text(decoder.decode(data))
+            self._add_text(decoder.decode(b"", True))
 
-    def _take(self, text: str) -> None:
+    def _add_text(self, text: str) -> None:
         if text:
             self._texts.append(text)
             if current_job() is not None:
@@ -104,20 +106,20 @@ def python_call(source: str, /, **kwargs: Any) -> Any:
     Raises SyntaxError as `check_python` does.
     """
     namespace: dict[str, Any] = {"__name__": "__moi__", **kwargs}
-    exec(_compiled(source), namespace)  # noqa: S102 - the code of the user who submits it
+    exec(_compile_function(source), namespace)  # noqa: S102 - the code of the user who submits it
     return namespace["execwrapper"]()
 
 
 def check_python(source: str) -> None:
     """Raise SyntaxError when `python_call` could not run this source."""
-    _compiled(source)
+    _compile_function(source)
 
 
 @contextmanager
 def _watched_group() -> Iterator[int]:
     """Give a process group that is killed if the block raises or this process dies within it."""
     watcher = subprocess.Popen(
-        ["/bin/sh", "-c", _WATCH],
+        ["/bin/sh", "-c", _WATCH_SCRIPT],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -132,12 +134,12 @@ def _watched_group() -> Iterator[int]:
         watcher.communicate(last_words)
 
 
-def _end(group: int, process: subprocess.Popen[bytes]) -> None:
+def _end_group(group: int, process: subprocess.Popen[bytes]) -> None:
     """End every process of a group, kindly first."""
     try:
         os.killpg(group, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
+            process.wait(TERMINATE_TIMEOUT)
     finally:
         # macOS refuses a group of which only the leader is left, dead and not yet waited for.
         with suppress(PermissionError):
@@ -146,18 +148,18 @@ def _end(group: int, process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _compiled(source: str) -> CodeType:
+def _compile_function(source: str) -> CodeType:
     """Compile source to a module that defines `execwrapper`, its lines numbered as typed."""
     try:
         module = ast.parse("def execwrapper(): pass")
-        module.body[0].body = _statements(source)  # type: ignore[attr-defined]
+        module.body[0].body = _parse_statements(source)  # type: ignore[attr-defined]
         return compile(module, "<string>", "exec")
     except (ValueError, RecursionError, MemoryError) as error:
         # How Python says that there are lone surrogates or null bytes, or that it nests too deep.
         raise SyntaxError(str(error) or "the code is nested too deep") from error
 
 
-def _statements(source: str) -> list[ast.stmt]:
+def _parse_statements(source: str) -> list[ast.stmt]:
     try:
         statements = ast.parse(source, "<string>").body
     except IndentationError:

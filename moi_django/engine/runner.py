@@ -16,16 +16,21 @@ from typing import Any
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from moi_django.engine.current import CurrentJob, entered
-from moi_django.engine.display import display, printed
-from moi_django.engine.encoding import ResultTooLarge, encode
-from moi_django.engine.files import Shelf
-from moi_django.engine.invoke import call, format_error, offers, surroundings
-from moi_django.engine.keeper import Keeper, Reason
-from moi_django.engine.output import captured
-from moi_django.engine.pickles import load
-from moi_django.engine.reporter import Reporter
-from moi_django.engine.speaker import Speaker
+from moi_django.engine.attachments import AttachmentStorage
+from moi_django.engine.current import CurrentJob, enter_job
+from moi_django.engine.encoding import ResultTooLarge, encode_result
+from moi_django.engine.heartbeat import Heartbeat, InterruptReason
+from moi_django.engine.invocation import (
+    call_function,
+    format_error,
+    injectable_kwargs,
+    job_environment,
+)
+from moi_django.engine.log_writer import LogWriter
+from moi_django.engine.output_capture import capture_output
+from moi_django.engine.pickling import unpickle_call
+from moi_django.engine.rich_display import display_forms, print_displayed
+from moi_django.engine.status_writer import StatusWriter
 from moi_django.exceptions import JobNotFound, StoreUnavailable
 from moi_django.models import Info, State, clean, now
 from moi_django.options import Options
@@ -34,11 +39,11 @@ from moi_django.store.logs import Log
 
 logger = logging.getLogger(__name__)
 
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 # Seconds for which a job that has come to an engine waits for a Redis that is away.
-START_PATIENCE = 30.0
+START_TIMEOUT = 30.0
 # Variables with keys of the cluster: an engine needs them to start, and no job may show them.
-SECRETS = ("IPP_CONNECTION_INFO", "IPP_CURVE_SECRETKEY")
+SECRET_VARIABLES = ("IPP_CONNECTION_INFO", "IPP_CURVE_SECRETKEY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class JobSpec:
     """What an engine has to know to run a job, besides the function and its arguments."""
 
     id: str
@@ -74,7 +79,7 @@ class Spec:
     sent: float
     options: Options
     limits: Limits
-    shelf: Shelf
+    attachment_storage: AttachmentStorage
     # Seconds that an interrupted job has to end, and for which an end is tried to be written.
     grace: float
     patience: float
@@ -82,45 +87,47 @@ class Spec:
     python: str
 
 
-def run_job(spec: Spec, payload: bytes) -> None:
+def run_job(spec: JobSpec, payload: bytes) -> None:
     """Run the pickled (function, args, kwargs) and keep in Redis how it goes.
 
     Does nothing when the job was removed or ended while it was queued, or has been started.
     """
-    for name in SECRETS:
+    for name in SECRET_VARIABLES:
         os.environ.pop(name, None)
-    store = _store(spec.home)
-    _insist(lambda: store.arrive(spec.context, spec.sent), START_PATIENCE)
+    store = _open_store(spec.home)
+    _retry_while_away(lambda: store.arrive(spec.context, spec.sent), START_TIMEOUT)
     with suppress(JobNotFound):  # it was removed, so nobody asks for its end
-        info = start(store, spec, engine_id())
+        info = mark_running(store, spec, engine_id())
         if info is None:
             return
-        keeper = _keeper(spec.home)
-        with keeper.keeping(info, spec.grace, partial(_end_stubborn, store, spec)) as run:
-            is_open = keeper.interruptible(run, spec.options.timeout)
-            outcome = _outcome(store, spec, info, payload, is_open)
-            if run.reason is Reason.TIMEOUT:
-                outcome = _timed_out(spec, outcome["result"])
-            end(store, spec, outcome)
+        heartbeat = _heartbeat(spec.home)
+        with heartbeat.watch_over(
+            info, spec.grace, partial(_write_stubborn_end, store, spec)
+        ) as run:
+            is_open = heartbeat.interruptible(run, spec.options.timeout)
+            outcome = _run_function(store, spec, info, payload, is_open)
+            if run.reason is InterruptReason.TIMEOUT:
+                outcome = _timeout_fields(spec, outcome["result"])
+            write_end(store, spec, outcome)
 
 
 def pulse(home: Home, context: str | None, sent: float) -> None:
     """Say that this engine has no job now, and how far the scheduler of a context has come."""
-    store = _store(home)
+    store = _open_store(home)
     store.note_idle(engine_id())
     if context is not None:
         store.arrive(context, sent)
 
 
 @lru_cache(maxsize=8)
-def _store(home: Home) -> Store:
+def _open_store(home: Home) -> Store:
     """Return the connection of this process: a fresh one for each job would double its cost."""
     return Store(home.redis_url, home.prefix, home.expire, home.lease, home.keep)
 
 
 @lru_cache(maxsize=8)
-def _keeper(home: Home) -> Keeper:
-    return Keeper(_store(home), engine_id())
+def _heartbeat(home: Home) -> Heartbeat:
+    return Heartbeat(_open_store(home), engine_id())
 
 
 def engine_id() -> str:
@@ -130,7 +137,7 @@ def engine_id() -> str:
     return str(IPKernelApp.instance().kernel.ident)
 
 
-def start(store: Store, spec: Spec, engine: str) -> Info | None:
+def mark_running(store: Store, spec: JobSpec, engine: str) -> Info | None:
     """Mark the job as running; return None when it is not to be run."""
     begun = now()
 
@@ -141,51 +148,67 @@ def start(store: Store, spec: Spec, engine: str) -> Info | None:
             state=State.RUNNING, status=State.RUNNING.status, date_start=begun, engine=engine
         )
 
-    info = _insist(lambda: store.change(spec.id, begin), START_PATIENCE)
+    info = _retry_while_away(lambda: store.change(spec.id, begin), START_TIMEOUT)
     mine = (info.state, info.date_start, info.engine) == (State.RUNNING, begun, engine)
     return info if mine else None
 
 
-def _outcome(
-    store: Store, spec: Spec, info: Info, payload: bytes, is_open: AbstractContextManager[None]
+def _run_function(
+    store: Store, spec: JobSpec, info: Info, payload: bytes, is_open: AbstractContextManager[None]
 ) -> dict[str, Any]:
     """Run the function and return the fields in which its end shows."""
-    speaker = Speaker(store, info, spec.limits.status)
+    status_writer = StatusWriter(store, info, spec.limits.status)
     # All runs of a job share its log.
     heading = f"\nRun {info.attempt} of {info.attempts}\n" if info.attempt > 1 else ""
-    reporter = Reporter(Log(store, info.id), spec.limits.log, speaker.measured, heading)
-    job = _job(store, spec, info, speaker, reporter)
+    log_writer = LogWriter(
+        Log(store, info.id), spec.limits.log, status_writer.write_progress, heading
+    )
+    job = _make_current_job(store, spec, info, status_writer, log_writer)
     try:
         # An interrupt must not meet Django while that is set up for the first time, nor stdout
         # while it is put back.
-        with surroundings(), captured(reporter.write), printed(), is_open, entered(job):
-            return _succeed(store, spec, job, payload)
+        with (
+            job_environment(),
+            capture_output(log_writer.note_output),
+            print_displayed(),
+            is_open,
+            enter_job(job),
+        ):
+            return _call_for_result(store, spec, job, payload)
     # SystemExit and KeyboardInterrupt end the job, not the engine.
     except BaseException as error:
-        return failure(error, spec.limits.result)
+        return failure_fields(error, spec.limits.result)
     finally:
         # So that a job which has ended has said all.
-        reporter.close()
+        log_writer.close()
 
 
-def _succeed(store: Store, spec: Spec, job: CurrentJob, payload: bytes) -> dict[str, Any]:
-    if spec.python != PYTHON:
+def _call_for_result(
+    store: Store, spec: JobSpec, job: CurrentJob, payload: bytes
+) -> dict[str, Any]:
+    if spec.python != PYTHON_VERSION:
         raise RuntimeError(
-            f"The job was submitted by Python {spec.python} and this engine runs Python {PYTHON}: "
-            "start engines with the Python of the site."
+            f"The job was submitted by Python {spec.python} and this engine runs Python "
+            f"{PYTHON_VERSION}: start engines with the Python of the site."
         )
-    function, args, kwargs = load(payload)
-    value = call(function, args, {**offers(function, args, kwargs, _provided(job)), **kwargs})
-    result = encode(value, spec.limits.result)
-    if forms := display(value, spec.limits.display):
-        _insist(lambda: store.keep_display(spec.id, forms), spec.patience)
+    function, args, kwargs = unpickle_call(payload)
+    value = call_function(
+        function,
+        args,
+        {**injectable_kwargs(function, args, kwargs, _injected_values(job)), **kwargs},
+    )
+    result = encode_result(value, spec.limits.result)
+    if forms := display_forms(value, spec.limits.display):
+        _retry_while_away(lambda: store.keep_display(spec.id, forms), spec.patience)
     return {"state": State.SUCCESS, "status": State.SUCCESS.status, "result": result}
 
 
-def _job(store: Store, spec: Spec, info: Info, speaker: Speaker, reporter: Reporter) -> CurrentJob:
+def _make_current_job(
+    store: Store, spec: JobSpec, info: Info, status_writer: StatusWriter, log_writer: LogWriter
+) -> CurrentJob:
     def attach(name: str, content: Any) -> None:
-        spec.shelf.attach(store, info.id, name, content)
-        speaker.note_attached()
+        spec.attachment_storage.save(store, info.id, name, content)
+        status_writer.write_attached()
 
     return CurrentJob(
         id=info.id,
@@ -193,13 +216,13 @@ def _job(store: Store, spec: Spec, info: Info, speaker: Speaker, reporter: Repor
         attempt=info.attempt,
         context=info.context,
         parent=info.parent,
-        status_update=speaker.status_update,
-        _measured=reporter.measured,
+        status_update=status_writer.status_update,
+        _note_progress=log_writer.note_progress,
         _attach=attach,
     )
 
 
-def _provided(job: CurrentJob) -> dict[str, Any]:
+def _injected_values(job: CurrentJob) -> dict[str, Any]:
     """Return the keyword arguments that every function may ask for."""
     return {
         "status_update": job.status_update,
@@ -212,7 +235,7 @@ def _provided(job: CurrentJob) -> dict[str, Any]:
     }
 
 
-def end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
+def write_end(store: Store, spec: JobSpec, outcome: dict[str, Any]) -> None:
     """Write how a run has ended: the end of the job, or that it is to be run again."""
     final = outcome["state"] is State.SUCCESS or spec.attempt >= spec.options.attempts
 
@@ -225,10 +248,10 @@ def end(store: Store, spec: Spec, outcome: dict[str, Any]) -> None:
 
     pause = spec.options.pause(spec.attempt)
     # A result that took hours must outlive a restart of Redis.
-    _insist(lambda: store.change(spec.id, ended, pause=pause), spec.patience)
+    _retry_while_away(lambda: store.change(spec.id, ended, pause=pause), spec.patience)
 
 
-def _insist(act: Callable[[], Any], patience: float) -> Any:
+def _retry_while_away(act: Callable[[], Any], patience: float) -> Any:
     """Do something in Redis, again and again for so many seconds while that is away or full."""
     deadline = time.monotonic() + patience
 
@@ -240,20 +263,20 @@ def _insist(act: Callable[[], Any], patience: float) -> Any:
     return retry.call_with_retry(act, unless_late)
 
 
-def _timed_out(spec: Spec, trace: object = None) -> dict[str, Any]:
+def _timeout_fields(spec: JobSpec, trace: object = None) -> dict[str, Any]:
     """Return the fields of a job that took too long; `trace` says where it was."""
     reason = f"TimeoutError: the job took longer than its {spec.options.timeout:g} s."
     interrupted = isinstance(trace, str) and trace.endswith("KeyboardInterrupt")
-    return failure(f"{trace}\n\n{reason}" if interrupted else reason, spec.limits.result)
+    return failure_fields(f"{trace}\n\n{reason}" if interrupted else reason, spec.limits.result)
 
 
-def _end_stubborn(store: Store, spec: Spec, reason: Reason) -> None:
+def _write_stubborn_end(store: Store, spec: JobSpec, reason: InterruptReason) -> None:
     """Write the end of a job whose engine is about to be killed because it would not stop."""
-    if reason is Reason.TIMEOUT:
-        end(store, spec, _timed_out(spec))
+    if reason is InterruptReason.TIMEOUT:
+        write_end(store, spec, _timeout_fields(spec))
 
 
-def failure(error: BaseException | str, limit: int) -> dict[str, Any]:
+def failure_fields(error: BaseException | str, limit: int) -> dict[str, Any]:
     """Return the fields of a job that ended with an error: its traceback is the result."""
     text = f"{error}" if isinstance(error, (str, ResultTooLarge)) else format_error(error)
     # The end of a traceback says what happened; each character may take 12 bytes of JSON.

@@ -11,21 +11,21 @@ import psutil
 from moi_django.store.vitals import Vitals
 
 # Seconds over which CPU time is measured at least: over less, a tick of its clock is too much.
-OVER = 0.5
+CPU_WINDOW = 0.5
 
 
-class Meter:
+class MetricsSampler:
     """Measures the process that it is made in."""
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
         self._process = psutil.Process()
         self._cpu: float | None = None
-        self._measured = time.monotonic()
+        self._note_progress = time.monotonic()
         with suppress(psutil.Error):
             self._process.cpu_percent()  # from here on it counts
 
-    def read(self, context: str | None) -> Vitals:
+    def sample(self, context: str | None) -> Vitals:
         """Return how the engine is now, and the context that its job is of."""
         return Vitals(
             engine=self._engine,
@@ -33,26 +33,26 @@ class Meter:
             host=socket.gethostname(),
             pid=self._process.pid,
             python=platform.python_version(),
-            cpu=self._read_cpu(),
-            memory=self._read_memory(),
-            load=_load(),
+            cpu=self._sample_cpu(),
+            memory=self._sample_memory(),
+            load=_load_average(),
             cpus=os.cpu_count(),
         )
 
-    def _read_cpu(self) -> float | None:
-        if time.monotonic() - self._measured >= OVER:
-            self._measured = time.monotonic()
+    def _sample_cpu(self) -> float | None:
+        if time.monotonic() - self._note_progress >= CPU_WINDOW:
+            self._note_progress = time.monotonic()
             with suppress(psutil.Error):
                 self._cpu = self._process.cpu_percent()
         return self._cpu
 
-    def _read_memory(self) -> int | None:
+    def _sample_memory(self) -> int | None:
         with suppress(psutil.Error):
             return self._process.memory_info().rss
         return None
 
 
-def _load() -> float | None:
+def _load_average() -> float | None:
     with suppress(OSError):
         return os.getloadavg()[0]
     return None

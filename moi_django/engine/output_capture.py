@@ -15,11 +15,11 @@ from moi_django.models import clean
 LOG = "log"
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # What these say is about the engine and not about the job.
-_NOT_OF_THE_JOB = ("moi_django", "IPEngine", "ipyparallel", "ipykernel", "tornado", "traitlets")
+_ENGINE_LOGGERS = ("moi_django", "IPEngine", "ipyparallel", "ipykernel", "tornado", "traitlets")
 
 
 @contextmanager
-def captured(write: Write) -> Iterator[None]:
+def capture_output(write: Write) -> Iterator[None]:
     """Hand what is printed and logged in the block to `write`, by whatever thread or program."""
     with diverted(write) as diversion:
         stdout, stderr = Stream(STDOUT, diversion.say), Stream(STDERR, diversion.say)
@@ -28,12 +28,12 @@ def captured(write: Write) -> Iterator[None]:
                 _engine_log_kept(diversion),
                 redirect_stdout(stdout),
                 redirect_stderr(stderr),
-                _logged(diversion.say),
+                _log_captured(diversion.say),
             ):
                 yield
         finally:
-            stdout.buffer.end()
-            stderr.buffer.end()
+            stdout.buffer.flush_decoder()
+            stderr.buffer.flush_decoder()
 
 
 class Stream(io.TextIOBase):
@@ -82,7 +82,7 @@ class _Bytes(io.RawIOBase):
         self._stream.write(self._decoder.decode(bytes(data)))
         return len(data)
 
-    def end(self) -> None:
+    def flush_decoder(self) -> None:
         """Hand on what is left of a character that never became whole."""
         self._stream.write(self._decoder.decode(b"", True))
 
@@ -96,7 +96,7 @@ class _Handler(logging.Handler):
         self.setFormatter(logging.Formatter(FORMAT))
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.split(".")[0] in _NOT_OF_THE_JOB or _is_printed():
+        if record.name.split(".")[0] in _ENGINE_LOGGERS or _is_printed_by_job():
             return
         try:
             self._write(LOG, clean(self.format(record)) + "\n")
@@ -104,7 +104,7 @@ class _Handler(logging.Handler):
             self.handleError(record)
 
 
-def _is_printed() -> bool:
+def _is_printed_by_job() -> bool:
     """Tell whether what reaches the root logger is printed by the job already."""
     return any(
         isinstance(getattr(each, "stream", None), Stream) for each in logging.getLogger().handlers
@@ -112,7 +112,7 @@ def _is_printed() -> bool:
 
 
 @contextmanager
-def _logged(write: Write) -> Iterator[None]:
+def _log_captured(write: Write) -> Iterator[None]:
     """Hand on what is logged; from INFO on, where nobody has set up logging."""
     handler = _Handler(write)
     with _root_kept() as root, _basic_config_without(handler):
@@ -164,7 +164,7 @@ def _engine_log_kept(diversion: Diversion) -> Iterator[None]:
     """Let what the engine logs go on to where its descriptors lead outside of the job."""
     moved = [
         (handler, handler.setStream(os.fdopen(diversion.own(number), "w", closefd=False)))
-        for handler, number in _handlers_of_the_engine()
+        for handler, number in _engine_handlers()
     ]
     try:
         yield
@@ -173,9 +173,9 @@ def _engine_log_kept(diversion: Diversion) -> Iterator[None]:
             handler.setStream(stream)
 
 
-def _handlers_of_the_engine() -> Iterator[tuple[Any, int]]:
+def _engine_handlers() -> Iterator[tuple[Any, int]]:
     """Yield the handlers that write to a descriptor of stdout or stderr, and to which."""
-    for logger in map(logging.getLogger, (None, *_NOT_OF_THE_JOB)):
+    for logger in map(logging.getLogger, (None, *_ENGINE_LOGGERS)):
         for handler in logger.handlers:
             if isinstance(handler, logging.StreamHandler):
                 try:
