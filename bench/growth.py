@@ -65,10 +65,10 @@ def measure(jobs: int) -> Iterator[tuple[int, int, float]]:
 def submit_all(group: "Group", jobs: int) -> None:
     """Submit so many jobs, and remove them when all have ended."""
     from moi_django import ctx_default, submit
-    from moi_django.site import store
+    from moi_django.site_store import get_store
 
     def ended() -> int:
-        return store().totals(group.id).get("success", 0)
+        return get_store().totals(group.id).get("success", 0)
 
     for number in range(jobs):
         if number % 100 == 0:

@@ -54,13 +54,13 @@ def user_with(name: str, jobs: int) -> tuple:
     from django.test import Client
 
     from moi_django import Group
-    from moi_django.site import store
+    from moi_django.site_store import get_store
     from tests.records import job_in
 
     user = get_user_model().objects.create_user(name)
     group = Group.create(user, "a sweep")
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: job_in(store(), group, f"job {n}"), range(jobs)))
+        list(pool.map(lambda n: job_in(get_store(), group, f"job {n}"), range(jobs)))
     client = Client()
     client.force_login(user)
     return user, client.cookies["sessionid"].value, Group.of(user).id

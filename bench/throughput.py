@@ -44,7 +44,7 @@ def measure(file: str, jobs: int, rounds: int) -> tuple[list[float], list[float]
     """Return the seconds of each round with bare tasks and with jobs."""
     from moi_django import Group, ctx_default, submit
     from moi_django.cluster import client
-    from moi_django.site import store
+    from moi_django.site_store import get_store
 
     bare_client = ipyparallel.Client(file)
     view = bare_client.load_balanced_view()
@@ -60,7 +60,7 @@ def measure(file: str, jobs: int, rounds: int) -> tuple[list[float], list[float]
         started = time.perf_counter()
         for _ in range(jobs):
             submit(ctx_default, group, "a job", None, abs, -1)
-        while store().totals(group.id) != {"success": jobs}:
+        while get_store().totals(group.id) != {"success": jobs}:
             time.sleep(0.005)
         ours.append(time.perf_counter() - started)
     bare_client.close()

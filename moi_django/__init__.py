@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from moi_django.engine.calls import system_call
     from moi_django.engine.current import CurrentJob, attach, current_job, progress, track
-    from moi_django.engine.system_calls import system_call
     from moi_django.exceptions import MoiError
     from moi_django.jobs.api import Group, Job, asubmit, ctx_default, submit, submit_nouser
     from moi_django.options import Options
@@ -29,7 +29,7 @@ _HOMES = {
     "progress": "engine.current",
     "submit": "jobs.api",
     "submit_nouser": "jobs.api",
-    "system_call": "engine.system_calls",
+    "system_call": "engine.calls",
     "track": "engine.current",
 }
 

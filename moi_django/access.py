@@ -22,7 +22,7 @@ def allowed(user: Any, action: Action, info: Info) -> bool:
     decided = _hook()(user, action, info)
     if decided is not None:
         return bool(decided)
-    return info.owner == owners.find_group(user) or user.has_perm(PERMISSIONS[action])
+    return info.owner == owners.find_root_id(user) or user.has_perm(PERMISSIONS[action])
 
 
 def sees_all(user: Any) -> bool:

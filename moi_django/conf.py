@@ -6,8 +6,8 @@ from typing import Any
 
 from django.conf import settings
 
-from moi_django import rundir
 from moi_django.exceptions import NotRunning, UnknownContext
+from moi_django.state_dir import RunningServices, read_services
 
 DEFAULT_CONTEXT = "default"
 # Owner of jobs that belong to nobody; never a user of the site.
@@ -114,9 +114,9 @@ class Conf:
         return Path(given) if given else base / ".moi"
 
     @property
-    def services(self) -> rundir.Services | None:
+    def services(self) -> RunningServices | None:
         """What a live `moi up` of this project runs, or None."""
-        return rundir.read(self.state_dir)
+        return read_services(self.state_dir)
 
     @property
     def configured_redis_url(self) -> str | None:

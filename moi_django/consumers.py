@@ -32,7 +32,7 @@ from moi_django import access, owners
 from moi_django.bridge.bridge import Bridge, bridge
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
-from moi_django.jobs import acts
+from moi_django.jobs import actions
 from moi_django.models import Info
 from moi_django.protocol.outbox import Outbox
 from moi_django.protocol.sessions import current_user
@@ -40,7 +40,7 @@ from moi_django.protocol.tail import Tails
 from moi_django.protocol.verbs import Allowance, Ids, Mistake, parse
 from moi_django.protocol.watching import Watching, deliver
 from moi_django.protocol.window import Window
-from moi_django.site import store
+from moi_django.site_store import get_store
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         user = self.scope["user"]
         if user.is_anonymous and not conf.ANONYMOUS_USER:
             return None
-        return owners.group_id(user)
+        return owners.group_id_of(user)
 
     async def _end(self) -> None:
         tasks = [task for task in (self._writer, self._guard, *self._errands) if task is not None]
@@ -175,7 +175,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         return None if is_well else TRY_AGAIN
 
     def _may_go_on(self, id: str) -> bool:
-        return self._may("view", id) or store().get(id) is None
+        return self._may("view", id) or get_store().get(id) is None
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         assert self._bridge is not None  # noqa: S101 - connect() has set it
@@ -240,19 +240,19 @@ class JobsConsumer(AsyncWebsocketConsumer):
     async def _remove(self, ids: Ids) -> None:
         """Remove each job, and each group with all below it."""
         for id in ids:
-            if not await self._in_thread(acts.remove, self.scope["user"], id):
+            if not await self._in_thread(actions.remove_permitted, self.scope["user"], id):
                 self._complain("remove", id, UNKNOWN.format(verb="remove"))
 
     async def _cancel(self, ids: Ids) -> None:
         """Cancel each job, and what is unfinished below each group."""
         for id in ids:
-            if not await self._in_thread(acts.cancel, self.scope["user"], id):
+            if not await self._in_thread(actions.cancel_permitted, self.scope["user"], id):
                 self._complain("cancel", id, UNKNOWN.format(verb="cancel"))
 
     async def _retry(self, ids: Ids) -> None:
         """Retry each job, and what has failed below each group."""
         for id in ids:
-            info = await self._in_thread(acts.found, self.scope["user"], "change", id)
+            info = await self._in_thread(actions.find_permitted, self.scope["user"], "change", id)
             if info is None:
                 self._complain("retry", id, UNKNOWN.format(verb="retry"))
                 continue
@@ -262,11 +262,11 @@ class JobsConsumer(AsyncWebsocketConsumer):
             errand.add_done_callback(self._errands.discard)
 
     async def _retry_one(self, info: Info) -> None:
-        if reason := await asyncio.to_thread(acts.retry, info):
+        if reason := await asyncio.to_thread(actions.retry_for_page, info):
             self._complain("retry", info.id, reason)
 
     def _may(self, action: access.Action, id: str) -> bool:
-        return acts.found(self.scope["user"], action, id) is not None
+        return actions.find_permitted(self.scope["user"], action, id) is not None
 
     async def _watch(self, ids: Ids) -> None:
         """Watch these groups and no others, and send a snapshot of each."""

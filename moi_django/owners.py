@@ -16,14 +16,14 @@ from django.db import DatabaseError
 from moi_django.conf import NO_USER, conf
 from moi_django.exceptions import GroupNotFound, InvalidJob
 from moi_django.models import GROUP, Info, now
-from moi_django.site import store
+from moi_django.site_store import get_store
 
 # What a user of the site is called in the map of users, before the primary key; and how any other
 # name is called that a user of the site has, too.
 USER, NAME = "user:", "name:"
 
 
-def group_id(owner: Any) -> str:
+def group_id_of(owner: Any) -> str:
     """Return the id of the group in which an owner's jobs are, made when it is the owner's first.
 
     `owner` is a user of the site, a username, a name that is no user of the site, the id of a
@@ -31,26 +31,26 @@ def group_id(owner: Any) -> str:
     Raises InvalidJob when it is none of these, GroupNotFound when there is no such group.
     """
     if isinstance(owner, str):
-        return _group_of_text(owner)
+        return _group_id_of_text(owner)
     if hasattr(owner, "is_authenticated"):
-        user = field(owner)
+        user = user_field(owner)
         return _enrol(user, owner.get_username() or user)
     if isinstance(owner, Info) or hasattr(owner, "info"):
-        return _existing(owner.id)
+        return _existing_group_id(owner.id)
     raise InvalidJob(
         f"{owner!r} cannot own a job: give a user, a username, a Group or the id of a group."
     )
 
 
-def find_group(owner: Any) -> str | None:
+def find_root_id(owner: Any) -> str | None:
     """Return the id of a user's root group, or None when the user has none yet or may have none."""
     try:
-        return store().user_lookup(field(owner))
+        return get_store().user_lookup(user_field(owner))
     except InvalidJob:
         return None
 
 
-def field(user: Any) -> str:
+def user_field(user: Any) -> str:
     """Return under what name the map of users keeps a user of the site.
 
     Raises InvalidJob for a visitor who is not logged in, unless MOI["ANONYMOUS_USER"] is set.
@@ -67,40 +67,40 @@ def field(user: Any) -> str:
     return f"{USER}{user.pk}"
 
 
-def find(key: str) -> str | None:
+def find_group_id(key: str) -> str | None:
     """Return the group id of what `names` lists, or of a UUID; None if unknown.
 
     A UUID is that of an owner's root group or of any other group.
     """
     if is_uuid(key):
-        info = store().get(key)
-        return key if (info and info.is_group) or store().user_lookup(key) else None
+        info = get_store().get(key)
+        return key if (info and info.is_group) or get_store().user_lookup(key) else None
     user = user_named(key)
     # A user of the site inherits nothing from whoever had the name before.
-    return store().user_lookup(field(user) if user is not None else key.removeprefix(NAME))
+    return get_store().user_lookup(user_field(user) if user is not None else key.removeprefix(NAME))
 
 
-def names() -> dict[str, str]:
+def group_ids_by_name() -> dict[str, str]:
     """Return the root group ids of all owners that have one, by what people call them.
 
     A user of the site is listed by username, or as user:<primary key> once that is gone; any other
     owner by name, or as name:<name> when a user of the site is called so.
     """
-    owners = {name: id for name, id in store().user_map().items() if is_uuid(id)}
-    called = _usernames([name for name in owners if name.startswith(USER)])
-    taken = _taken([name for name in owners if name not in called])
+    owners = {name: id for name, id in get_store().user_map().items() if is_uuid(id)}
+    display_names = _usernames([name for name in owners if name.startswith(USER)])
+    taken = _names_of_users([name for name in owners if name not in display_names])
     return {
-        called.get(name, f"{NAME}{name}" if name in taken else name): id
+        display_names.get(name, f"{NAME}{name}" if name in taken else name): id
         for name, id in owners.items()
     }
 
 
-def called(groups: Collection[str]) -> dict[str, str]:
+def display_names(groups: Collection[str]) -> dict[str, str]:
     """Return what people call the owners of these root groups; the id where nobody knows better."""
-    found = store().user_lookups(list(groups))
+    found = get_store().user_lookups(list(groups))
     usernames = _usernames([name for name in found.values() if name.startswith(USER)])
-    names = {group: usernames.get(name, name) for group, name in found.items()}
-    return {group: names.get(group, group) for group in groups}
+    group_ids_by_name = {group: usernames.get(name, name) for group, name in found.items()}
+    return {group: group_ids_by_name.get(group, group) for group in groups}
 
 
 def _usernames(fields: list[str]) -> dict[str, str]:
@@ -109,13 +109,13 @@ def _usernames(fields: list[str]) -> dict[str, str]:
         return {}
     keys = [name.removeprefix(USER) for name in fields]
     users = get_user_model()._default_manager.filter(pk__in=keys)
-    called = {field(user): user.get_username() for user in users}
-    return {field: name for field, name in called.items() if name != NO_USER}
+    display_names = {user_field(user): user.get_username() for user in users}
+    return {user_field: name for user_field, name in display_names.items() if name != NO_USER}
 
 
-def _taken(names: list[str]) -> set[str]:
+def _names_of_users(group_ids_by_name: list[str]) -> set[str]:
     """Return which of these names users of the site have."""
-    asked = [name for name in names if name != NO_USER]
+    asked = [name for name in group_ids_by_name if name != NO_USER]
     if not asked or not apps.is_installed("django.contrib.auth"):
         return set()
     model = get_user_model()
@@ -148,16 +148,16 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def _group_of_text(owner: str) -> str:
+def _group_id_of_text(owner: str) -> str:
     if is_uuid(owner):
         if user_named(owner) is not None:
             raise InvalidJob(
                 f"{owner!r} is both a username and the form of a group's id: give the user itself."
             )
-        return _existing(owner)
+        return _existing_group_id(owner)
     user = user_named(owner)
     if user is not None:
-        return _enrol(field(user), owner)
+        return _enrol(user_field(user), owner)
     if not owner.isprintable() or owner.startswith((USER, NAME)) or not 0 < len(owner) <= 200:
         raise InvalidJob(
             f"{owner[:50]!r} cannot own a job: a name has 1 to 200 printable characters and does "
@@ -166,8 +166,8 @@ def _group_of_text(owner: str) -> str:
     return _enrol(owner, owner)
 
 
-def _existing(id: str) -> str:
-    info = store().get(id)
+def _existing_group_id(id: str) -> str:
+    info = get_store().get(id)
     if info is None or not info.is_group:
         raise GroupNotFound(f"There is no group {id}: it never was, was removed, or has expired.")
     return id
@@ -179,4 +179,4 @@ def _enrol(user: str, name: str) -> str:
             id=id, name=name, type=GROUP, pubsub=f"{id}:pubsub", path=id, date_created=now()
         )
 
-    return store().enrol(user, root)
+    return get_store().enrol(user, root)

@@ -22,7 +22,7 @@ from moi_django.cluster.reconciler import Reconciler
 from moi_django.services.embedded import EmbeddedRedis
 from moi_django.services.local_cluster import connection_file as connection_file_in
 from moi_django.services.local_cluster import local_cluster
-from moi_django.site import store as site_store
+from moi_django.site_store import get_store as site_store
 from tests.processes import ROOT, free_port, site_process
 
 # Debian's Chromium looks names up on its own.
@@ -154,7 +154,7 @@ def reconciler(moi):
     """A reconciler that looks after the jobs of a test."""
     stop = threading.Event()
     said = []
-    thread = threading.Thread(target=Reconciler(said.append).run, args=[stop])
+    thread = threading.Thread(target=Reconciler(said.append).run_until, args=[stop])
     thread.start()
     yield said
     stop.set()

@@ -10,7 +10,7 @@ from moi_django import Group
 from moi_django.bridge import bridge as module
 from moi_django.bridge.bridge import Bridge
 from moi_django.models import Info
-from moi_django.site import store as site_store
+from moi_django.site_store import get_store as site_store
 from tests.records import job_in
 
 

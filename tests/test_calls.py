@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from moi_django.engine.system_calls import check_python, python_call, system_call
+from moi_django.engine.calls import check_python, python_call, system_call
 
 DEADLINE = 10.0
 
@@ -140,7 +140,7 @@ class TestSystemCall:
             [
                 sys.executable,
                 "-c",
-                f"from moi_django.engine.system_calls import *; system_call({command!r})",
+                f"from moi_django.engine.calls import *; system_call({command!r})",
             ]
         )
         pid = written_pid(pid_file)
@@ -233,7 +233,7 @@ class TestPythonCall:
 
 def test_needs_neither_django_nor_redis() -> None:
     code = (
-        "import sys, moi_django.engine.system_calls\n"
+        "import sys, moi_django.engine.calls\n"
         "print({'django', 'redis', 'IPython'} & {*sys.modules})"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

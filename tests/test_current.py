@@ -192,11 +192,11 @@ def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
     assert attachment_storage.delete_orphaned(store) == 0
     job.remove()
     said = []
-    Reconciler(said.append).look()
+    Reconciler(said.append).reconcile()
     assert said == ["the files of 1 removed jobs were deleted"]
     assert not os.path.exists(default_storage.path(f"moi/{job.id}"))
     assert not store.redis.exists(store.with_files_key)
-    Reconciler(said.append).look()
+    Reconciler(said.append).reconcile()
     assert len(said) == 1
 
 

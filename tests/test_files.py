@@ -95,17 +95,17 @@ def test_files_of_unknown_jobs_are_deleted_when_they_are_old(own_redis, moi, sto
         return {name for name, file in files.items() if os.path.exists(file)}
 
     said = []
-    Reconciler(said.append).look()
+    Reconciler(said.append).reconcile()
     assert (said, there()) == ([], set(files))
     moi["STRAY_FILES_AGE"] = DAY
     # Who knows what this Redis, which has just begun, will be filled with.
-    Reconciler(said.append).look()
+    Reconciler(said.append).reconcile()
     assert (said, there()) == ([], set(files))
     moi["STRAY_FILES_AGE"] = 0.5
     while store.uptime() < 1:
         store.redis.blpop([f"{moi['KEY_PREFIX']}nothing"], timeout=0.1)
     file_in(fresh, -DAY)
-    Reconciler(said.append).look()
+    Reconciler(said.append).reconcile()
     assert said == ["the files of 1 unknown jobs were deleted"]
     assert there() == {fresh, foreign, job.id}
     assert not os.path.exists(os.path.dirname(files[stray]))
@@ -115,7 +115,7 @@ def test_nothing_is_deleted_while_redis_is_away(moi, db):
     file = file_in(str(uuid.uuid4()), 10 * DAY)
     moi.update(STRAY_FILES_AGE=1.0, REDIS_URL="redis://127.0.0.1:1/0")
     with pytest.raises(StoreUnavailable):
-        Reconciler().look()
+        Reconciler().reconcile()
     assert os.path.exists(file)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from moi_django import Group, ctx_default, submit
 from moi_django.cluster import client
-from moi_django.cluster.dispatch import home
+from moi_django.cluster.dispatch import store_config
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -37,7 +37,7 @@ def test_nothing_is_kept_of_what_the_reconciler_asks(cluster, store):
     context = client.context(ctx_default)
     for _ in range(100):
         assert len(context.engines()) == 2
-        context.pulse(home(), store.time())
+        context.pulse(store_config(), store.time())
     wait_for(lambda: not kept(context._client), "an empty client")
 
 

@@ -15,7 +15,7 @@ from moi_django.exceptions import ClusterUnavailable, StoreUnavailable
 from moi_django.models import State
 from moi_django.services.local_cluster import connection_file as connection_file_in
 from moi_django.services.local_cluster import local_cluster
-from moi_django.site import store as site_store
+from moi_django.site_store import get_store as site_store
 from tests.failover import Pair
 from tests.processes import wait_for
 from tests.records import job_in

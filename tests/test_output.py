@@ -13,7 +13,7 @@ from moi_django.engine.current import ProgressUpdate
 from moi_django.engine.log_writer import LogWriter
 from moi_django.engine.output_capture import capture_output
 from moi_django.exceptions import StoreUnavailable
-from moi_django.site import store as site_store
+from moi_django.site_store import get_store as site_store
 from moi_django.store.logs import PIECE, Log, Piece
 from tests.processes import wait_for
 from tests.site import work

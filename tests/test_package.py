@@ -22,11 +22,11 @@ PACKAGE = ROOT / "moi_django"
 TREE = """
     exceptions models options
     store: keys scripts pool queues reader pager leavings vitals figures store logs
-    engine: encoding current system_calls attachments tqdm_progress rich_display pickling invocation
+    engine: encoding current calls attachments tqdm_progress rich_display pickling invocation
     engine: descriptors output_capture log_writer status_writer metrics heartbeat runner
-    rundir conf site owners access layers
+    state_dir conf site_store owners access layers
     cluster: client payloads dispatch reconciler fleet
-    jobs: commits births api acts
+    jobs: on_commit creation api actions
     bridge: forest news bridge
     protocol: verbs sessions window outbox watching tail
     consumers routing origin asgi

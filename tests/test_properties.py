@@ -18,7 +18,7 @@ from moi_django.cluster.payloads import Payload
 from moi_django.engine import runner
 from moi_django.exceptions import JobNotFound
 from moi_django.models import State
-from moi_django.site import store as site_store
+from moi_django.site_store import get_store as site_store
 from tests.records import new_job
 from tests.test_websocket import close_code, connected, hear, say
 
@@ -31,7 +31,7 @@ def spec_of(job, attempt, **options):
     return runner.JobSpec(
         id=job.id,
         attempt=attempt,
-        home=dispatch.home(),
+        home=dispatch.store_config(),
         context="default",
         sent=0.0,
         options=Options(retries=RETRIES, backoff=0, **options),
@@ -56,7 +56,7 @@ class Life(RuleBasedStateMachine):
         self.store, self.group, self.keeps = store, group, keeps
         self.job = new_job(self.group.info, context="default", attempts=RETRIES + 1)
         payload = Payload(b"call", Options(retries=RETRIES), "default")
-        self.store.create(self.job, payload.seal(self.job.id))
+        self.store.create(self.job, payload.sign(self.job.id))
         self.seen = self.store.get(self.job.id)
         self.starts = []
         self.ended_before = ended(self.store)
@@ -86,7 +86,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(attempt=st.integers(1, RETRIES + 1))
     def its_engine_is_lost(self, attempt):
-        dispatch.lost(self.job.id, attempt, "lost")
+        dispatch.mark_lost(self.job.id, attempt, "lost")
 
     @rule()
     def it_is_cancelled(self):
@@ -276,8 +276,8 @@ def test_options_are_the_same_after_a_signed_journey(store):
         options = Options(retries=retries, backoff=backoff, timeout=timeout, retry_on_lost=True)
         payload = Payload(call, options, "default")
         job = new_job(Group.of("no-user").info)
-        assert dispatch.unseal(job, payload.seal(job.id)) == payload
+        assert dispatch.verify_payload(job, payload.sign(job.id)) == payload
         with pytest.raises(dispatch.PayloadRefused):
-            dispatch.unseal(dataclasses.replace(job, id="another"), payload.seal(job.id))
+            dispatch.verify_payload(dataclasses.replace(job, id="another"), payload.sign(job.id))
 
     travel()

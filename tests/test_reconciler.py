@@ -15,7 +15,7 @@ from moi_django.cluster import reconciler as reconciler_module
 from moi_django.cluster.payloads import Payload
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.models import State
-from moi_django.site import store as site_store
+from moi_django.site_store import get_store as site_store
 from tests.processes import manage, wait_for
 from tests.records import new_job
 from tests.site import work
@@ -36,7 +36,7 @@ def unsent(store, function, *args, options=None, attempts=1):
     """Do what `submit` has done when its process dies before it sends a job."""
     info = new_job(Group.of("no-user").info, context="default", attempts=attempts)
     payload = Payload(cloudpickle.dumps((function, args, {})), options or Options(), "default")
-    store.create(info, payload.seal(info.id))
+    store.create(info, payload.sign(info.id))
     return info
 
 
@@ -107,7 +107,7 @@ def test_several_reconcilers_run_a_job_once(cluster, tmp_path, store):
     noted = tmp_path / "noted"
     infos = [unsent(store, work.note, str(noted)) for _ in range(20)]
     stop = threading.Event()
-    threads = [threading.Thread(target=Reconciler().run, args=[stop]) for _ in range(4)]
+    threads = [threading.Thread(target=Reconciler().run_until, args=[stop]) for _ in range(4)]
     for thread in threads:
         thread.start()
     try:
@@ -126,7 +126,7 @@ def test_a_job_that_is_sent_many_times_runs_once(cluster, tmp_path, store):
     noted = tmp_path / "noted"
     info = unsent(store, work.note, str(noted))
     for _ in range(5):
-        assert dispatch.resend(store.turn(info, store.waiting_key("default")))
+        assert dispatch.resend_attempt(store.turn(info, store.waiting_key("default")))
     for each in held:
         each.gate.touch()
     assert end_of(store, info).state is State.SUCCESS
@@ -139,7 +139,7 @@ def test_a_job_that_starts_while_it_is_sent_again_goes_on(cluster, tmp_path, sto
     held = Held(tmp_path, "held")
     running = store.turn(wait_for(lambda: held.pid and held.job.refresh().info), store.running_key)
     # What somebody reads who is a moment too late.
-    dispatch._refuse(held.job.info.changed(state=State.QUEUED), "too late")
+    dispatch._fail_refused(held.job.info.changed(state=State.QUEUED), "too late")
     assert running and held.job.refresh().state is State.RUNNING
     held.gate.touch()
     assert held.job.value(SOON) == "released"
@@ -148,7 +148,7 @@ def test_a_job_that_starts_while_it_is_sent_again_goes_on(cluster, tmp_path, sto
 def test_of_two_who_want_to_send_a_job_one_does(cluster, tmp_path, store):
     info = unsent(store, work.note, str(tmp_path / "noted"))
     turn = store.turn(info, store.waiting_key("default"))
-    assert [dispatch.resend(turn), dispatch.resend(turn)] == [True, False]
+    assert [dispatch.resend_attempt(turn), dispatch.resend_attempt(turn)] == [True, False]
 
 
 @pytest.mark.parametrize("harm", ["changed", "of another job", "gone", "nonsense"])
@@ -157,17 +157,17 @@ def test_a_function_that_is_not_signed_for_the_job_is_refused(
 ):
     noted = tmp_path / "noted"
     info, other = (unsent(store, work.note, str(noted)) for _ in range(2))
-    sealed = {
+    signed = {
         "changed": store.payload(info.id).replace(".", ".AAAA", 1),
         "of another job": store.payload(other.id),
         "gone": None,
         "nonsense": "\x00",
     }[harm]
-    if sealed is None:
+    if signed is None:
         store.redis.delete(store.payload_key(info.id))
     else:
-        store.redis.set(store.payload_key(info.id), sealed)
-    assert dispatch.resend(store.turn(info, store.waiting_key("default"))) is False
+        store.redis.set(store.payload_key(info.id), signed)
+    assert dispatch.resend_attempt(store.turn(info, store.waiting_key("default"))) is False
     info = store.get(info.id)
     assert info.state is State.FAILED
     assert ("is not kept" if harm == "gone" else "not signed by this site") in info.result
@@ -232,10 +232,10 @@ def test_a_controller_that_is_silent_for_a_while_loses_no_job(
         process.suspend()
     try:
         wait_for(lambda: any(turn.id == held.job.id for turn in store.overdue()))
-        looker.look()
+        looker.reconcile()
         assert held.job.refresh().state is State.RUNNING
         monkeypatch.setattr(reconciler_module, "SILENCE", 0.0)
-        looker.look()
+        looker.reconcile()
         assert held.job.refresh().state is State.LOST
     finally:
         for process in (hub, engine):

@@ -11,11 +11,11 @@ from django.db import transaction
 
 from moi_django import Group, Job, Options, ctx_default, submit, submit_nouser
 from moi_django.cluster import client
-from moi_django.cluster.payloads import unseal
+from moi_django.cluster.payloads import verify_payload
 from moi_django.exceptions import ClusterUnavailable, InvalidJob, JobNotFound, PayloadRefused
-from moi_django.jobs.births import new_job
+from moi_django.jobs.creation import new_job_info
 from moi_django.models import State
-from moi_django.site import store as site_store
+from moi_django.site_store import get_store as site_store
 from tests.processes import manage, wait_for
 from tests.records import finish, job_in
 from tests.site import work
@@ -220,9 +220,9 @@ def test_the_command_retries(cluster, tmp_path, site_env, connection_file):
 def test_a_retry_whose_sender_died_is_sent_by_the_reconciler(cluster, tmp_path, store, reconciler):
     """Between the note on the old job and the message to the cluster."""
     job = failed(tmp_path / "runs")
-    payload = unseal(job.info, store.payload(job.id))
-    info = new_job("default", job.info.parent, "again", None, payload.options)
-    store.create(info, payload.seal(info.id))
+    payload = verify_payload(job.info, store.payload(job.id))
+    info = new_job_info("default", job.info.parent, "again", None, payload.options)
+    store.create(info, payload.sign(info.id))
     assert store.mark_retried(job.id, info.id)
     assert Job.get(info.id).value(SOON) == 2
     assert wait_for(lambda: len(Path(tmp_path / "runs").read_text().splitlines()) == 2)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.checks import run_checks
 
-from moi_django import rundir
+from moi_django import state_dir
 from moi_django.conf import DEFAULTS, conf
 from moi_django.exceptions import NotRunning, ServiceError, UnknownContext
 from moi_django.services.embedded import PREFIX, EmbeddedRedis, find_server, remove_stale
@@ -220,8 +220,8 @@ def test_redis_is_the_one_of_the_settings_then_of_the_environment_then_of_moi_up
     monkeypatch.delenv("MOI_REDIS_URL")
     with pytest.raises(NotRunning, match=r"manage\.py moi up"):
         _ = conf.redis_url
-    with rundir.hold(conf.state_dir):
-        rundir.write(conf.state_dir, rundir.Services("redis://up", "/c.json"))
+    with state_dir.lock_state_dir(conf.state_dir):
+        state_dir.write_services(conf.state_dir, state_dir.RunningServices("redis://up", "/c.json"))
         assert conf.redis_url == conf.engine_redis_url == "redis://up"
         assert conf.context("default") == {"connection_file": "/c.json"}
     with pytest.raises(NotRunning):
@@ -242,26 +242,26 @@ def test_contexts_are_those_of_the_settings(moi, monkeypatch):
 
 def test_the_state_of_moi_up_is_private_and_gone_with_it(tmp_path):
     directory = tmp_path / "state"
-    assert rundir.read(directory) is None
-    services = rundir.Services("redis://:secret@x")
-    with rundir.hold(directory):
-        assert rundir.read(directory) is None  # not ready yet
-        rundir.write(directory, services)
-        assert rundir.read(directory) == services
+    assert state_dir.read_services(directory) is None
+    services = state_dir.RunningServices("redis://:secret@x")
+    with state_dir.lock_state_dir(directory):
+        assert state_dir.read_services(directory) is None  # not ready yet
+        state_dir.write_services(directory, services)
+        assert state_dir.read_services(directory) == services
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         assert stat.S_IMODE((directory / "services.json").stat().st_mode) == 0o600
-        with pytest.raises(ServiceError, match="already runs"), rundir.hold(directory):
+        with pytest.raises(ServiceError, match="already runs"), state_dir.lock_state_dir(directory):
             pass
-        assert rundir.read(directory) == services
-    assert rundir.read(directory) is None
+        assert state_dir.read_services(directory) == services
+    assert state_dir.read_services(directory) is None
 
 
 def test_what_a_killed_moi_up_has_left_is_not_believed(tmp_path):
-    with rundir.hold(tmp_path):
-        rundir.write(tmp_path, rundir.Services("redis://gone"))
+    with state_dir.lock_state_dir(tmp_path):
+        state_dir.write_services(tmp_path, state_dir.RunningServices("redis://gone"))
         left = (tmp_path / "services.json").read_text()
     (tmp_path / "services.json").write_text(left)
-    assert rundir.read(tmp_path) is None
+    assert state_dir.read_services(tmp_path) is None
 
 
 def test_an_embedded_redis_is_private_and_leaves_nothing():

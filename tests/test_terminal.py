@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 
 from moi_django import Group
 from moi_django.models import State
-from moi_django.site import store as site_store
+from moi_django.site_store import get_store as site_store
 from moi_django.store.vitals import Vitals
 from tests.processes import environment, manage, wait_for
 from tests.records import finish, job_in, many_jobs_in
@@ -58,7 +58,11 @@ def test_top_once(shell, store, cluster, ada, tmp_path):
     held = Held(tmp_path, "Stars", owner=ada)
     assert held.pid
     for state in (State.SUCCESS, State.SUCCESS, State.FAILED):
-        finish(store, job_in(store, Group.of("night shift"), "A sweep", context="default"), state)
+        finish(
+            store,
+            job_in(store, Group.of("night shift"), "A sweep", context="default"),
+            state,
+        )
     store.report(Vitals("gone", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8))
     text = shell("top")
     assert text == "\n".join(line.rstrip() for line in text.split("\n"))

@@ -27,7 +27,7 @@ from moi_django.bridge.news import News
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.models import Info, is_id
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.pool import OPTIONS, align, cancel, close
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Bridge:
         self.live = False
         self.viewers = 0
         self._deliver = deliver
-        self._store = store()
+        self._store = get_store()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="moi-bridge")
         self._forest = Forest(conf.RESULT_PREVIEW)
         self._watches: dict[str, Watch] = {}

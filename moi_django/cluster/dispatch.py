@@ -6,25 +6,25 @@ from contextlib import suppress
 from functools import partial
 
 from moi_django.cluster import client
-from moi_django.cluster.payloads import Payload, unseal
+from moi_django.cluster.payloads import Payload, verify_payload
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine.attachments import AttachmentStorage
 from moi_django.engine.runner import Home, JobSpec, Limits
 from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
 from moi_django.models import Info, State, now
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.queues import Turn
 
 logger = logging.getLogger(__name__)
 
-GONE = "The engine that ran this job is gone."
-NO_END = (
+ENGINE_GONE = "The engine that ran this job is gone."
+END_UNKNOWN = (
     "The engine that ran this job runs it no more and could not write how it ended, as when Redis "
     'is away for longer than MOI["RESULT_PATIENCE"].'
 )
 
 
-def start(
+def create_and_send(
     info: Info, payload: Payload, committed: bool = False, instead_of: str | None = None
 ) -> None:
     """Create a job and send it.
@@ -33,22 +33,22 @@ def start(
     transaction it belongs to, or when it is the retry of another job, it is kept and ends as lost.
     Raises InvalidJob when that other one has been retried or removed meanwhile.
     """
-    sent = store().create(info, payload.seal(info.id))
-    if instead_of and not store().mark_retried(instead_of, info.id):
-        store().remove(info.id)
+    sent = get_store().create(info, payload.sign(info.id))
+    if instead_of and not get_store().mark_retried(instead_of, info.id):
+        get_store().remove(info.id)
         raise InvalidJob(f"Job {instead_of} was retried or removed by somebody else just now.")
     try:
-        _send(info, payload, sent)
+        _send_attempt(info, payload, sent)
     except MoiError as error:
         if not committed and not instead_of:
-            store().remove(info.id)
+            get_store().remove(info.id)
             raise
         # What was written with it stays, so the job does too, and says what happened to it.
         logger.error("Job %s could not be sent after it was created: %s", info.id, error)
-        lost(info.id, info.attempt, str(error))
+        mark_lost(info.id, info.attempt, str(error))
 
 
-def home() -> Home:
+def store_config() -> Home:
     """Return where the engines find the jobs of this site."""
     return Home(
         conf.engine_redis_url,
@@ -64,11 +64,11 @@ def attachment_storage() -> AttachmentStorage:
     return AttachmentStorage(conf.STORAGE, conf.FILE_LIMIT)
 
 
-def _send(info: Info, payload: Payload, sent: float) -> None:
+def _send_attempt(info: Info, payload: Payload, sent: float) -> None:
     spec = JobSpec(
         id=info.id,
         attempt=info.attempt,
-        home=home(),
+        home=store_config(),
         context=payload.context,
         sent=sent,
         options=payload.options,
@@ -78,33 +78,33 @@ def _send(info: Info, payload: Payload, sent: float) -> None:
         patience=conf.RESULT_PATIENCE,
         python=payload.python,
     )
-    on_lost = partial(_came_to_nothing, info.id, info.attempt)
+    on_lost = partial(_on_task_lost, info.id, info.attempt)
     client.context(payload.context or DEFAULT_CONTEXT).send(spec, payload.call, on_lost)
 
 
-def resend(turn: Turn) -> bool:
+def resend_attempt(turn: Turn) -> bool:
     """Send a run that is not with the scheduler; tell whether it was this call that did.
 
     An engine starts a run once, however often it was sent. Raises ClusterUnavailable; the run then
     waits to be found once more.
     """
-    info = store().get(turn.id)
+    info = get_store().get(turn.id)
     if info is None or info.state is not State.QUEUED or info.attempt != turn.attempt:
-        store().forget(turn)
+        get_store().forget(turn)
         return False
     try:
-        payload = unseal(info, store().payload(info.id))
+        payload = verify_payload(info, get_store().payload(info.id))
     except PayloadRefused as error:
-        _refuse(info, str(error))
+        _fail_refused(info, str(error))
         return False
-    sent = store().claim(turn, info.context)
+    sent = get_store().claim(turn, info.context)
     if sent is None:
         return False
-    _send(info, payload, sent)
+    _send_attempt(info, payload, sent)
     return True
 
 
-def _refuse(info: Info, reason: str) -> None:
+def _fail_refused(info: Info, reason: str) -> None:
     """End a job whose function cannot be believed."""
 
     def end(present: Info) -> Info | None:
@@ -115,15 +115,15 @@ def _refuse(info: Info, reason: str) -> None:
         return present.changed(state=state, status=state.status, result=reason, date_end=now())
 
     with suppress(JobNotFound):
-        store().change(info.id, end)
+        get_store().change(info.id, end)
 
 
-def lost(id: str, attempt: int, reason: str) -> None:
+def mark_lost(id: str, attempt: int, reason: str) -> None:
     """End a run that got lost; the job is run again if it had begun and asked for that."""
-    info = store().get(id)
+    info = get_store().get(id)
     if info is None or info.finished or info.attempt != attempt:
         return
-    payload = _kept(info)
+    payload = _rerun_payload(info)
     rerun = payload is not None and payload.options.retry_on_lost
 
     def end(info: Info) -> Info | None:
@@ -135,36 +135,36 @@ def lost(id: str, attempt: int, reason: str) -> None:
         return info.changed(state=state, status=state.status, result=reason, date_end=now())
 
     try:
-        store().change(id, end, pause=payload.options.pause(attempt) if payload else 0.0)
+        get_store().change(id, end, pause=payload.options.pause(attempt) if payload else 0.0)
     except JobNotFound:
         logger.info("Job %s was lost after its removal: %s", id, reason)
 
 
-def _kept(info: Info) -> Payload | None:
+def _rerun_payload(info: Info) -> Payload | None:
     """Return the payload of a job that may be run again, if it is there and ours."""
     if info.attempt >= info.attempts:
         return None
     try:
-        return unseal(info, store().payload(info.id))
+        return verify_payload(info, get_store().payload(info.id))
     except PayloadRefused as error:
         logger.error("%s", error)
         return None
 
 
-def _came_to_nothing(id: str, attempt: int, reason: str, died: bool) -> None:
+def _on_task_lost(id: str, attempt: int, reason: str, died: bool) -> None:
     """Act on what ipyparallel says of a task: it could not be run, or its engine died."""
-    info = store().get(id)
+    info = get_store().get(id)
     if info is None or info.attempt != attempt or info.finished:
         return
     if not died:
-        lost(id, attempt, reason)
+        mark_lost(id, attempt, reason)
     elif info.state is State.QUEUED:
         # It died before the job was started.
-        if turn := store().turn(info, store().waiting_key(info.context)):
-            resend(turn)
+        if turn := get_store().turn(info, get_store().waiting_key(info.context)):
+            resend_attempt(turn)
     else:
         # An engine that the controller has given up may be alive: its lease tells.
-        timer = threading.Timer(store().lease, _unless_alive, [info])
+        timer = threading.Timer(get_store().lease, _unless_alive, [info])
         timer.daemon = True
         timer.start()
 
@@ -172,8 +172,8 @@ def _came_to_nothing(id: str, attempt: int, reason: str, died: bool) -> None:
 def _unless_alive(info: Info) -> None:
     """End a run whose engine was reported dead, unless that still renews its lease."""
     try:
-        turn = store().turn(info, store().running_key)
-        if turn is not None and turn.at < store().time():
-            lost(info.id, info.attempt, GONE)
+        turn = get_store().turn(info, get_store().running_key)
+        if turn is not None and turn.at < get_store().time():
+            mark_lost(info.id, info.attempt, ENGINE_GONE)
     except MoiError as error:
         logger.warning("Cannot tell what became of job %s: %s", info.id, error)

@@ -8,7 +8,7 @@ from typing import Any
 from moi_django.cluster import client
 from moi_django.conf import conf
 from moi_django.models import Info, timestamp
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.figures import Report
 from moi_django.store.vitals import Vitals
 
@@ -89,8 +89,8 @@ def fleet() -> Fleet:
     """
     # A controller that has none says no more of an engine than one that is not there.
     known = {name: _controllers.engines(name) or None for name in conf.CONTEXTS}
-    now, reports = store().time(), store().reports()
-    jobs = {info.engine: (info, lease) for info, lease in store().running() if info.engine}
+    now, reports = get_store().time(), get_store().reports()
+    jobs = {info.engine: (info, lease) for info, lease in get_store().running() if info.engine}
     engines = [
         _engine(id, known, reports.get(id), jobs.get(id), now)
         for id in {*reports, *jobs, *(id for ids in known.values() for id in ids or ())}
@@ -99,8 +99,8 @@ def fleet() -> Fleet:
     return Fleet(
         contexts=[_context(name, known[name], shown, now) for name in known],
         engines=sorted(shown, key=_order),
-        states=store().states(),
-        paused=store().paused(),
+        states=get_store().states(),
+        paused=get_store().paused(),
     )
 
 
@@ -165,7 +165,7 @@ def _is_shown(engine: Engine) -> bool:
 
 def _context(name: str, ids: set[str] | None, engines: list[Engine], now: float) -> Context:
     mine = [each.condition for each in engines if each.context == name]
-    waiting, since = store().queue(name)
+    waiting, since = get_store().queue(name)
     return Context(
         name=name,
         answers=ids is not None,

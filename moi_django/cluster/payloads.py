@@ -28,7 +28,7 @@ class Payload:
     # Of the process that pickled the function.
     python: str = PYTHON_VERSION
 
-    def seal(self, id: str) -> str:
+    def sign(self, id: str) -> str:
         """Return the signed text of it, for one job."""
         how = {"options": asdict(self.options), "context": self.context, "python": self.python}
         head = base64.b64encode(json.dumps(how).encode()).decode()
@@ -45,18 +45,18 @@ def check_length(call: bytes) -> None:
         )
 
 
-def unseal(info: Info, sealed: str | None) -> Payload:
+def verify_payload(info: Info, signed: str | None) -> Payload:
     """Return the payload of a job.
 
     Raises PayloadRefused when there is none or its signature is not ours.
     """
-    if sealed is None:
+    if signed is None:
         raise PayloadRefused(
             f"The function of job {info.id} is not kept, as when it succeeded, could not be "
             "pickled, or is longer than MOI['RETRY_PAYLOAD_LIMIT']. Submit it anew."
         )
     try:
-        head, call = _signer(info.id).unsign(sealed).split(".")
+        head, call = _signer(info.id).unsign(signed).split(".")
     except BadSignature as error:
         raise PayloadRefused(
             f"The function that is kept for job {info.id} was not signed by this site: somebody "

@@ -13,16 +13,19 @@ from moi_django.cluster import client, dispatch
 from moi_django.conf import conf
 from moi_django.exceptions import ClusterUnavailable, MoiError, UnknownContext
 from moi_django.models import Info, State
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.queues import Turn
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks; between two pulses of a context; what clocks and queues may be off by;
-# between two searches for files whose jobs are gone, and for those of which Redis knows nothing.
-EVERY, PULSE_EVERY, SLACK, SWEEP_EVERY, STRAYS_EVERY = 1.0, 5, 2.0, 60.0, 600.0
+# Seconds between two rounds, and between two pulses of a context.
+RECONCILE_INTERVAL, PULSE_INTERVAL = 1.0, 5
+# Seconds by which clocks and queues may be off.
+CLOCK_SLACK = 2.0
+# Seconds between two searches for files whose jobs are gone, and for those Redis knows nothing of.
+ORPHANED_FILES_INTERVAL, UNKNOWN_FILES_INTERVAL = 60.0, 600.0
 # Seconds for which a controller may be silent before it counts as gone with all its engines.
-SILENCE = 30.0
+CONTROLLER_SILENCE = 30.0
 
 
 class Reconciler:
@@ -30,16 +33,16 @@ class Reconciler:
 
     def __init__(self, say: Callable[[str], object] = logger.info) -> None:
         self._say = say
-        self._trusts_from = self._sweeps_at = self._strays_at = 0.0
+        self._trusts_from = self._deletes_orphaned_at = self._deletes_unknown_at = 0.0
         # Contexts whose controller does not answer, and since when.
         self._silent: dict[str | None, float] = {}
 
-    def run(self, stop: threading.Event) -> None:
+    def run_until(self, stop: threading.Event) -> None:
         """Look again and again until told to stop."""
         told = ""
         while not stop.is_set():
             try:
-                self.look()
+                self.reconcile()
                 told = ""
             except MoiError as error:
                 # Engines, too, may have been unable to renew their leases.
@@ -47,42 +50,42 @@ class Reconciler:
                 if str(error) != told:
                     told = str(error)
                     self._say(f"cannot look after jobs: {told}")
-            stop.wait(EVERY)
+            stop.wait(RECONCILE_INTERVAL)
 
-    def look(self) -> None:
+    def reconcile(self) -> None:
         """Do what is to be done now. Raises StoreUnavailable or NotRunning."""
-        for turn in store().due():
-            self._resend(turn, "is run again")
+        for turn in get_store().due():
+            self._resend_attempt(turn, "is run again")
         # A Redis that was away has heard of no lease.
-        if time.monotonic() >= self._trusts_from and store().uptime() > conf.LEASE:
-            self._look_at_running(store().overdue())
+        if time.monotonic() >= self._trusts_from and get_store().uptime() > conf.LEASE:
+            self._check_running(get_store().overdue())
         for context in conf.CONTEXTS:
-            self._look_at_waiting(context)
-        if time.monotonic() >= self._sweeps_at:
-            self._sweeps_at = time.monotonic() + SWEEP_EVERY
-            self._sweep()
+            self._check_waiting(context)
+        if time.monotonic() >= self._deletes_orphaned_at:
+            self._deletes_orphaned_at = time.monotonic() + ORPHANED_FILES_INTERVAL
+            self._delete_orphaned_files()
 
-    def _look_at_running(self, turns: list[Turn]) -> None:
+    def _check_running(self, turns: list[Turn]) -> None:
         """Find out which of these engines are dead."""
         alive: dict[str | None, set[str] | None] = {}
-        infos = store().get_many([turn.id for turn in turns])
+        infos = get_store().get_many([turn.id for turn in turns])
         for turn, info in zip(turns, infos, strict=True):
             if info is None or info.state is not State.RUNNING or info.attempt != turn.attempt:
-                store().forget(turn)
+                get_store().forget(turn)
                 continue
             if info.context not in alive:
-                alive[info.context] = self._engines(info.context)
+                alive[info.context] = self._known_engines(info.context)
             engines = alive[info.context]
             if engines is None:
                 continue
             if info.engine not in engines:
-                dispatch.lost(info.id, info.attempt, dispatch.GONE)
+                dispatch.mark_lost(info.id, info.attempt, dispatch.ENGINE_GONE)
                 self._say(f"job {info.id} lost its engine")
             elif self._is_idle(info, turn):
-                dispatch.lost(info.id, info.attempt, dispatch.NO_END)
+                dispatch.mark_lost(info.id, info.attempt, dispatch.END_UNKNOWN)
                 self._say(f"job {info.id} is run no more and has no end")
 
-    def _engines(self, context: str | None) -> set[str] | None:
+    def _known_engines(self, context: str | None) -> set[str] | None:
         """Return the ids of the engines of a context; None as long as its controller may say."""
         try:
             engines = client.context(context or "").engines()
@@ -92,7 +95,7 @@ class Reconciler:
             self._silent.pop(context, None)
             return engines
         since = self._silent.setdefault(context, time.monotonic())
-        return None if time.monotonic() - since < SILENCE else set()
+        return None if time.monotonic() - since < CONTROLLER_SILENCE else set()
 
     def _is_idle(self, info: Info, turn: Turn) -> bool:
         """Tell whether an engine that is there runs this job no more.
@@ -100,35 +103,35 @@ class Reconciler:
         A function that never lets go of the interpreter keeps an engine from renewing the lease.
         """
         engine = info.engine or ""
-        if store().idle_at(engine) > turn.at:
+        if get_store().idle_at(engine) > turn.at:
             return True
         self._pulse(info.context or "", engine)
         return False
 
-    def _look_at_waiting(self, context: str) -> None:
+    def _check_waiting(self, context: str) -> None:
         """Send again what the scheduler of a context has lost; find out whether it has."""
-        for turn in store().passed_over(context, SLACK):
-            self._resend(turn, "was not with the scheduler and is sent again")
-        since = store().waits_since(context)
-        if since is not None and since < store().time() - PULSE_EVERY:
+        for turn in get_store().passed_over(context, CLOCK_SLACK):
+            self._resend_attempt(turn, "was not with the scheduler and is sent again")
+        since = get_store().waits_since(context)
+        if since is not None and since < get_store().time() - PULSE_INTERVAL:
             self._pulse(context)
 
     def _pulse(self, context: str, engine: str | None = None) -> None:
-        if not store().may_pulse(engine or context, PULSE_EVERY):
+        if not get_store().may_pulse(engine or context, PULSE_INTERVAL):
             return
         try:
-            client.context(context).pulse(dispatch.home(), store().time(), engine)
+            client.context(context).pulse(dispatch.store_config(), get_store().time(), engine)
         except (ClusterUnavailable, UnknownContext) as error:
             logger.info("Cannot ask the cluster for jobs it has lost: %s", error)
 
-    def _sweep(self) -> None:
+    def _delete_orphaned_files(self) -> None:
         removed = unknown = 0
         try:
-            removed = dispatch.attachment_storage().delete_orphaned(store())
-            if conf.STRAY_FILES_AGE and time.monotonic() >= self._strays_at:
-                self._strays_at = time.monotonic() + STRAYS_EVERY
+            removed = dispatch.attachment_storage().delete_orphaned(get_store())
+            if conf.STRAY_FILES_AGE and time.monotonic() >= self._deletes_unknown_at:
+                self._deletes_unknown_at = time.monotonic() + UNKNOWN_FILES_INTERVAL
                 unknown = dispatch.attachment_storage().delete_unknown(
-                    store(), conf.STRAY_FILES_AGE
+                    get_store(), conf.STRAY_FILES_AGE
                 )
         except OSError as error:
             logger.warning("Cannot delete files: %s", error)
@@ -136,9 +139,9 @@ class Reconciler:
             if jobs:
                 self._say(f"the files of {jobs} {kind} jobs were deleted")
 
-    def _resend(self, turn: Turn, what: str) -> None:
+    def _resend_attempt(self, turn: Turn, what: str) -> None:
         try:
-            if dispatch.resend(turn):
+            if dispatch.resend_attempt(turn):
                 self._say(f"job {turn.id} {what}")
         except (ClusterUnavailable, UnknownContext) as error:
             logger.info("Cannot send job %s: %s", turn.id, error)

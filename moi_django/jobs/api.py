@@ -20,10 +20,10 @@ from moi_django.exceptions import (
     JobNotFound,
     PayloadRefused,
 )
-from moi_django.jobs import births, commits
+from moi_django.jobs import creation, on_commit
 from moi_django.models import Info, State, now
 from moi_django.options import Options
-from moi_django.site import store
+from moi_django.site_store import get_store
 
 # The cluster that is used unless another one is named.
 ctx_default = DEFAULT_CONTEXT
@@ -57,19 +57,19 @@ def submit(
     UnknownContext, GroupNotFound, ClusterUnavailable, StoreUnavailable or NotRunning, and then
     there is no job.
     """
-    options = _options(kwargs)
+    options = _take_options(kwargs)
     client.context(context).connect()
     if not callable(func):
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
-    info = births.new_job(context, owners.group_id(owner), name, url, options)
+    info = creation.new_job_info(context, owners.group_id_of(owner), name, url, options)
     try:
         call = pickling.pickle_call((func, args, kwargs), conf.PAYLOAD_LIMIT)
     except Exception as error:
-        info = _stillborn(info, error)
-        return _created(Job(info), partial(_write, info))
+        info = _failed_at_submit(info, error)
+        return _create_or_defer(Job(info), partial(_create, info))
     payloads.check_length(call)
     payload = payloads.Payload(call, options, context)
-    return _created(Job(info), partial(dispatch.start, info, payload))
+    return _create_or_defer(Job(info), partial(dispatch.create_and_send, info, payload))
 
 
 def submit_nouser(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Job":
@@ -91,29 +91,29 @@ async def asubmit(
     return await sync_to_async(submit)(context, owner, name, url, func, *args, **kwargs)
 
 
-def _options(kwargs: dict[str, Any]) -> Options:
+def _take_options(kwargs: dict[str, Any]) -> Options:
     """Take the options out of the keywords that were given for the function."""
     return kwargs.pop("options") if isinstance(kwargs.get("options"), Options) else Options()
 
 
-def _created(job: "Job", create: Callable[[bool], object]) -> "Job":
+def _create_or_defer(job: "Job", create: Callable[[bool], object]) -> "Job":
     """Create a job in Redis, now or when the open transaction commits; `create` is told which."""
 
     def act(committed: bool) -> None:
         job._awaits_commit = False
         create(committed)
 
-    job._awaits_commit = commits.put_off(partial(act, True))
+    job._awaits_commit = on_commit.defer_to_commit(partial(act, True))
     if not job._awaits_commit:
         act(False)
     return job
 
 
-def _write(info: Info, committed: bool) -> None:
-    store().create(info)
+def _create(info: Info, committed: bool) -> None:
+    get_store().create(info)
 
 
-def _stillborn(info: Info, error: Exception) -> Info:
+def _failed_at_submit(info: Info, error: Exception) -> Info:
     """Return a job that has failed because it cannot be sent."""
     error.add_note(
         "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
@@ -146,7 +146,7 @@ class _Handle:
 
     def refresh(self) -> Self:
         """Read the present info and return this object."""
-        self.info = type(self)._read(self.id)
+        self.info = type(self)._load_info(self.id)
         return self
 
     @classmethod
@@ -155,10 +155,10 @@ class _Handle:
 
         Raises JobNotFound or GroupNotFound.
         """
-        return cls(cls._read(id))
+        return cls(cls._load_info(id))
 
     @classmethod
-    def _read(cls, id: str) -> Info:
+    def _load_info(cls, id: str) -> Info:
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
@@ -205,7 +205,7 @@ class Job(_Handle):
         """
         self._refuse_before_commit("wait for it")
         deadline = None if timeout is None else time.monotonic() + timeout
-        with store().listen(self.id) as heard:
+        with get_store().listen(self.id) as heard:
             while not self.refresh().finished:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
@@ -231,7 +231,7 @@ class Job(_Handle):
         JobNotFound when it is gone, InvalidJob while it waits for a commit.
         """
         self._refuse_before_commit("cancel it")
-        self.info, done = store().cancel(self.id)
+        self.info, done = get_store().cancel(self.id)
         return done
 
     def retry(self) -> "Job":
@@ -243,22 +243,22 @@ class Job(_Handle):
         """
         self._refuse_before_commit("retry it")
         # Read first: who retries it at the same time drops it, and the info then tells of that.
-        sealed = store().payload(self.id)
+        signed = get_store().payload(self.id)
         old = self.refresh().info
         _refuse_retry(old)
-        payload = payloads.unseal(old, sealed)
+        payload = payloads.verify_payload(old, signed)
         client.context(payload.context).connect()
         group = old.parent or ""
-        info = births.new_job(payload.context, group, old.name, old.url, payload.options)
-        start = partial(dispatch.start, info, payload, instead_of=old.id)
-        return _created(Job(info), start)
+        info = creation.new_job_info(payload.context, group, old.name, old.url, payload.options)
+        start = partial(dispatch.create_and_send, info, payload, instead_of=old.id)
+        return _create_or_defer(Job(info), start)
 
     def remove(self) -> None:
         """Remove the job: nothing of it is left in Redis, every page drops it.
 
         One that is not finished is stopped as by `cancel`.
         """
-        if not store().remove(self.id):
+        if not get_store().remove(self.id):
             raise JobNotFound(f"There is no job {self.id}: it was removed or has expired.")
 
     def _refuse_before_commit(self, act: str) -> None:
@@ -268,8 +268,8 @@ class Job(_Handle):
             )
 
     @classmethod
-    def _read(cls, id: str) -> Info:
-        info = store().get(id)
+    def _load_info(cls, id: str) -> Info:
+        info = get_store().get(id)
         if info is None or info.is_group:
             raise JobNotFound(f"There is no job {id}: it was removed or has expired.")
         return info
@@ -285,42 +285,42 @@ class Group(_Handle):
         The page links it to `url/<id>`. It is made at once, also inside a transaction, and is left,
         empty, when that is rolled back. Raises InvalidJob, GroupNotFound or StoreUnavailable.
         """
-        info = births.new_group(owners.group_id(owner), name, url)
-        store().create(info)
+        info = creation.new_group_info(owners.group_id_of(owner), name, url)
+        get_store().create(info)
         return cls(info)
 
     @classmethod
     def of(cls, owner: Any) -> Self:
         """Return the root group of an owner, who is given as in `submit`."""
-        return cls.get(owners.group_id(owner))
+        return cls.get(owners.group_id_of(owner))
 
     def add(self, *members: "Job | Group | str") -> None:
         """Let jobs and groups appear in this group too; their home and owner stay.
 
         Raises JobNotFound for an unknown id, InvalidJob for a group that would hold itself.
         """
-        ids = [_id(member) for member in members]
-        for id, info in zip(ids, store().get_many(ids), strict=True):
+        ids = [_id_of(member) for member in members]
+        for id, info in zip(ids, get_store().get_many(ids), strict=True):
             if info is None:
                 raise JobNotFound(f"There is no job or group {id}.")
-            if info.is_group and self.id in {below.id for below in store().tree(id)}:
+            if info.is_group and self.id in {below.id for below in get_store().tree(id)}:
                 raise InvalidJob(f"The group {self.id} lies in {id} and cannot hold it.")
         for id in ids:
-            store().attach(self.id, id)
+            get_store().attach(self.id, id)
 
     def remove(self, *members: "Job | Group | str") -> None:
         """Take jobs and groups out of this group; they are not removed themselves."""
         for member in members:
-            store().detach(self.id, _id(member))
+            get_store().detach(self.id, _id_of(member))
 
     def traverse(self) -> Iterator["Job | Group"]:
         """Yield this group and everything below it, parents first, siblings from the oldest on."""
-        for info in store().tree(self.id):
+        for info in get_store().tree(self.id):
             yield Group(info) if info.is_group else Job(info)
 
     def jobs(self) -> list[Job]:
         """Return all jobs below this group, from the oldest on."""
-        found = [Job(info) for info in store().tree(self.id) if not info.is_group]
+        found = [Job(info) for info in get_store().tree(self.id) if not info.is_group]
         return sorted(found, key=lambda job: job.info.date_created or "")
 
     def totals(self) -> dict[str, int]:
@@ -329,7 +329,7 @@ class Group(_Handle):
 
     def cancel(self) -> int:
         """Cancel what is not finished of the jobs that have their home below; return how many."""
-        return store().cancel_below(self.id)
+        return get_store().cancel_below(self.id)
 
     def retry(self) -> list[Job]:
         """Retry what has failed or got lost of the jobs that have their home below.
@@ -337,7 +337,7 @@ class Group(_Handle):
         Returns the new jobs. One that cannot be retried is left out; when that is so with all of
         them, what the last one raised is raised.
         """
-        homes, _ = store().inhabitants(self._read(self.id))
+        homes, _ = get_store().inhabitants(self._load_info(self.id))
         new, refusal = list[Job](), None
         for info in homes:
             if info.counted_as in (State.FAILED, State.LOST):
@@ -351,12 +351,12 @@ class Group(_Handle):
 
     def delete(self) -> None:
         """Remove this group and everything that has its home below it, which stops what runs."""
-        if not store().remove(self.id):
+        if not get_store().remove(self.id):
             raise GroupNotFound(f"There is no group {self.id}: it was removed or has expired.")
 
     @classmethod
-    def _read(cls, id: str) -> Info:
-        info = store().get(id)
+    def _load_info(cls, id: str) -> Info:
+        info = get_store().get(id)
         if info is None or not info.is_group:
             raise GroupNotFound(f"There is no group {id}: it was removed or has expired.")
         return info
@@ -371,5 +371,5 @@ def _refuse_retry(info: Info) -> None:
         raise InvalidJob(f"Job {info.id} has succeeded: submit its function anew.")
 
 
-def _id(member: Job | Group | str) -> str:
+def _id_of(member: Job | Group | str) -> str:
     return member if isinstance(member, str) else member.id

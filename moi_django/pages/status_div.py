@@ -13,7 +13,7 @@ from moi_django.exceptions import MoiError
 from moi_django.models import GROUP, JOB, Info, State
 from moi_django.pages import durations
 from moi_django.pages.addresses import link_of, page_of, patterns
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.pager import Outline
 
 logger = logging.getLogger(__name__)
@@ -213,8 +213,8 @@ def status_div(user: Any, group: Any = None, limit: int = 100) -> StatusDiv:
     if group is None and user.is_anonymous and not conf.ANONYMOUS_USER:
         return StatusDiv(problem="login")
     try:
-        id = owners.group_id(user) if group is None else str(getattr(group, "id", group))
-        outline = store().outline(id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+        id = owners.group_id_of(user) if group is None else str(getattr(group, "id", group))
+        outline = get_store().outline(id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
         return _filled(user, outline, limit)
     except MoiError as error:
         logger.warning("Cannot show the jobs of a page: %s", error)

@@ -25,14 +25,14 @@ from moi_django.cluster import dispatch
 from moi_django.conf import conf
 from moi_django.engine.attachments import attachments_of
 from moi_django.exceptions import MoiError, StoreUnavailable
-from moi_django.jobs import acts
+from moi_django.jobs import actions
 from moi_django.jobs.api import Job
 from moi_django.models import Info, State, timestamp
 from moi_django.pages import downloads, results
 from moi_django.pages.addresses import page_of
 from moi_django.pages.plain import overwritten, plain, with_gaps
 from moi_django.pages.status_div import Row, StatusDiv
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.logs import Log
 
 View = Callable[..., HttpResponseBase]
@@ -49,7 +49,7 @@ def _of_what_may(action: access.Action, *, group: bool = False) -> Callable[[Vie
         @wraps(view)
         def guarded(request: HttpRequest, id: Any, **more: Any) -> HttpResponseBase:
             try:
-                info = store().get(str(id))
+                info = get_store().get(str(id))
                 if info is None or info.is_group is not group or not _may(request, action, info):
                     return _refusal(request)
                 return view(request, info, **more)
@@ -85,16 +85,16 @@ def _refusal(request: HttpRequest) -> HttpResponseBase:
 def job(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Show everything about a job; for the script without the output, which it has already."""
     is_whole = request.GET.get("without") != "output"
-    entries = Log(store(), info.id).tail(TAIL) if is_whole else []
+    entries = Log(get_store(), info.id).tail(TAIL) if is_whole else []
     parent = _visible_parent(request, info)
     shown = {
         "info": info,
         "row": Row(info),
         "took": timestamp(info.date_end) - timestamp(info.date_start),
-        "result": results.shown(info, store().display(info.id)),
+        "result": results.shown(info, get_store().display(info.id)),
         "output": overwritten("".join(plain(entry.piece for entry in entries))),
         "is_cut": bool(entries and entries[0].at),
-        "files": attachments_of(store(), info.id).values(),
+        "files": attachments_of(get_store(), info.id).values(),
         "may_change": _may(request, "change", info),
         "parent": parent,
         "back": _above(parent),
@@ -105,7 +105,7 @@ def job(request: HttpRequest, info: Info) -> HttpResponseBase:
 
 
 def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
-    parent = store().get(info.parent) if info.parent else None
+    parent = get_store().get(info.parent) if info.parent else None
     return parent if parent is not None and _may(request, "view", parent) else None
 
 
@@ -132,8 +132,8 @@ def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
     if question := _question(request, info):
         return question
     if act == "cancel":
-        store().cancel_below(info.id)
-    elif act == "retry" and (reason := acts.retry(info)):
+        get_store().cancel_below(info.id)
+    elif act == "retry" and (reason := actions.retry_for_page(info)):
         messages.error(request, reason, fail_silently=True)
     elif act == "remove" and not info.is_root:
         return _remove(request, info, _("The group was removed."))
@@ -143,7 +143,7 @@ def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
 def _remove(request: HttpRequest, info: Info, said: str) -> HttpResponseBase:
     """Remove a job or a group, and go where it stood."""
     parent = _visible_parent(request, info)
-    store().remove(info.id)
+    get_store().remove(info.id)
     messages.info(request, said, fail_silently=True)
     return redirect(_above(parent))
 
@@ -173,7 +173,7 @@ def _job_question(act: str | None, info: Info) -> str:
 
 def _group_question(act: str | None, info: Info) -> str:
     """Return what to ask before an act ends or removes jobs of a group; empty without any."""
-    totals = store().totals(info.id)
+    totals = get_store().totals(info.id)
     if act == "cancel":
         n = sum(totals.get(state, 0) for state in (State.QUEUED, State.RUNNING))
         text = ngettext("Really cancel %(number)s job?", "Really cancel %(number)s jobs?", n)
@@ -189,7 +189,7 @@ def _group_question(act: str | None, info: Info) -> str:
 @_of_what_may("view")
 def output(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Send all output of a job that is kept, as a text file."""
-    texts = plain(with_gaps(Log(store(), info.id).whole()))
+    texts = plain(with_gaps(Log(get_store(), info.id).whole()))
     return downloads.of_text(request, texts, f"{info.id}.txt")
 
 
@@ -207,7 +207,7 @@ def result(request: HttpRequest, info: Info) -> HttpResponseBase:
 @_of_what_may("view")
 def form(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
     """Send one of the forms in which a result can be shown."""
-    data = store().display(info.id).get(results.FORMS.get(name, ""))
+    data = get_store().display(info.id).get(results.FORMS.get(name, ""))
     if data is None:
         raise Http404
     return results.document(name, data)
@@ -217,7 +217,7 @@ def form(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
 @_of_what_may("view")
 def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
     """Send a file that a job has attached."""
-    attached = attachments_of(store(), info.id).get(name)
+    attached = attachments_of(get_store(), info.id).get(name)
     if attached is None:
         raise Http404
     try:
@@ -236,7 +236,7 @@ def act(request: HttpRequest, info: Info) -> HttpResponseBase:
         return question
     try:
         if act == "cancel":
-            store().cancel(info.id)
+            get_store().cancel(info.id)
         elif act == "retry":
             return redirect("moi:job", info.retried or Job(info).retry().id)
         elif act == "remove":

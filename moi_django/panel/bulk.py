@@ -11,7 +11,7 @@ from django.utils.translation import ngettext_lazy, pgettext_lazy
 from moi_django.exceptions import InvalidJob, JobNotFound, PayloadRefused
 from moi_django.jobs.api import Job
 from moi_django.models import Info, State
-from moi_django.site import store
+from moi_django.site_store import get_store
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ def perform(action: Action, ids: Iterable[str]) -> Iterator[tuple[str, bool]]:
 
 def _cancel(id: str) -> bool:
     try:
-        return store().cancel(id)[1]
+        return get_store().cancel(id)[1]
     except JobNotFound:
         return False
 
 
 def _remove(id: str) -> bool:
-    return bool(store().remove(id))
+    return bool(get_store().remove(id))
 
 
 def _retry(id: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from moi_django import access, owners
 from moi_django.conf import conf
 from moi_django.models import Info, State, timestamp
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.figures import Place
 
 # Jobs on a page; the most that are looked at for one page, and for all of them.
@@ -68,13 +68,13 @@ def jobs(
     if wanted.owner and _group(wanted.owner) is None:
         return Listing()
     fits = _test(user, wanted)
-    known = store().get(wanted.text) if owners.is_uuid(wanted.text) else None
+    known = get_store().get(wanted.text) if owners.is_uuid(wanted.text) else None
     if known is not None and not known.is_group:
         return Listing(rows([known] if fits(known) else []))
     index = _index(wanted)
     found, listing = list[Info](), Listing(older=before)
     while len(found) < count and listing.looked_at < LOOKED_AT:
-        infos, place = store().recent(index, listing.older)
+        infos, place = get_store().recent(index, listing.older)
         listing.looked_at += len(infos)
         fitting = [info for info in infos if fits(info)]
         left = count - len(found)
@@ -100,9 +100,9 @@ def all_jobs(user: Any, wanted: Wanted) -> Iterator[Info]:
 def _index(wanted: Wanted) -> str:
     """Return the index in which to look: the one that has the fewest jobs besides."""
     if group := _group(wanted.owner):
-        info = store().get(group)
-        return store().all_key(info.owner if info else group)
-    return store().state_key(wanted.state) if wanted.state else store().jobs_key
+        info = get_store().get(group)
+        return get_store().all_key(info.owner if info else group)
+    return get_store().state_key(wanted.state) if wanted.state else get_store().jobs_key
 
 
 def place_of(info: Info) -> Place:
@@ -134,12 +134,12 @@ def _test(user: Any, wanted: Wanted) -> Callable[[Info], bool]:
 
 def _group(text: str) -> str | None:
     """Return the id of the group that a text means, if any."""
-    return owners.find(text) if text and text.isprintable() else None
+    return owners.find_group_id(text) if text and text.isprintable() else None
 
 
 def rows(infos: list[Info]) -> list[Row]:
     """Return jobs as the list shows them."""
-    names, now = owners.called({info.owner for info in infos}), store().time()
+    names, now = owners.display_names({info.owner for info in infos}), get_store().time()
     return [_row(info, names[info.owner], now) for info in infos]
 
 

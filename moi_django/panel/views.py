@@ -23,7 +23,7 @@ from moi_django.models import Info, State
 from moi_django.pages.status_div import socket_address
 from moi_django.panel import bulk, listing, plots
 from moi_django.panel.bulk import ACTIONS, Action
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.figures import Place
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def _choice(request: HttpRequest, action: Action) -> Choice:
     """Return the chosen jobs that are there and that the user may change."""
     if "all" in request.POST:
         return _all(request, action)
-    infos = store().get_many(request.POST.getlist("id")[: listing.ROWS])
+    infos = get_store().get_many(request.POST.getlist("id")[: listing.ROWS])
     jobs = [info for info in infos if info is not None and not info.is_group]
     mine = [info for info in jobs if access.allowed(request.user, "change", info)]
     return Choice([info.id for info in mine], mine)
@@ -134,7 +134,9 @@ def _shown(request: HttpRequest) -> dict[str, Any]:
     hours = next((each for each in HOURS if str(each) == asked.get("hours")), HOURS[0])
     return {
         "fleet": fleet(),
-        "history": plots.history(hours, store().ended(plots.minutes_of(hours, store().time()))),
+        "history": plots.history(
+            hours, get_store().ended(plots.minutes_of(hours, get_store().time()))
+        ),
         "hours": [{"hours": each, "query": _query(asked, hours=each)} for each in sorted(HOURS)],
         "states": list(State),
         "wanted": wanted,

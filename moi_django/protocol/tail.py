@@ -6,7 +6,7 @@ from typing import Any
 
 from moi_django.bridge.bridge import Bridge
 from moi_django.protocol.outbox import Outbox
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.logs import BEGINNING, Log
 
 # So many pieces of output are sent at once, and at first: what is older can be downloaded.
@@ -29,7 +29,7 @@ class Tail:
 
     async def _read(self) -> None:
         self._is_due = False  # what comes from here on, this may not see
-        log = Log(store(), self._id)
+        log = Log(get_store(), self._id)
         if self._after is None:
             entries = await self._in_thread(log.tail, PIECES_AT_FIRST)
             self._after = BEGINNING

@@ -17,7 +17,7 @@ from moi_django.conf import conf
 from moi_django.models import Info
 from moi_django.protocol.outbox import Mail, Outbox
 from moi_django.protocol.window import Window
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.pager import Cut, Outline
 
 # So many infos are read at once for an answer.
@@ -165,7 +165,7 @@ class Watching:
     def _visible_outline(self, window: Window) -> Outline:
         if not self._may_view(window.root):
             return Outline()
-        return store().outline(window.root, window.wanted, window.rows, conf.SNAPSHOT_LIMIT)
+        return get_store().outline(window.root, window.wanted, window.rows, conf.SNAPSHOT_LIMIT)
 
     async def send_tree(self, id: str) -> bool:
         """Send a job, or a group and all below it; tell whether the user may see it."""
@@ -178,7 +178,7 @@ class Watching:
         return is_seen
 
     def _visible_walk(self, id: str) -> Iterator[Info]:
-        return store().walk(id) if self._may_view(id) else iter(())
+        return get_store().walk(id) if self._may_view(id) else iter(())
 
     def window_with(self, group: str) -> Window | None:
         """Return the window in which a group is shown."""
@@ -197,7 +197,7 @@ class Watching:
         """Return what of a cut the window does not show, and how many members the group has."""
         if not self._may_view(window.root):
             return [], 0
-        return store().rest_of(cut, window), store().size(cut.group)
+        return get_store().rest_of(cut, window), get_store().size(cut.group)
 
     async def _send_infos(self, infos: Iterable[Info], *, whole: bool = False) -> None:
         for info in infos:

@@ -19,7 +19,7 @@ from typing import IO, Self, cast
 
 import psutil
 
-from moi_django import rundir
+from moi_django import state_dir
 from moi_django.exceptions import ServiceError
 
 MARK = "MOI_UP"
@@ -130,7 +130,7 @@ def main(mark: str, directory: str) -> None:
         return
     end_all(lambda: [each for each in psutil.process_iter() if _belongs(each, mark, sessions)])
     if Path(directory).exists():
-        with suppress(ServiceError), rundir.hold(Path(directory)):
+        with suppress(ServiceError), state_dir.lock_state_dir(Path(directory)):
             pass  # which puts it away, unless the next one runs
     # Costs an import of Redis, which this process does without as long as all is well.
     from moi_django.services.embedded import remove_stale

@@ -21,10 +21,10 @@ import redis.asyncio
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from moi_django import rundir
+from moi_django import state_dir
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
-from moi_django.engine.system_calls import PRIVATE_VARIABLES
+from moi_django.engine.calls import PRIVATE_VARIABLES
 from moi_django.exceptions import MoiError, ServiceError
 from moi_django.models import Info, is_id
 from moi_django.services import pdeath
@@ -60,7 +60,7 @@ def up(
     _refuse_on_an_engine()
     with (
         _bound(bind) if server else nullcontext() as listening,
-        rundir.hold(conf.state_dir),
+        state_dir.lock_state_dir(conf.state_dir),
         Sweeper(conf.state_dir, _path()) as sweeper,
     ):
         _adopt_strays()
@@ -94,7 +94,7 @@ class _Up:
             if starting.done() and not starting.cancelled():
                 services = starting.result()
                 self._sweeper.note_sessions()
-                rundir.write(conf.state_dir, services)
+                state_dir.write_services(conf.state_dir, services)
                 self._announce(services)
                 await self._follow(services.redis_url)
             self._say("stopping")
@@ -103,7 +103,7 @@ class _Up:
         self._say("stopped")
         return 0
 
-    async def _unless_stopped(self, task: asyncio.Task[rundir.Services]) -> None:
+    async def _unless_stopped(self, task: asyncio.Task[state_dir.RunningServices]) -> None:
         """Wait for a task, and give it up when the user does."""
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -112,7 +112,7 @@ class _Up:
             await asyncio.wait({task})
         stopped.cancel()
 
-    async def _start(self, running: AsyncExitStack) -> rundir.Services:
+    async def _start(self, running: AsyncExitStack) -> state_dir.RunningServices:
         url = await running.enter_async_context(self._redis())
         self._env = self._environment(url)
         file = None
@@ -130,7 +130,9 @@ class _Up:
             if isinstance(outcome, BaseException):
                 raise outcome
         site = f"http://{_address(self._listening)}/" if self._listening else None
-        return rundir.Services(redis_url=url, connection_file=str(file) if file else None, url=site)
+        return state_dir.RunningServices(
+            redis_url=url, connection_file=str(file) if file else None, url=site
+        )
 
     def _needs_cluster(self) -> bool:
         return not conf.CONTEXTS.get(DEFAULT_CONTEXT) and "MOI_CONNECTION_FILE" not in os.environ
@@ -242,7 +244,7 @@ class _Up:
         stopped = asyncio.create_task(self._stop.wait())
         enough = threading.Event()
         reconciler = Reconciler(lambda text: self._say(f"moi      {text}"))
-        reconciling = asyncio.create_task(asyncio.to_thread(reconciler.run, enough))
+        reconciling = asyncio.create_task(asyncio.to_thread(reconciler.run_until, enough))
         await asyncio.wait({following, stopped, reconciling}, return_when=asyncio.FIRST_COMPLETED)
         enough.set()
         await cancel(following)
@@ -281,7 +283,7 @@ class _Up:
             del told[next(iter(told))]
         self._say(f"job      {info.id}  {_line(info.name, 40)}: {_line(info.status, 60)}")
 
-    def _announce(self, services: rundir.Services) -> None:
+    def _announce(self, services: state_dir.RunningServices) -> None:
         if services.url:
             self._say(f"ready    {services.url}   (Ctrl-C stops everything)")
         else:

@@ -9,7 +9,7 @@ from moi_django.cluster import fleet
 from moi_django.conf import conf
 from moi_django.exceptions import GroupNotFound
 from moi_django.panel import listing
-from moi_django.site import store
+from moi_django.site_store import get_store
 from moi_django.store.figures import Ended
 from moi_django.store.pager import Outline
 
@@ -60,7 +60,7 @@ def _job(row: listing.Row) -> dict[str, Any]:
 def overview() -> Overview:
     """Return how all of the site is now. Raises StoreUnavailable or NotRunning."""
     ended = Ended()
-    for _, minute in store().ended(MINUTES):
+    for _, minute in get_store().ended(MINUTES):
         ended.add(minute)
     return Overview(fleet.fleet(), ended, listing.jobs(None, count=JOBS).rows)
 
@@ -84,10 +84,10 @@ def branch(key: str) -> Branch:
 
     Raises GroupNotFound when there is no such user or group, StoreUnavailable or NotRunning.
     """
-    id = owners.find(key)
+    id = owners.find_group_id(key)
     if id is None:
         if owners.user_named(key) is None:
             raise GroupNotFound(f"Unknown user: {key}")
         return Branch(key, Outline())
-    outline = store().outline(id, {}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+    outline = get_store().outline(id, {}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
     return Branch(key, outline)

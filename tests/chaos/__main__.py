@@ -61,7 +61,7 @@ def visitors(sockets: int, address: str) -> tuple[list[Any], list[Any]]:
     for number in range(sockets):
         user, client = users[number % USERS], Client()
         client.force_login(user)
-        pages.append(Page(address, client.cookies["sessionid"].value, owners.group_id(user)))
+        pages.append(Page(address, client.cookies["sessionid"].value, owners.group_id_of(user)))
     return users, pages
 
 

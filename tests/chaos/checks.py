@@ -9,7 +9,7 @@ import psutil
 
 from moi_django.conf import conf
 from moi_django.models import Info
-from moi_django.site import store
+from moi_django.site_store import get_store
 from tests.chaos.load import Load
 from tests.chaos.pages import Page
 from tests.chaos.site import Site
@@ -63,22 +63,23 @@ def pages(pages: list[Page]) -> float:
 
 def tree(root: str) -> dict[str, dict]:
     """Return what Redis holds of a tree, as a page has it."""
-    return {info.id: json.loads(info.to_wire(conf.RESULT_PREVIEW)) for info in store().walk(root)}
+    infos = get_store().walk(root)
+    return {info.id: json.loads(info.to_wire(conf.RESULT_PREVIEW)) for info in infos}
 
 
 def keys(load: Load) -> None:
     """Once all is removed, no key is left over."""
     queues = ("waiting:default", "delayed", "running")
-    waiting = {name: store().redis.zrange(name, 0, -1) for name in queues}
+    waiting = {name: get_store().redis.zrange(name, 0, -1) for name in queues}
     assert not any(waiting.values()), waiting
     roots = {job.info.owner for job in load.jobs.values()}
     for root in roots:
-        for member in store().members(root):
-            store().remove(member)
-    found = {key.decode() for key in store().redis.keys("*")}
+        for member in get_store().members(root):
+            get_store().remove(member)
+    found = {key.decode() for key in get_store().redis.keys("*")}
     passing = {key for key in found if key.startswith(PASSING_KEYS)}
     left = found - passing - {f"{root}:totals" for root in roots}
-    assert left <= set(store().user_map()), left
+    assert left <= set(get_store().user_map()), left
 
 
 def processes() -> None:

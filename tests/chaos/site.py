@@ -12,7 +12,7 @@ import redis
 from moi_django.cluster import client
 from moi_django.services.embedded import EmbeddedRedis
 from moi_django.services.local_cluster import connection_file, local_cluster
-from moi_django.site import store
+from moi_django.site_store import get_store
 from tests.processes import environment
 
 ENGINES = 3
@@ -135,7 +135,9 @@ class Site:
     def cut_connections(self, choose: random.Random) -> None:
         """Cut the connections that listen, or those that do not."""
         with suppress(redis.ConnectionError):  # there are none while it is away
-            store().redis.client_kill_filter(_type=choose.choice(["pubsub", "normal"]), skipme=True)
+            get_store().redis.client_kill_filter(
+                _type=choose.choice(["pubsub", "normal"]), skipme=True
+            )
 
 
 BLOWS = (

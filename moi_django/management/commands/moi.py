@@ -74,15 +74,15 @@ class Command(BaseCommand):
         getattr(self, f"_{verb}")(options)
 
     def _submit(self, options: dict[str, Any]) -> None:
-        from moi_django.engine import system_calls
+        from moi_django.engine import calls
         from moi_django.jobs.api import submit
         from moi_django.options import Options
 
-        call: Callable[..., Any] = system_calls.system_call
+        call: Callable[..., Any] = calls.system_call
         if options["cmd_type"] == "python":
-            call = system_calls.python_call
+            call = calls.python_call
             try:
-                system_calls.check_python(options["cmd"])
+                calls.check_python(options["cmd"])
             except SyntaxError as error:
                 raise InvalidJob(f"--cmd is no Python code: {error}") from error
         job = submit(
@@ -121,12 +121,12 @@ class Command(BaseCommand):
             self._write_details([info])
 
     def _logs(self, options: dict[str, Any]) -> None:
-        from moi_django.site import store
+        from moi_django.site_store import get_store
         from moi_django.store.logs import Log
         from moi_django.terminal.transcript import output
 
         job = _find_job(options["job_id"])
-        log = Log(store(), job.id)
+        log = Log(get_store(), job.id)
         if options["json"]:
             self._write_json([entry.piece._asdict() for entry in log.whole()])
             return
@@ -164,13 +164,13 @@ class Command(BaseCommand):
 
         reconciler = Reconciler(self._say)
         if options["once"]:
-            reconciler.look()
+            reconciler.reconcile()
             return
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         self._say("looking after jobs (Ctrl-C stops)")
-        reconciler.run(stop)
+        reconciler.run_until(stop)
 
     def _userjobs(self, options: dict[str, Any]) -> None:
         from moi_django import owners
@@ -179,7 +179,7 @@ class Command(BaseCommand):
 
         key = options["key"]
         unknown = GroupNotFound(f"Unknown key: {key}")
-        group = owners.find(key)
+        group = owners.find_group_id(key)
         if group is None:
             raise unknown
         try:
@@ -197,7 +197,7 @@ class Command(BaseCommand):
         from moi_django import owners
         from moi_django.terminal import transcript
 
-        names = owners.names()
+        names = owners.group_ids_by_name()
         if options["json"]:
             self._write_json(names)
         elif not names:

@@ -6,14 +6,16 @@ from moi_django.conf import conf
 from moi_django.store import Store
 
 
-def store() -> Store:
+def get_store() -> Store:
     """Return the store that the settings name now.
 
     Raises NotRunning when they name none and no `moi up` runs.
     """
-    return _open(conf.redis_url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, conf.RETRY_PAYLOAD_LIMIT)
+    return _open_store(
+        conf.redis_url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, conf.RETRY_PAYLOAD_LIMIT
+    )
 
 
 @lru_cache(maxsize=4)
-def _open(url: str, prefix: str, expire: int, lease: float, keep: int) -> Store:
+def _open_store(url: str, prefix: str, expire: int, lease: float, keep: int) -> Store:
     return Store(url, prefix, expire, lease, keep)

@@ -7,32 +7,32 @@ from moi_django import access
 from moi_django.exceptions import InvalidJob, MoiError, PayloadRefused
 from moi_django.jobs import api
 from moi_django.models import Info
-from moi_django.site import store
+from moi_django.site_store import get_store
 
 logger = logging.getLogger(__name__)
 
 
-def found(user: Any, action: access.Action, id: str) -> Info | None:
+def find_permitted(user: Any, action: access.Action, id: str) -> Info | None:
     """Return a job or group if it is there and the user may do that with it."""
-    info = store().get(id)
+    info = get_store().get(id)
     may = info is not None and access.allowed(user, action, info)
     return info if may else None
 
 
-def cancel(user: Any, id: str) -> bool:
+def cancel_permitted(user: Any, id: str) -> bool:
     """Cancel a job, or what is unfinished below a group; tell whether the user may."""
-    if found(user, "change", id) is None:
+    if find_permitted(user, "change", id) is None:
         return False
-    store().cancel_below(id)
+    get_store().cancel_below(id)
     return True
 
 
-def remove(user: Any, id: str) -> bool:
+def remove_permitted(user: Any, id: str) -> bool:
     """Remove a job, or a group with all below it; tell whether the user may."""
-    return found(user, "change", id) is not None and bool(store().remove(id))
+    return find_permitted(user, "change", id) is not None and bool(get_store().remove(id))
 
 
-def retry(info: Info) -> str:
+def retry_for_page(info: Info) -> str:
     """Retry a job that was `found`, or what has failed below such a group.
 
     Returns why that cannot be done, or "".

@@ -7,7 +7,7 @@ from django.db import connections, transaction
 from moi_django.conf import conf
 
 
-def put_off(act: Callable[[], None]) -> bool:
+def defer_to_commit(act: Callable[[], None]) -> bool:
     """Do something when the open transaction commits; tell whether there is one to wait for.
 
     It is not done when that is rolled back. With MOI["ON_COMMIT"] off nothing is put off.

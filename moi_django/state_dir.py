@@ -16,7 +16,7 @@ from moi_django.exceptions import ServiceError
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class RunningServices:
     """What a live `moi up` runs."""
 
     redis_url: str
@@ -26,18 +26,18 @@ class Services:
     url: str | None = None
 
 
-def read(directory: Path) -> Services | None:
+def read_services(directory: Path) -> RunningServices | None:
     """Return what the `moi up` of a project runs, or None when none is alive and ready."""
     try:
         with (directory / "lock").open("rb") as lock:
-            if _take(lock.fileno(), fcntl.LOCK_SH):
+            if _try_lock(lock.fileno(), fcntl.LOCK_SH):
                 return None
-        return Services(**json.loads((directory / "services.json").read_text()))
+        return RunningServices(**json.loads((directory / "services.json").read_text()))
     except FileNotFoundError:
         return None
 
 
-def write(directory: Path, services: Services) -> None:
+def write_services(directory: Path, services: RunningServices) -> None:
     """Say what runs; a reader finds all of it or what was there before."""
     draft = directory / "services.json.new"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -46,7 +46,7 @@ def write(directory: Path, services: Services) -> None:
 
 
 @contextmanager
-def hold(directory: Path) -> Iterator[None]:
+def lock_state_dir(directory: Path) -> Iterator[None]:
     """Be the one `moi up` of a project.
 
     Raises ServiceError when there is another one, or when the directory is not ours alone.
@@ -56,7 +56,7 @@ def hold(directory: Path) -> Iterator[None]:
         raise ServiceError(f"{directory} belongs to another user: set MOI['STATE_DIR'].")
     directory.chmod(0o700)
     with (directory / "lock").open("wb") as lock:
-        if not _take(lock.fileno(), fcntl.LOCK_EX):
+        if not _try_lock(lock.fileno(), fcntl.LOCK_EX):
             raise ServiceError(f"`moi up` already runs for this project (it holds {lock.name}).")
         file = directory / "services.json"
         file.unlink(missing_ok=True)
@@ -66,7 +66,7 @@ def hold(directory: Path) -> Iterator[None]:
             file.unlink(missing_ok=True)
 
 
-def _take(file: int, kind: int) -> bool:
+def _try_lock(file: int, kind: int) -> bool:
     """Take a lock if nobody holds it; it is given back when the file is closed."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)

@@ -7,15 +7,15 @@ from moi_django.conf import conf
 from moi_django.exceptions import GroupNotFound, InvalidJob
 from moi_django.models import GROUP, JOB, Info, State, clean, is_safe_url, now
 from moi_django.options import Options
-from moi_django.site import store
+from moi_django.site_store import get_store
 
 
-def new_job(context: str, group: str, name: str, url: str | None, options: Options) -> Info:
+def new_job_info(context: str, group: str, name: str, url: str | None, options: Options) -> Info:
     """Return a queued job in a group.
 
     Raises GroupNotFound or InvalidJob.
     """
-    return _born(
+    return _new_info(
         JOB,
         group,
         name,
@@ -27,16 +27,16 @@ def new_job(context: str, group: str, name: str, url: str | None, options: Optio
     )
 
 
-def new_group(group: str, name: str, url: str | None) -> Info:
+def new_group_info(group: str, name: str, url: str | None) -> Info:
     """Return a group in a group.
 
     Raises GroupNotFound or InvalidJob.
     """
-    return _born(GROUP, group, name, url)
+    return _new_info(GROUP, group, name, url)
 
 
-def _born(type: str, group: str, name: str, url: str | None, **more: Any) -> Info:
-    parent, id = _parent(group), str(uuid.uuid4())
+def _new_info(type: str, group: str, name: str, url: str | None, **more: Any) -> Info:
+    parent, id = _parent_info(group), str(uuid.uuid4())
     return Info(
         id=id,
         name=_checked_name(name),
@@ -50,8 +50,8 @@ def _born(type: str, group: str, name: str, url: str | None, **more: Any) -> Inf
     )
 
 
-def _parent(id: str) -> Info:
-    info = store().get(id)
+def _parent_info(id: str) -> Info:
+    info = get_store().get(id)
     if info is None:
         raise GroupNotFound(f"There is no group {id}: it was removed or has expired.")
     return info
