@@ -18,7 +18,7 @@ all of the user's own tree is watched, as moi 0.2 did.
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -29,17 +29,17 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError, close_old_connections
 
 from moi_django import access, owners
-from moi_django.bridge.bridge import Bridge, bridge
+from moi_django.bridge.redis_bridge import Bridge, get_bridge
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.jobs import actions
 from moi_django.models import Info
-from moi_django.protocol.outbox import Outbox
-from moi_django.protocol.sessions import current_user
-from moi_django.protocol.tail import Tails
-from moi_django.protocol.verbs import Allowance, Ids, Mistake, parse
-from moi_django.protocol.watching import Watching, deliver
-from moi_django.protocol.window import Window
+from moi_django.protocol.frames import Ids, ProtocolError, TokenBucket, parse_frame
+from moi_django.protocol.log_tail import LogTails
+from moi_django.protocol.send_queue import SendQueue
+from moi_django.protocol.sessions import session_user
+from moi_django.protocol.subscriptions import Subscriptions, deliver
+from moi_django.protocol.viewport import Viewport
 from moi_django.site_store import get_store
 
 logger = logging.getLogger(__name__)
@@ -48,16 +48,16 @@ logger = logging.getLogger(__name__)
 BAD_FRAME, NOT_LOGGED_IN, NOT_FOUND, TOO_SLOW, TOO_MANY = 4400, 4401, 4404, 4408, 4429
 TOO_BIG, TRY_AGAIN = 1009, 1013
 # So many frames that are no verb of ours end the connection.
-MAX_MISTAKES = 20
-UNKNOWN = "There is no job or group with this id that you may {verb}."
+MAX_PROTOCOL_ERRORS = 20
+UNKNOWN_ID = "There is no job or group with this id that you may {verb}."
 
 
 class JobsConsumer(AsyncWebsocketConsumer):
     """One page: hears what its user may see, and acts on what its user may change."""
 
     _bridge: Bridge | None = None
-    _watching: Watching
-    _tails: Tails
+    _subscriptions: Subscriptions
+    _log_tails: LogTails
 
     @property
     def channel_layer_alias(self) -> str:
@@ -66,19 +66,18 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection; whatever ends it, nothing of it stays behind."""
-        self._outbox = Outbox(self._send_text)
-        self._writer: asyncio.Task[None] | None = None
-        self._guard: asyncio.Task[None] | None = None
-        self._errands: set[asyncio.Task[None]] = set()
-        self._allowance = Allowance(conf.VERBS_PER_SECOND, conf.VERBS_BURST)
-        self._mistakes = 0
+        self._send_queue = SendQueue(self._send_text)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_watching = False
+        self._token_bucket = TokenBucket(conf.VERBS_PER_SECOND, conf.VERBS_BURST)
+        self._protocol_errors = 0
         self._said_live = True
         self._is_closed = False
         self._serving = asyncio.current_task()
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await self._end()
+            await self._clean_up()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Call the handler of a message.
@@ -100,9 +99,9 @@ class JobsConsumer(AsyncWebsocketConsumer):
         # Accepted even if refused: a browser cannot tell why a handshake failed.
         await self.accept()
         try:
-            self._bridge = bridge(deliver)
-            self._bridge.join(self._on_live)
-            self.root = await self._in_thread(self._find_root)
+            self._bridge = get_bridge(deliver)
+            self._bridge.add_consumer(self._on_live_change)
+            self.root = await self._in_thread(self._find_root_id)
         except MoiError as error:
             logger.warning("Cannot serve a page: %s", error)
             await self.close(TRY_AGAIN)
@@ -110,18 +109,25 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if self.root is None:
             await self.close(NOT_LOGGED_IN)
             return
-        self._watching = Watching(
+        self._subscriptions = Subscriptions(
             self._bridge,
-            self._outbox,
+            self._send_queue,
             self.channel_layer,
             self.channel_name,
             self._in_thread,
-            partial(self._may, "view"),
+            partial(self._is_permitted, "view"),
         )
-        self._tails = Tails(self._bridge, self._outbox, self._in_thread)
-        self._outbox.later(partial(self._watching.set, {self.root: None}))
-        self._writer = asyncio.create_task(self._write(self._watching), name="moi-writer")
-        self._guard = asyncio.create_task(self._check_session(), name="moi-guard")
+        self._log_tails = LogTails(self._bridge, self._send_queue, self._in_thread)
+        self._send_queue.enqueue(partial(self._subscriptions.replace, {self.root: None}))
+        self._is_watching = True
+        self._start_task(self._send_until_gone(self._subscriptions), "moi-sender")
+        self._start_task(self._check_session(), "moi-session-guard")
+
+    def _start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Let something run beside the connection, and end with it."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection, once: a server takes a second time for a mistake."""
@@ -130,52 +136,53 @@ class JobsConsumer(AsyncWebsocketConsumer):
             with suppress(OSError):  # the client was faster
                 await super().close(code, reason)
 
-    def _find_root(self) -> str | None:
+    def _find_root_id(self) -> str | None:
         user = self.scope["user"]
         if user.is_anonymous and not conf.ANONYMOUS_USER:
             return None
         return owners.group_id_of(user)
 
-    async def _end(self) -> None:
-        tasks = [task for task in (self._writer, self._guard, *self._errands) if task is not None]
-        for task in tasks:
+    async def _clean_up(self) -> None:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            if tasks:
-                self._tails.end()
-                await self._watching.end()
+            if self._is_watching:
+                self._log_tails.unfollow_all()
+                await self._subscriptions.unsubscribe_all()
         finally:
             if self._bridge is not None:
-                self._bridge.news.leave(self._on_news)
-                await self._bridge.leave(self._on_live)
+                self._bridge.change_notifier.remove_listener(self._on_change)
+                await self._bridge.remove_consumer(self._on_live_change)
 
     async def _check_session(self) -> None:
         """Close the connection when its user is logged out or may see less than it shows."""
         assert self._bridge is not None  # noqa: S101 - connect() has set it
         while True:
             await asyncio.sleep(conf.SESSION_CHECK)
-            shown = [*self._watching.roots(), *self._tails.ids()]
-            code = await self._in_thread(self._verdict, shown, self._on_news in self._bridge.news)
+            shown = [*self._subscriptions.group_ids(), *self._log_tails.job_ids()]
+            code = await self._in_thread(
+                self._session_close_code, shown, self._on_change in self._bridge.change_notifier
+            )
             if code is not None:
                 await self.close(code)
                 return
 
-    def _verdict(self, shown: list[str], has_news: bool) -> int | None:
+    def _session_close_code(self, shown: list[str], has_news: bool) -> int | None:
         try:
-            user = current_user(self.scope)
+            user = session_user(self.scope)
         except DatabaseError as error:
             logger.warning("Cannot look at the session of a page: %s", error)
             return None
         if user != self.scope["user"]:
             return NOT_LOGGED_IN
         self.scope["user"] = user
-        is_well = all(map(self._may_go_on, shown)) and (not has_news or access.sees_all(user))
-        # Back again, it hears what it may see now.
-        return None if is_well else TRY_AGAIN
+        if all(map(self._may_keep_watching, shown)) and (not has_news or access.sees_all(user)):
+            return None
+        return TRY_AGAIN  # back again, it hears what it may see now
 
-    def _may_go_on(self, id: str) -> bool:
-        return self._may("view", id) or get_store().get(id) is None
+    def _may_keep_watching(self, id: str) -> bool:
+        return self._is_permitted("view", id) or get_store().get(id) is None
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         assert self._bridge is not None  # noqa: S101 - connect() has set it
@@ -194,166 +201,166 @@ class JobsConsumer(AsyncWebsocketConsumer):
         """Act on one frame."""
         if self._is_closed:
             return  # it was sent before the client knew
-        if not self._allowance.take():
+        if not self._token_bucket.spend():
             await self.close(TOO_MANY)
         elif len(text_data or bytes_data or "") > conf.FRAME_LIMIT:
             await self.close(TOO_BIG)
         else:
-            await self._obey(text_data)
+            await self._handle_frame(text_data)
 
-    async def _obey(self, text: str | None) -> None:
+    async def _handle_frame(self, text: str | None) -> None:
         """Do what a frame says, or tell what is wrong."""
         verb = None
         try:
-            verb, ids = parse(text, self._verbs)
-            if self._pays(len(ids)):
+            verb, ids = parse_frame(text, self._verbs)
+            if self._spend_tokens(len(ids)):
                 await self._verbs[verb](self, ids)
             else:
                 await self.close(TOO_MANY)
-        except Mistake as mistake:
-            self._complain(verb, None, str(mistake))
-            self._mistakes += 1
-            if self._mistakes > MAX_MISTAKES:
+        except ProtocolError as error:
+            self._send_error(verb, None, str(error))
+            self._protocol_errors += 1
+            if self._protocol_errors > MAX_PROTOCOL_ERRORS:
                 await self.close(BAD_FRAME)
         except MoiError as error:
             logger.warning("Cannot do %s for a page: %s", verb, error)
-            self._complain(verb, None, "Cannot be done now: the server has no Redis.")
+            self._send_error(verb, None, "Cannot be done now: the server has no Redis.")
         except Exception:
             logger.exception("Cannot do %s for a page", verb)
-            self._complain(verb, None, "Cannot be done now: the server made a mistake.")
+            self._send_error(verb, None, "Cannot be done now: the server made a mistake.")
 
-    def _pays(self, ids: int) -> bool:
+    def _spend_tokens(self, ids: int) -> bool:
         """Count each id as a verb, which it costs; tell whether there were as many left."""
         if ids > conf.VERBS_BURST:
-            raise Mistake(f"At most {conf.VERBS_BURST} ids in a frame.")
-        return self._allowance.take(max(0, ids - 1))
+            raise ProtocolError(f"At most {conf.VERBS_BURST} ids in a frame.")
+        return self._token_bucket.spend(max(0, ids - 1))
 
-    async def _get(self, ids: Ids) -> None:
+    async def _handle_get(self, ids: Ids) -> None:
         """Answer with the info of each id, for a group also of all below it."""
         for id in ids or [self.root]:
-            self._outbox.later(partial(self._answer, id))
+            self._send_queue.enqueue(partial(self._send_tree, id))
 
-    async def _answer(self, id: str) -> None:
-        if not await self._watching.send_tree(id):
-            self._complain("get", id, UNKNOWN.format(verb="see"))
+    async def _send_tree(self, id: str) -> None:
+        if not await self._subscriptions.send_tree(id):
+            self._send_error("get", id, UNKNOWN_ID.format(verb="see"))
 
-    async def _remove(self, ids: Ids) -> None:
+    async def _handle_remove(self, ids: Ids) -> None:
         """Remove each job, and each group with all below it."""
         for id in ids:
             if not await self._in_thread(actions.remove_permitted, self.scope["user"], id):
-                self._complain("remove", id, UNKNOWN.format(verb="remove"))
+                self._send_error("remove", id, UNKNOWN_ID.format(verb="remove"))
 
-    async def _cancel(self, ids: Ids) -> None:
+    async def _handle_cancel(self, ids: Ids) -> None:
         """Cancel each job, and what is unfinished below each group."""
         for id in ids:
             if not await self._in_thread(actions.cancel_permitted, self.scope["user"], id):
-                self._complain("cancel", id, UNKNOWN.format(verb="cancel"))
+                self._send_error("cancel", id, UNKNOWN_ID.format(verb="cancel"))
 
-    async def _retry(self, ids: Ids) -> None:
+    async def _handle_retry(self, ids: Ids) -> None:
         """Retry each job, and what has failed below each group."""
         for id in ids:
             info = await self._in_thread(actions.find_permitted, self.scope["user"], "change", id)
             if info is None:
-                self._complain("retry", id, UNKNOWN.format(verb="retry"))
+                self._send_error("retry", id, UNKNOWN_ID.format(verb="retry"))
                 continue
             # A large group takes longer than a page waits for a sign of life.
-            errand = asyncio.create_task(self._retry_one(info), name="moi-retry")
-            self._errands.add(errand)
-            errand.add_done_callback(self._errands.discard)
+            self._start_task(self._retry_in_background(info), "moi-retry")
 
-    async def _retry_one(self, info: Info) -> None:
+    async def _retry_in_background(self, info: Info) -> None:
         if reason := await asyncio.to_thread(actions.retry_for_page, info):
-            self._complain("retry", info.id, reason)
+            self._send_error("retry", info.id, reason)
 
-    def _may(self, action: access.Action, id: str) -> bool:
+    def _is_permitted(self, action: access.Action, id: str) -> bool:
         return actions.find_permitted(self.scope["user"], action, id) is not None
 
-    async def _watch(self, ids: Ids) -> None:
+    async def _handle_watch(self, ids: Ids) -> None:
         """Watch these groups and no others, and send a snapshot of each."""
         if len(ids) > conf.WATCH_LIMIT:
-            raise Mistake(f"At most {conf.WATCH_LIMIT} groups can be watched by one page.")
-        visible: dict[str, Window | None] = {}
-        for id in await self._visible("watch", ids):
+            raise ProtocolError(f"At most {conf.WATCH_LIMIT} groups can be watched by one page.")
+        visible: dict[str, Viewport | None] = {}
+        for id in await self._visible_ids("watch", ids):
             top = min(ids[id] or conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
-            visible[id] = Window(id, top, conf.PAGE_ROWS)
-        self._outbox.later(partial(self._watching.set, visible))
+            visible[id] = Viewport(id, top, conf.PAGE_ROWS)
+        self._send_queue.enqueue(partial(self._subscriptions.replace, visible))
         for group in visible:
-            self._outbox.later(partial(self._watching.snapshot, group))
+            self._send_queue.enqueue(partial(self._subscriptions.send_snapshot, group))
 
-    async def _log(self, ids: Ids) -> None:
+    async def _handle_log(self, ids: Ids) -> None:
         """Send the output of these jobs as it comes, and of no others."""
         if len(ids) > conf.WATCH_LIMIT:
-            raise Mistake(f"At most {conf.WATCH_LIMIT} jobs can be followed by one page.")
-        self._tails.set(await self._visible("log", ids))
+            raise ProtocolError(f"At most {conf.WATCH_LIMIT} jobs can be followed by one page.")
+        self._log_tails.replace(await self._visible_ids("log", ids))
 
-    async def _visible(self, verb: str, ids: Ids) -> list[str]:
+    async def _visible_ids(self, verb: str, ids: Ids) -> list[str]:
         """Return which of these the user may see; complain of the others."""
         visible = []
         for id in ids:
-            if await self._in_thread(self._may, "view", id):
+            if await self._in_thread(self._is_permitted, "view", id):
                 visible.append(id)
             else:
-                self._complain(verb, id, UNKNOWN.format(verb="see"))
+                self._send_error(verb, id, UNKNOWN_ID.format(verb="see"))
         return visible
 
-    async def _more(self, ids: Ids) -> None:
+    async def _handle_more(self, ids: Ids) -> None:
         """Send the next members of groups that are shown in part."""
         for group in ids:
-            window = self._watching.window_with(group)
-            if window is None:
-                self._complain("more", group, UNKNOWN.format(verb="see"))
-            elif len(window) + conf.PAGE_ROWS > conf.ROWS_LIMIT:
+            viewport = self._subscriptions.viewport_with(group)
+            if viewport is None:
+                self._send_error("more", group, UNKNOWN_ID.format(verb="see"))
+            elif len(viewport) + conf.PAGE_ROWS > conf.ROWS_LIMIT:
                 reason = f"No more than {conf.ROWS_LIMIT:,} rows are shown: open the group alone."
-                self._complain("more", group, reason)
+                self._send_error("more", group, reason)
             else:
-                self._outbox.later(partial(self._watching.send_more, window, group))
+                self._send_queue.enqueue(partial(self._subscriptions.send_more, viewport, group))
 
-    async def _news(self, ids: Ids) -> None:
+    async def _handle_news(self, ids: Ids) -> None:
         """Tell from now on when something has changed of the jobs of all users."""
         if self._bridge is not None and await self._in_thread(access.sees_all, self.scope["user"]):
-            self._bridge.news.join(self._on_news)
+            self._bridge.change_notifier.add_listener(self._on_change)
         else:
-            self._complain("news", None, "You may not see the jobs of all users.")
+            self._send_error("news", None, "You may not see the jobs of all users.")
 
-    async def _live(self, ids: Ids) -> None:
+    async def _handle_live(self, ids: Ids) -> None:
         """Say whether Redis is there, by which a client knows that this server is."""
-        self._outbox.later(lambda: self._outbox.send("live", json.dumps(self._said_live)))
+        self._send_queue.enqueue(
+            lambda: self._send_queue.send_now("live", json.dumps(self._said_live))
+        )
 
-    async def _close(self, ids: Ids) -> None:
+    async def _handle_close(self, ids: Ids) -> None:
         """Say goodbye."""
         await self.close()
 
     _verbs: dict[str, Callable[["JobsConsumer", Ids], Awaitable[None]]] = {
-        "get": _get,
-        "remove": _remove,
-        "cancel": _cancel,
-        "retry": _retry,
-        "watch": _watch,
-        "more": _more,
-        "log": _log,
-        "news": _news,
-        "live": _live,
-        "close": _close,
+        "get": _handle_get,
+        "remove": _handle_remove,
+        "cancel": _handle_cancel,
+        "retry": _handle_retry,
+        "watch": _handle_watch,
+        "more": _handle_more,
+        "log": _handle_log,
+        "news": _handle_news,
+        "live": _handle_live,
+        "close": _handle_close,
     }
 
     # From the bridge
 
     async def moi_frames(self, message: dict[str, Any]) -> None:
         """Take in what the bridge tells the viewers of a group."""
-        self._watching.hear(message["group"], message["number"], message["frames"])
+        self._subscriptions.handle_frames(message["group"], message["number"], message["frames"])
 
-    def _on_news(self) -> None:
+    def _on_change(self) -> None:
         """Say that there is news, for the page to look up."""
-        self._outbox.later_frame("news", "null")
+        self._send_queue.enqueue_frame("news", "null")
 
-    def _on_live(self, live: bool) -> None:
+    def _on_live_change(self, live: bool) -> None:
         """Say whether Redis is there; once it is back, show what it holds."""
         if live is self._said_live:
             return  # the bridge has just started
         self._said_live = live
-        self._outbox.later_frame("live", json.dumps(live))
-        if live and self._writer is not None:
-            self._watching.later_snapshots()
+        self._send_queue.enqueue_frame("live", json.dumps(live))
+        if live and self._is_watching:
+            self._subscriptions.schedule_snapshots()
 
     # To the client
 
@@ -361,13 +368,15 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if not self._is_closed:
             await self.send(text_data=text)
 
-    async def _write(self, watching: Watching) -> None:
-        """Send what is in the outbox; when that cannot be done, end the connection."""
+    async def _send_until_gone(self, subscriptions: Subscriptions) -> None:
+        """Send what is queued; when that cannot be done, end the connection."""
         try:
-            await self._outbox.run(watching.forward, watching.after_push)
+            await self._send_queue.send_until_cancelled(
+                subscriptions.forward, subscriptions.after_push
+            )
         except TimeoutError:
             logger.info("A page takes no frames any more and is disconnected.")
-            await self._give_up()
+            await self._abandon()
         except MoiError as error:
             logger.warning("Cannot serve a page any longer: %s", error)
             await self.close(TRY_AGAIN)
@@ -377,16 +386,14 @@ class JobsConsumer(AsyncWebsocketConsumer):
             logger.exception("Cannot serve a page any longer")
             await self.close(TRY_AGAIN)
 
-    async def _give_up(self) -> None:
+    async def _abandon(self) -> None:
         """Leave a client that does not read: closing, too, would wait for it."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await self.close(TOO_SLOW)
-        except TimeoutError:
-            pass
         if self._serving is not None:
             self._serving.cancel()
 
-    def _complain(self, verb: str | None, id: str | None, reason: str) -> None:
+    def _send_error(self, verb: str | None, id: str | None, reason: str) -> None:
         error = {"verb": verb, "reason": reason} | ({"id": id} if id else {})
-        self._outbox.later_frame("error", json.dumps(error))
+        self._send_queue.enqueue_frame("error", json.dumps(error))

@@ -7,8 +7,8 @@ import redis
 from asgiref.sync import sync_to_async
 
 from moi_django import Group
-from moi_django.bridge import bridge as module
-from moi_django.bridge.bridge import Bridge
+from moi_django.bridge import redis_bridge as module
+from moi_django.bridge.redis_bridge import Bridge
 from moi_django.models import Info
 from moi_django.site_store import get_store as site_store
 from tests.records import job_in
@@ -40,11 +40,11 @@ class Viewer:
 async def bridging(viewer):
     bridge = Bridge(viewer)
     listener = lambda live: None  # noqa: E731
-    bridge.join(listener)
+    bridge.add_consumer(listener)
     try:
         yield bridge
     finally:
-        await bridge.leave(listener)
+        await bridge.remove_consumer(listener)
 
 
 async def test_viewers_notice_what_a_failed_delivery_has_lost(store, monkeypatch):

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from moi_django.bridge.forest import Forest
+from moi_django.bridge.tree_index import TreeIndex
 from moi_django.models import GROUP, JOB, Info
 
 
@@ -27,10 +27,10 @@ class Tree:
         while ids := {id for id in ids if id in forest.nodes}:
             read |= ids
             for id in ids:
-                forest.put(id, self.infos.get(id))
+                forest.put_node(id, self.infos.get(id))
             groups = [id for id in ids if id in self.infos and self.infos[id].is_group]
             ids = set().union(*(forest.put_members(id, self.members[id]) for id in groups))
-        forest.grown(read)
+        forest.mark_loaded(read)
 
     def reached(self, root):
         met, stack = set(), [root]
@@ -53,14 +53,14 @@ def tree():
 
 @pytest.fixture
 def forest(tree):
-    forest = Forest()
-    forest.plant("root")
+    forest = TreeIndex()
+    forest.add_root("root")
     tree.load(forest, ["root"])
     return forest
 
 
 def told(forest, root="root"):
-    return [(verb, id) for verb, id, _ in forest.take().get(root, [])]
+    return [(verb, id) for verb, id, _ in forest.take_frames().get(root, [])]
 
 
 def test_what_is_there_at_first_is_not_told(forest):
@@ -69,15 +69,15 @@ def test_what_is_there_at_first_is_not_told(forest):
 
 
 def test_a_change_is_told_once(forest, tree):
-    forest.put("b", node("b", 2))
-    forest.put("b", node("b", 2))
+    forest.put_node("b", node("b", 2))
+    forest.put_node("b", node("b", 2))
     assert told(forest) == [("update", "b")]
 
 
 def test_changes_of_one_job_are_merged_to_the_latest(forest):
     for version in (2, 3, 4):
-        forest.put("b", node("b", version))
-    [(verb, id, raw)] = forest.take()["root"]
+        forest.put_node("b", node("b", version))
+    [(verb, id, raw)] = forest.take_frames()["root"]
     assert (verb, id, Info.from_json(raw).version) == ("update", "b", 4)
 
 
@@ -85,7 +85,7 @@ def test_a_new_job_is_told_as_new_even_when_it_has_changed_since(forest, tree):
     tree.members["group"].add("c")
     tree.infos["c"] = node("c")
     tree.load(forest, ["group"])
-    forest.put("c", node("c", 2))
+    forest.put_node("c", node("c", 2))
     assert told(forest) == [("add", "c")]
 
 
@@ -99,7 +99,7 @@ def test_a_group_that_goes_takes_all_below_along(forest, tree):
 def test_a_job_in_two_groups_is_removed_with_the_last(forest, tree):
     tree.members["root"].add("b")
     tree.load(forest, ["root"])
-    forest.take()
+    forest.take_frames()
     tree.members["group"].remove("b")
     tree.load(forest, ["group"])
     assert told(forest) == []
@@ -109,26 +109,26 @@ def test_a_job_in_two_groups_is_removed_with_the_last(forest, tree):
 
 
 def test_each_watched_group_hears_of_its_own(forest, tree):
-    forest.plant("group")
+    forest.add_root("group")
     tree.load(forest, ["group"])
-    forest.take()
-    forest.put("a", node("a", 2))
+    forest.take_frames()
+    forest.put_node("a", node("a", 2))
     assert told(forest, "group") == []
-    forest.put("b", node("b", 2))
+    forest.put_node("b", node("b", 2))
     assert told(forest, "group") == [("update", "b")]
 
 
 def test_nothing_is_kept_of_what_nobody_watches(forest):
-    forest.fell("root")
+    forest.remove_root("root")
     assert forest.nodes == {}
 
 
 def test_asked_for_it_is_told_again(forest, tree):
-    forest.ask("b")
-    forest.put("b", tree.infos["b"])
+    forest.mark_requested("b")
+    forest.put_node("b", tree.infos["b"])
     assert told(forest) == [("get", "b")]
-    assert forest.holds("root", "b")
-    assert not forest.holds("group", "a")
+    assert forest.is_below("root", "b")
+    assert not forest.is_below("group", "a")
 
 
 def test_a_cycle_does_no_harm(forest, tree):
@@ -166,13 +166,13 @@ def change(tree, chance, version):
 def test_who_follows_the_frames_ends_with_what_is_there(seed):
     """Let a tree change, cycles and all; who only hears frames must hold what can be reached."""
     chance = random.Random(seed)
-    tree, forest, seen = Tree(), Forest(), {}
+    tree, forest, seen = Tree(), TreeIndex(), {}
     tree.group("root")
-    forest.plant("root")
+    forest.add_root("root")
     tree.load(forest, ["root"])
     for step in range(200):
         tree.load(forest, change(tree, chance, version=step + 2))
-        for verb, id, raw in forest.take().get("root", []):
+        for verb, id, raw in forest.take_frames().get("root", []):
             if verb == "remove":
                 seen.pop(id, None)
             else:
@@ -198,6 +198,6 @@ def test_groups_are_told_before_what_is_in_them_and_the_older_before_the_newer(f
     forest.put_members("root", {"group", "a", "fresh", "oldest"})
     forest.put_members("fresh", tree.members["fresh"])
     for id in ("newer", "fresh", "older", "oldest"):
-        forest.put(id, tree.infos[id])
-    told = [id for verb, id, _ in forest.take()["root"]]
+        forest.put_node(id, tree.infos[id])
+    told = [id for verb, id, _ in forest.take_frames()["root"]]
     assert told == ["oldest", "fresh", "older", "newer"]

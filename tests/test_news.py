@@ -7,8 +7,8 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 
 from moi_django import Group
-from moi_django.bridge.bridge import HEARTBEAT
-from moi_django.bridge.news import PAUSE
+from moi_django.bridge.change_notifier import NOTIFY_INTERVAL
+from moi_django.bridge.redis_bridge import HEARTBEAT
 from moi_django.store.vitals import Vitals
 from tests.processes import wait_for
 from tests.records import finish, job_in
@@ -67,12 +67,12 @@ async def test_many_changes_are_one_piece_of_news_a_second(server, operator, sto
         await ask(socket)
         await sync_to_async(wait_for)(lambda: listeners(store) == 1, "the subscription")
         begun, heard = time.monotonic(), 0
-        while time.monotonic() < begun + 3 * PAUSE:
+        while time.monotonic() < begun + 3 * NOTIFY_INTERVAL:
             for _ in range(20):
                 await sync_to_async(job_in)(store, group)
             while (await _waiting(socket)) is not None:
                 heard += 1
-        assert 2 <= heard <= (time.monotonic() - begun) / PAUSE + 1
+        assert 2 <= heard <= (time.monotonic() - begun) / NOTIFY_INTERVAL + 1
 
 
 async def _waiting(socket):

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 
 from moi_django import Group, ctx_default, submit, submit_nouser
-from moi_django.bridge import bridge
+from moi_django.bridge import redis_bridge
 from moi_django.cluster import client
 from moi_django.exceptions import ClusterUnavailable, StoreUnavailable
 from moi_django.models import State
@@ -208,8 +208,8 @@ async def test_a_page_says_that_redis_is_away_and_then_shows_what_it_holds(own_r
 async def test_a_page_says_that_redis_is_frozen_and_then_shows_what_it_holds(
     own_redis, server, monkeypatch
 ):
-    monkeypatch.setattr(bridge, "HEARTBEAT", 0.2)
-    monkeypatch.setattr(bridge, "SILENCE", 1.0)
+    monkeypatch.setattr(redis_bridge, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(redis_bridge, "SILENCE", 1.0)
     user = await sync_to_async(get_user_model().objects.create_user)("ada")
     root = await sync_to_async(Group.of)(user)
     redis = own_redis.process

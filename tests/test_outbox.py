@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from moi_django.protocol.outbox import Outbox
+from moi_django.protocol.send_queue import SendQueue
 
 pytestmark = pytest.mark.django_db
 
@@ -21,14 +21,14 @@ class Client:
         self.frames.append(text)
 
 
-async def running(outbox):
+async def running(send_queue):
     async def forward(id, mail):
-        await outbox.send(mail.verb, mail.raw)
+        await send_queue.send_now(mail.verb, mail.raw)
 
     async def pushed():
         return None
 
-    return asyncio.create_task(outbox.run(forward, pushed))
+    return asyncio.create_task(send_queue.send_until_cancelled(forward, pushed))
 
 
 async def until(condition):
@@ -39,12 +39,12 @@ async def until(condition):
 
 async def test_of_each_job_the_latest_waits(moi):
     client = Client()
-    outbox = Outbox(client)
-    task = await running(outbox)
+    send_queue = SendQueue(client)
+    task = await running(send_queue)
     client.gate.clear()
     for version in range(1000):
         for job in range(10):
-            outbox.post("root", ("update", f"job {job}", f"{version}"))
+            send_queue.put_update("root", ("update", f"job {job}", f"{version}"))
         await asyncio.sleep(0)
     client.gate.set()
     await until(lambda: client.frames.count('{"update": 999}') == 10)
@@ -56,26 +56,26 @@ async def test_of_each_job_the_latest_waits(moi):
 async def test_answers_do_not_wait_for_the_next_push(moi):
     moi["PUSH_EVERY"] = 1000
     client = Client()
-    outbox = Outbox(client)
-    task = await running(outbox)
-    outbox.post("root", ("update", "a", "1"))
+    send_queue = SendQueue(client)
+    task = await running(send_queue)
+    send_queue.put_update("root", ("update", "a", "1"))
     await until(lambda: client.frames == ['{"update": 1}'])
-    outbox.post("root", ("update", "a", "2"))
-    outbox.later_frame("live", "true")
+    send_queue.put_update("root", ("update", "a", "2"))
+    send_queue.enqueue_frame("live", "true")
     await until(lambda: client.frames[1:] == ['{"live": true}'])
-    assert outbox.has_mail("a")
-    outbox.forget_changes()
-    assert not outbox.has_mail("a")
+    assert send_queue.has_update("a")
+    send_queue.drop_updates()
+    assert not send_queue.has_update("a")
     task.cancel()
 
 
 async def test_what_comes_fast_comes_in_the_end(moi):
     moi["PUSH_EVERY"] = 0.001
     client = Client()
-    outbox = Outbox(client)
-    task = await running(outbox)
+    send_queue = SendQueue(client)
+    task = await running(send_queue)
     for number in range(500):
-        outbox.post("root", ("update", "a", f"{number}"))
+        send_queue.put_update("root", ("update", "a", f"{number}"))
         await asyncio.sleep(0.0001)
     await until(lambda: client.frames[-1:] == ['{"update": 499}'])
     task.cancel()
@@ -94,10 +94,10 @@ async def test_what_comes_fast_comes_in_the_end(moi):
 )
 async def test_two_changes_of_one_job_are_told_as_one(moi, before, verb, told):
     client = Client()
-    outbox = Outbox(client)
-    outbox.post("one", (before, "a", "1"))
-    outbox.post("two", (verb, "a", "2"))
-    task = await running(outbox)
+    send_queue = SendQueue(client)
+    send_queue.put_update("one", (before, "a", "1"))
+    send_queue.put_update("two", (verb, "a", "2"))
+    task = await running(send_queue)
     await until(lambda: client.frames == [f'{{"{told}": 2}}'])
     task.cancel()
 
@@ -106,8 +106,8 @@ async def test_a_client_that_does_not_read_is_given_up(moi):
     moi["SEND_TIMEOUT"] = 0.05
     client = Client()
     client.gate.clear()
-    outbox = Outbox(client)
-    task = await running(outbox)
-    outbox.post("root", ("update", "a", "1"))
+    send_queue = SendQueue(client)
+    task = await running(send_queue)
+    send_queue.put_update("root", ("update", "a", "1"))
     with pytest.raises(TimeoutError):
         await task

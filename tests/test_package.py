@@ -27,8 +27,8 @@ TREE = """
     state_dir conf site_store owners access layers
     cluster: client payloads dispatch reconciler fleet
     jobs: on_commit creation api actions
-    bridge: forest news bridge
-    protocol: verbs sessions window outbox watching tail
+    bridge: tree_index change_notifier redis_bridge
+    protocol: frames sessions viewport send_queue subscriptions log_tail
     consumers routing origin asgi
     pages: measures numerals durations addresses trees results plain downloads status_div views
     urls

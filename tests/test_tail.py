@@ -6,8 +6,8 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from moi_django import Group
-from moi_django.protocol.outbox import Outbox
-from moi_django.protocol.tail import Tail
+from moi_django.protocol.log_tail import LogTail
+from moi_django.protocol.send_queue import SendQueue
 from moi_django.store.logs import Log, Piece
 from tests.records import job_in
 from tests.test_outbox import running, until
@@ -30,13 +30,13 @@ async def test_what_comes_while_it_reads_is_read_next(store, before):
         if late and not entries:
             # Redis has answered, and tells of more before the answer is here.
             await sync_to_async(log.append)([Piece("stdout", late.pop())], 1000)
-            tail.read_on()
+            tail.schedule_read()
         return entries
 
-    outbox = Outbox(send)
-    task = await running(outbox)
-    tail = Tail(job.id, outbox, in_thread)
-    tail.read_on()
+    send_queue = SendQueue(send)
+    task = await running(send_queue)
+    tail = LogTail(job.id, send_queue, in_thread)
+    tail.schedule_read()
     await until(lambda: len(frames) == len(before) + 1)
     said = [text for frame in frames for _, text in frame["pieces"]]
     assert said == [*before, "late\n"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moi_django.protocol.verbs import Allowance, Mistake, parse
+from moi_django.protocol.frames import ProtocolError, TokenBucket, parse_frame
 
 VERBS = ("get", "remove")
 json_values = st.recursive(
@@ -27,15 +27,15 @@ json_values = st.recursive(
     ],
 )
 def test_a_verb_comes_with_an_id_or_ids(text, read):
-    verb, ids = parse(text, VERBS)
+    verb, ids = parse_frame(text, VERBS)
     assert (verb, list(ids)) == read
 
 
 @given(st.text() | json_values.map(json.dumps))
 def test_any_text_is_read_or_refused_with_a_reason(text):
     try:
-        verb, ids = parse(text, VERBS)
-    except Mistake as mistake:
+        verb, ids = parse_frame(text, VERBS)
+    except ProtocolError as mistake:
         assert str(mistake).endswith(".")
     else:
         assert verb in VERBS
@@ -44,10 +44,10 @@ def test_any_text_is_read_or_refused_with_a_reason(text):
 
 @pytest.mark.parametrize("text", [None, "[" * 100_000, '{"get": ' + "[" * 100_000])
 def test_text_that_costs_more_than_it_says_is_refused(text):
-    with pytest.raises(Mistake):
-        parse(text, VERBS)
+    with pytest.raises(ProtocolError):
+        parse_frame(text, VERBS)
 
 
 def test_so_many_at_once_and_no_more():
-    allowance = Allowance(rate=0, burst=3)
-    assert [allowance.take() for _ in range(5)] == [True, True, True, False, False]
+    allowance = TokenBucket(rate=0, burst=3)
+    assert [allowance.spend() for _ in range(5)] == [True, True, True, False, False]

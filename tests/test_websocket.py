@@ -15,7 +15,7 @@ from django.contrib.auth.models import Permission
 from django.test import AsyncClient
 
 from moi_django import Group
-from moi_django.bridge.bridge import _bridges
+from moi_django.bridge.redis_bridge import _bridges
 from moi_django.store.logs import Log, Piece
 from tests.records import finish, job_in
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moi_django.models import GROUP, JOB, Info
-from moi_django.protocol.window import Window
+from moi_django.protocol.viewport import Viewport
 from moi_django.store.pager import Outline
 
 
@@ -21,29 +21,29 @@ ROOT = replace(info("root", type=GROUP, path="root", size=2), parent=None)
 @pytest.fixture
 def window():
     """One that shows a job and three of five members of a group."""
-    window = Window("root", top=10, rows=3)
+    window = Viewport("root", top=10, rows=3)
     infos = [ROOT, info("a"), info("g", type=GROUP, size=5)]
     infos += [info(f"m{number}", "g") for number in range(3)]
-    window.settle(Outline(infos, {"root": 2, "g": 3}))
-    assert window.take_cuts() == {"g": 3}
+    window.apply_snapshot(Outline(infos, {"root": 2, "g": 3}))
+    assert window.take_partial() == {"g": 3}
     return window
 
 
 def add(window, info):
-    return window.takes("add", info.id, info.to_wire())
+    return window.accepts("add", info.id, info.to_wire())
 
 
 def test_what_is_not_shown_does_not_matter(window):
-    assert window.drops("update", "m3")
-    assert window.drops("remove", "m4")
-    assert not window.drops("update", "m0")
-    assert window.takes("update", "m0", "")
-    assert window.takes("count", "g", "")
-    assert not window.takes("update", "m4", "")
+    assert window.ignores("update", "m3")
+    assert window.ignores("remove", "m4")
+    assert not window.ignores("update", "m0")
+    assert window.accepts("update", "m0", "")
+    assert window.accepts("count", "g", "")
+    assert not window.accepts("update", "m4", "")
 
 
 def test_before_a_snapshot_all_may_matter():
-    assert not Window("root", 1, 1).drops("update", "anything")
+    assert not Viewport("root", 1, 1).ignores("update", "anything")
 
 
 def test_the_top_grows_and_a_cut_group_does_not(window):
@@ -51,66 +51,66 @@ def test_the_top_grows_and_a_cut_group_does_not(window):
     assert [add(window, info(f"b{number}")) for number in range(20)] == [True] * 20
     assert not add(window, info("m5", "g"))
     assert not add(window, info("hidden", "nowhere"))
-    assert window.take_cuts() == {"g": 3}
+    assert window.take_partial() == {"g": 3}
 
 
 def test_a_new_group_is_filled_until_it_is_full(window):
     assert add(window, info("h", type=GROUP))
     assert [add(window, info(f"h{number}", "h")) for number in range(5)] == [True] * 3 + [False] * 2
-    assert window.take_cuts() == {"h": 3}
+    assert window.take_partial() == {"h": 3}
     # What leaves it makes no room: members that are not shown come before any new one.
-    assert window.takes("remove", "h0", "")
+    assert window.accepts("remove", "h0", "")
     assert not add(window, info("h9", "h"))
-    assert window.take_cuts() == {"h": 2}
+    assert window.take_partial() == {"h": 2}
 
 
 def test_a_group_that_is_no_root_grows_at_its_end_on_its_own_page():
-    window = Window("root", top=4, rows=3)
+    window = Viewport("root", top=4, rows=3)
     top = replace(ROOT, parent="up")
-    window.settle(Outline([top, info("a"), info("b")], {"root": 2}))
+    window.apply_snapshot(Outline([top, info("a"), info("b")], {"root": 2}))
     assert not window.newest_first("root")
     assert [add(window, info(f"c{number}")) for number in range(3)] == [True, True, False]
-    assert window.take_cuts() == {"root": 4}
-    window.extend("root", [info("c2")], is_last=True)
-    assert window.take_cuts() == {"root": 5}
+    assert window.take_partial() == {"root": 4}
+    window.add_page("root", [info("c2")], is_last=True)
+    assert window.take_partial() == {"root": 5}
     assert not add(window, info("c3"))
-    assert window.take_cuts() == {"root": 5}
+    assert window.take_partial() == {"root": 5}
 
 
 def test_what_leaves_is_forgotten(window):
-    assert window.takes("remove", "m1", "")
-    assert window.take_cuts() == {"g": 2}
-    assert window.drops("update", "m1")
-    assert not window.takes("remove", "m1", "")
+    assert window.accepts("remove", "m1", "")
+    assert window.take_partial() == {"g": 2}
+    assert window.ignores("update", "m1")
+    assert not window.accepts("remove", "m1", "")
 
 
 def test_a_visitor_stands_at_the_top(window):
     assert add(window, info("v", "elsewhere", path="other:elsewhere:v"))
-    assert window.covered("root") == 3
+    assert window.shown_count("root") == 3
 
 
 def test_more_can_be_shown_until_all_is(window):
     assert window.shows_group("g")
     assert not window.shows_group("a")
-    window.extend("g", [info("m3", "g"), info("i", "g", type=GROUP, size=9)], is_last=True)
-    assert window.take_cuts() == {"g": 5, "i": 0}
-    assert window.wanted == {"root": 10, "g": 5}
+    window.add_page("g", [info("m3", "g"), info("i", "g", type=GROUP, size=9)], is_last=True)
+    assert window.take_partial() == {"g": 5, "i": 0}
+    assert window.requested == {"root": 10, "g": 5}
     assert "m3" in window
-    window.takes("remove", "m3", "")
-    assert window.take_cuts() == {}
+    window.accepts("remove", "m3", "")
+    assert window.take_partial() == {}
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_what_it_covers_is_what_it_shows(seed):
     """Whatever comes and goes, the number it tells of a group is that of the rows a page has."""
     chance = random.Random(seed)
-    window, rows = Window("root", 10, 3), {}
-    window.settle(Outline([ROOT], {"root": 0}))
+    window, rows = Viewport("root", 10, 3), {}
+    window.apply_snapshot(Outline([ROOT], {"root": 0}))
     groups = ["root"]
     for number in range(200):
         if rows and chance.random() < 0.3:
             id = chance.choice([*rows, "unknown"])
-            assert window.takes("remove", id, "") == (rows.pop(id, None) is not None)
+            assert window.accepts("remove", id, "") == (rows.pop(id, None) is not None)
             groups = [group for group in groups if group != id]
         else:
             group = chance.choice(groups)
@@ -119,4 +119,4 @@ def test_what_it_covers_is_what_it_shows(seed):
                 rows[f"n{number}"] = group
                 groups += [f"n{number}"] if type == GROUP else []
     for group in groups:
-        assert window.covered(group) == list(rows.values()).count(group)
+        assert window.shown_count(group) == list(rows.values()).count(group)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 
 
-def current_user(scope: dict[str, Any]) -> Any:
+def session_user(scope: dict[str, Any]) -> Any:
     """Return the user whom the session of a connection logs in now, with present permissions.
 
     It is anonymous after a logout, a new password, or when the account was switched off. Where the

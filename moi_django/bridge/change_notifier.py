@@ -9,10 +9,10 @@ from collections.abc import Callable
 from redis.asyncio.client import PubSub
 
 # Seconds between two signs at least.
-PAUSE = 1.0
+NOTIFY_INTERVAL = 1.0
 
 
-class News:
+class ChangeNotifier:
     """The listeners in one event loop, and the subscription that they need."""
 
     def __init__(self, channel: str, wake: Callable[[], None]) -> None:
@@ -26,18 +26,18 @@ class News:
     def __contains__(self, listener: Callable[[], None]) -> bool:
         return listener in self._listeners
 
-    def join(self, listener: Callable[[], None]) -> None:
+    def add_listener(self, listener: Callable[[], None]) -> None:
         """Call a listener soon, and again after changes, at most once a second."""
         self._listeners.add(listener)
         self._wake()
-        self.note()
+        self.schedule()
 
-    def leave(self, listener: Callable[[], None]) -> None:
+    def remove_listener(self, listener: Callable[[], None]) -> None:
         """Undo `join`, if it was done."""
         self._listeners.discard(listener)
         self._wake()
 
-    async def subscribe(self, pubsub: PubSub) -> None:
+    async def align_subscription(self, pubsub: PubSub) -> None:
         """Bring the subscription of a connection in line with whether anybody listens."""
         is_on = self._pubsub is pubsub
         if self._listeners and not is_on:
@@ -47,26 +47,26 @@ class News:
             await pubsub.unsubscribe(self._channel)
             self._pubsub = None
 
-    def takes(self, channel: str) -> bool:
-        """Tell whether a message, or a confirmed subscription, is news, and take it in."""
+    def accepts(self, channel: str) -> bool:
+        """Take in a message or a confirmed subscription; tell whether it was for the listeners."""
         if channel != self._channel:
             return False
-        self.note()
+        self.schedule()
         return True
 
-    def note(self) -> None:
+    def schedule(self) -> None:
         """Let the listeners be told."""
         if self._listeners and self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(loop.time(), self._not_before), self._tell)
+            self._timer = loop.call_at(max(loop.time(), self._not_before), self._notify_listeners)
 
-    def stop(self) -> None:
+    def cancel_timer(self) -> None:
         """Tell nobody any more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _tell(self) -> None:
+    def _notify_listeners(self) -> None:
         self._timer = None
-        self._not_before = asyncio.get_running_loop().time() + PAUSE
+        self._not_before = asyncio.get_running_loop().time() + NOTIFY_INTERVAL
         for listener in list(self._listeners):
             listener()

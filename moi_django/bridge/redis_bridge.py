@@ -22,8 +22,8 @@ import redis.asyncio
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from moi_django.bridge.forest import Forest, Frame
-from moi_django.bridge.news import News
+from moi_django.bridge.change_notifier import ChangeNotifier
+from moi_django.bridge.tree_index import Frame, TreeIndex
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.models import Info, is_id
@@ -39,7 +39,7 @@ Deliver = Callable[[str, int, list[Frame]], Awaitable[None]]
 HEARTBEAT = 5.0
 SILENCE = 15.0
 # So many infos are taken in before others of this process have their turn.
-AT_ONCE = 100
+NODES_PER_STEP = 100
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Bridge:
         self._deliver = deliver
         self._store = get_store()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="moi-bridge")
-        self._forest = Forest(conf.RESULT_PREVIEW)
+        self._tree_index = TreeIndex(conf.RESULT_PREVIEW)
         self._watches: dict[str, Watch] = {}
         # Ids to read: of a group its members, too.
         self._dirty: set[str] = set()
@@ -77,27 +77,27 @@ class Bridge:
         self._subscribed: set[str] = set()
         self._subscribed_logs: set[str] = set()
         self._wake = asyncio.Event()
-        self.news = News(self._store.jobs_key, self._wake.set)
+        self.change_notifier = ChangeNotifier(self._store.jobs_key, self._wake.set)
         self._listeners: set[Callable[[bool], None]] = set()
         self._tasks = [
             asyncio.create_task(run(), name=f"moi-bridge-{run.__name__.strip('_')}")
-            for run in (self._listen, self._flush, self._beat)
+            for run in (self._keep_connected, self._send_ticks, self._send_heartbeats)
         ]
         for task in self._tasks:
-            task.add_done_callback(_report)
+            task.add_done_callback(_log_failure)
 
     # For consumers
 
-    def join(self, listener: Callable[[bool], None]) -> None:
+    def add_consumer(self, listener: Callable[[bool], None]) -> None:
         """Enter a consumer, which is told when Redis is lost (False) and found again (True)."""
         self._listeners.add(listener)
 
-    async def leave(self, listener: Callable[[bool], None]) -> None:
+    async def remove_consumer(self, listener: Callable[[bool], None]) -> None:
         """Undo `join`; the last one to leave stops the bridge."""
         self._listeners.discard(listener)
         if not self._listeners:
             _bridges.pop(asyncio.get_running_loop(), None)
-            await self._stop()
+            await self._shut_down()
 
     async def watch(self, group: str) -> int:
         """Deliver every change at and below a group from now on.
@@ -107,7 +107,7 @@ class Bridge:
         watch = self._watches.get(group)
         if watch is None:
             watch = self._watches[group] = Watch()
-            self._forest.plant(group)
+            self._tree_index.add_root(group)
             if group in self._subscribed:
                 self._dirty.add(group)  # else its confirmation does so
             self._wake.set()
@@ -121,15 +121,15 @@ class Bridge:
         watch.viewers -= 1
         if not watch.viewers:
             del self._watches[group]
-            self._forest.fell(group)
+            self._tree_index.remove_root(group)
             self._wake.set()
 
-    def follow(self, id: str, listener: Callable[[], None]) -> None:
+    def follow_log(self, id: str, listener: Callable[[], None]) -> None:
         """Tell when there may be more output of a job."""
         self._followed.setdefault(id, set()).add(listener)
         self._wake.set()
 
-    def unfollow(self, id: str, listener: Callable[[], None]) -> None:
+    def unfollow_log(self, id: str, listener: Callable[[], None]) -> None:
         """Undo `follow`."""
         self._followed[id].discard(listener)
         if not self._followed[id]:
@@ -140,16 +140,16 @@ class Bridge:
         """Run something that blocks, such as the store, outside of the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
-    async def _stop(self) -> None:
+    async def _shut_down(self) -> None:
         # The one that listens last: the others use its connection.
         await cancel(*self._tasks[1:])
         await cancel(self._tasks[0])
-        self.news.stop()
+        self.change_notifier.cancel_timer()
         self._threads.shutdown(wait=False)
 
     # From Redis
 
-    async def _listen(self) -> None:
+    async def _keep_connected(self) -> None:
         """Keep one connection to Redis; on any trouble say so and open the next."""
         delay = 0.1
         while True:
@@ -162,7 +162,7 @@ class Bridge:
                 self._set_live(True)
                 delay = 0.1
                 self._wake.set()
-                await self._read(pubsub)
+                await self._read_messages(pubsub)
             except (RedisError, OSError) as error:
                 logger.warning("No connection to Redis, trying again: %s", error)
             finally:
@@ -174,7 +174,7 @@ class Bridge:
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
 
-    async def _read(self, pubsub: PubSub) -> None:
+    async def _read_messages(self, pubsub: PubSub) -> None:
         """Note what messages say; raise when Redis falls silent."""
         heard = pinged = time.monotonic()
         while True:
@@ -182,7 +182,7 @@ class Bridge:
             now = time.monotonic()
             if message is not None:
                 heard = now
-                self._take(message)
+                self._handle_message(message)
             if now - heard > SILENCE:
                 raise redis.ConnectionError(f"Redis is silent for {SILENCE:.0f} s")
             if now - pinged > HEARTBEAT:
@@ -195,7 +195,7 @@ class Bridge:
             for listener in list(self._listeners):
                 listener(live)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle_message(self, message: dict[str, Any]) -> None:
         if message["type"] not in ("subscribe", "message"):
             return
         channel = message["channel"].decode(errors="replace")
@@ -203,19 +203,19 @@ class Bridge:
             for listener in list(self._followed.get(log, ())):
                 listener()
             return
-        if self.news.takes(channel):
+        if self.change_notifier.accepts(channel):
             return
         id = self._store.id_of_channel(channel)
         if message["type"] == "subscribe":
             self._dirty.add(id)
         else:
             try:
-                self._take_verbs(id, json.loads(message["data"]))
+                self._handle_verbs(id, json.loads(message["data"]))
             except (ValueError, TypeError, AttributeError, RecursionError):
                 logger.warning("Skipped a message on the channel of %s: %.200r", id, message)
         self._wake.set()
 
-    def _take_verbs(self, channel: str, verbs: dict[str, Any]) -> None:
+    def _handle_verbs(self, channel: str, verbs: dict[str, Any]) -> None:
         # What the store has done itself is not to be done again: it may have been undone by now.
         is_done = verbs.pop("done", False)
         for verb, ids in verbs.items():
@@ -232,17 +232,17 @@ class Bridge:
 
     # To the viewers
 
-    async def _flush(self) -> None:
+    async def _send_ticks(self) -> None:
         """Send what has changed, the changes of a tick as one."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._subscribe()
-                await self._obey()
-                await self._reload()
-                await self._subscribe()
-                await self._send()
+                await self._align_subscriptions()
+                await self._handle_requests()
+                await self._load_dirty()
+                await self._align_subscriptions()
+                await self._send_frames()
             except (MoiError, RedisError, OSError) as error:
                 logger.warning("Cannot tell what has changed, trying again: %s", error)
                 await asyncio.sleep(0.5)
@@ -251,99 +251,99 @@ class Bridge:
                 # A mistake of ours must not silence the pages of this process.
                 logger.exception("Cannot tell what has changed, reading all of it again")
                 await asyncio.sleep(5)
-                self._dirty.update(self._forest.nodes)
+                self._dirty.update(self._tree_index.nodes)
                 self._wake.set()
             await asyncio.sleep(conf.TICK)
 
-    async def _subscribe(self) -> None:
+    async def _align_subscriptions(self) -> None:
         """Bring the subscriptions of the connection in line with what is watched."""
         async with self._subscribing:
             if self._pubsub is not None:
                 await self._align(self._pubsub)
 
     async def _align(self, pubsub: PubSub) -> None:
-        await align(pubsub, self._forest.nodes.keys(), self._subscribed, self._store.channel)
+        await align(pubsub, self._tree_index.nodes.keys(), self._subscribed, self._store.channel)
         await align(pubsub, self._followed.keys(), self._subscribed_logs, self._store.log_key)
-        await self.news.subscribe(pubsub)
+        await self.change_notifier.align_subscription(pubsub)
 
-    async def _obey(self) -> None:
+    async def _handle_requests(self) -> None:
         """Do what was asked for over the pubsub of a group: add, remove, get."""
         while self._requests:
             verb, group, id = self._requests.pop()
-            node = self._forest.nodes.get(group)
+            node = self._tree_index.nodes.get(group)
             if node is None or node.info is None or not node.info.is_group:
                 continue
-            if verb == "get" and self._forest.holds(group, id):
-                self._forest.ask(id)
+            if verb == "get" and self._tree_index.is_below(group, id):
+                self._tree_index.mark_requested(id)
             elif verb == "add" and id not in node.members:
-                await self.in_thread(self._attach, group, id)
+                await self.in_thread(self._add_member, group, id)
             elif verb == "remove" and id in node.members:
                 await self.in_thread(self._store.detach, group, id)
 
-    def _attach(self, group: str, id: str) -> None:
+    def _add_member(self, group: str, id: str) -> None:
         if self._store.get(id) is not None:
             self._store.attach(group, id)
 
-    async def _reload(self) -> None:
+    async def _load_dirty(self) -> None:
         """Read what is dirty, and what that leads to, until all below the watched is known."""
         dirty, self._dirty = self._dirty, set()
         moved, self._moved = self._moved, set()
         read: set[str] = set()
         try:
-            dirty |= await self._move(moved)
+            dirty |= await self._load_moved(moved)
             # Of those whose totals or size have changed with it.
-            above = self._forest.groups_above(dirty) | {group for group, _ in moved}
-            while ids := [id for id in dirty if id in self._forest.nodes]:
+            above = self._tree_index.groups_above(dirty) | {group for group, _ in moved}
+            while ids := [id for id in dirty if id in self._tree_index.nodes]:
                 read.update(ids)
-                dirty = await self._read_nodes(ids)
-            await self._count(above - read)
+                dirty = await self._load_nodes(ids)
+            await self._load_counts(above - read)
         except BaseException:
             self._dirty |= dirty | read | {group for group, _ in moved}
             raise
-        for root in self._forest.grown(read):
+        for root in self._tree_index.mark_loaded(read):
             self._watches[root].loaded.set()
 
-    async def _move(self, moved: set[tuple[str, str]]) -> set[str]:
+    async def _load_moved(self, moved: set[tuple[str, str]]) -> set[str]:
         """Look whether these are members; return the ids that must be read next."""
-        pairs = [pair for pair in moved if pair[0] in self._forest.nodes]
+        pairs = [pair for pair in moved if pair[0] in self._tree_index.nodes]
         found: set[str] = set()
         if pairs:
             held = await self.in_thread(self._store.holds_many, pairs)
             for (group, id), is_in in zip(pairs, held, strict=True):
-                found |= self._forest.put_member(group, id, is_in=is_in)
+                found |= self._tree_index.put_member(group, id, is_in=is_in)
         return found
 
-    async def _read_nodes(self, ids: list[str]) -> set[str]:
+    async def _load_nodes(self, ids: list[str]) -> set[str]:
         """Read jobs and groups and the members of groups; return the ids that must be read next."""
-        infos = await self.in_thread(self._look_up, ids)
+        infos = await self.in_thread(self._load_infos, ids)
         groups = [info.id for info in infos if info is not None and info.is_group]
         members = await self.in_thread(self._store.members_many, groups)
         found: set[str] = set()
         for number, (id, info) in enumerate(zip(ids, infos, strict=True), 1):
-            self._forest.put(id, info)
-            if not number % AT_ONCE:
+            self._tree_index.put_node(id, info)
+            if not number % NODES_PER_STEP:
                 await asyncio.sleep(0)
         for group, present in zip(groups, members, strict=True):
-            found |= self._forest.put_members(group, present)
+            found |= self._tree_index.put_members(group, present)
         return found
 
-    def _look_up(self, ids: list[str]) -> list[Info | None]:
+    def _load_infos(self, ids: list[str]) -> list[Info | None]:
         infos = self._store.get_many(ids)
         counted = iter(self._store.counted([info for info in infos if info is not None]))
         return [None if info is None else next(counted) for info in infos]
 
-    async def _count(self, groups: set[str]) -> None:
+    async def _load_counts(self, groups: set[str]) -> None:
         """Take in the totals and the size of groups, all else about them being the same."""
-        nodes = [self._forest.nodes[id] for id in groups if id in self._forest.nodes]
+        nodes = [self._tree_index.nodes[id] for id in groups if id in self._tree_index.nodes]
         infos = [node.info for node in nodes if node.info is not None]
         if infos:
             for info in await self.in_thread(self._store.counted, infos):
-                self._forest.put(info.id, info)
+                self._tree_index.put_node(info.id, info)
 
-    async def _send(self) -> None:
+    async def _send_frames(self) -> None:
         numbered = [
             (group, watch, frames)
-            for group, frames in self._forest.take().items()
+            for group, frames in self._tree_index.take_frames().items()
             if (watch := self._watches.get(group)) is not None
         ]
         # All before the first is sent: should that fail, the viewers of the others notice too.
@@ -352,12 +352,12 @@ class Bridge:
         for group, watch, frames in numbered:
             await self._deliver(group, watch.sent, frames)
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         """Tell viewers the number of the last message, so that a lost one is noticed."""
         while True:
             await asyncio.sleep(HEARTBEAT)
             # An engine that has died does not say so.
-            self.news.note()
+            self.change_notifier.schedule()
             try:
                 for group, watch in list(self._watches.items()):
                     await self._deliver(group, watch.sent, [])
@@ -365,7 +365,7 @@ class Bridge:
                 logger.warning("The channel layer does not take messages: %s", error)
 
 
-def _report(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     """Say so when a part of the bridge has ended by itself, which is a mistake of ours."""
     if not task.cancelled() and task.exception() is not None:
         logger.error("The bridge has stopped", exc_info=task.exception())
@@ -374,7 +374,7 @@ def _report(task: asyncio.Task[None]) -> None:
 _bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, Bridge] = WeakKeyDictionary()
 
 
-def bridge(deliver: Deliver) -> Bridge:
+def get_bridge(deliver: Deliver) -> Bridge:
     """Return the bridge of the running event loop, started with `deliver` when there is none."""
     loop = asyncio.get_running_loop()
     if loop not in _bridges:

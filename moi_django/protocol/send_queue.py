@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from moi_django.bridge.forest import Frame, merged
+from moi_django.bridge.tree_index import Frame, merge_verbs
 from moi_django.conf import conf
 
 Answer = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class Mail:
+class PendingUpdate:
     """A change that waits for its page."""
 
     verb: str
@@ -25,21 +25,21 @@ class Mail:
     roots: set[str] = field(default_factory=set)
 
 
-Forward = Callable[[str, Mail], Awaitable[None]]
+Forward = Callable[[str, PendingUpdate], Awaitable[None]]
 
 
-class Outbox:
+class SendQueue:
     """Sends one frame after the other: the order is what makes pages right."""
 
-    def __init__(self, send: Callable[[str], Awaitable[None]]) -> None:
-        self._send = send
+    def __init__(self, send_now: Callable[[str], Awaitable[None]]) -> None:
+        self._send = send_now
         self._answers: deque[Answer] = deque()
-        self._mail: dict[str, Mail] = {}
+        self._updates: dict[str, PendingUpdate] = {}
         self._wake = asyncio.Event()
         self._next_push = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def send(self, verb: str, raw: str) -> None:
+    async def send_now(self, verb: str, raw: str) -> None:
         """Send a frame now, from within an answer; `raw` is its JSON.
 
         Raises TimeoutError when the client does not take it.
@@ -47,32 +47,32 @@ class Outbox:
         async with asyncio.timeout(conf.SEND_TIMEOUT):
             await self._send(f'{{"{verb}": {raw}}}')
 
-    def later(self, answer: Answer) -> None:
+    def enqueue(self, answer: Answer) -> None:
         """Let something be sent when all answers before it are."""
         self._answers.append(answer)
         self._wake.set()
 
-    def later_frame(self, verb: str, raw: str) -> None:
+    def enqueue_frame(self, verb: str, raw: str) -> None:
         """Let a frame be sent when all answers before it are."""
-        self.later(lambda: self.send(verb, raw))
+        self.enqueue(lambda: self.send_now(verb, raw))
 
-    def post(self, root: str, frame: Frame) -> None:
+    def put_update(self, root: str, frame: Frame) -> None:
         """Keep a change for the next push, in place of an older one of the same id."""
         verb, id, raw = frame
-        mail = self._mail.setdefault(id, Mail(verb, raw))
-        mail.verb, mail.raw = merged(mail.verb, verb), raw
-        mail.roots.add(root)
+        update = self._updates.setdefault(id, PendingUpdate(verb, raw))
+        update.verb, update.raw = merge_verbs(update.verb, verb), raw
+        update.roots.add(root)
         self._wake.set()
 
-    def has_mail(self, id: str) -> bool:
+    def has_update(self, id: str) -> bool:
         """Tell whether a change of something waits."""
-        return id in self._mail
+        return id in self._updates
 
-    def forget_changes(self) -> None:
+    def drop_updates(self) -> None:
         """Drop what waits: a snapshot follows."""
-        self._mail.clear()
+        self._updates.clear()
 
-    async def run(self, forward: Forward, pushed: Answer) -> None:
+    async def send_until_cancelled(self, forward: Forward, pushed: Answer) -> None:
         """Send until cancelled; raises what sending raises.
 
         `forward` decides about a change that is due, and `pushed` is called after some of them.
@@ -81,15 +81,15 @@ class Outbox:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                await self._answer()
-                if self._mail and self._is_due():
-                    await self._push(forward)
+                await self._send_answers()
+                if self._updates and self._is_due():
+                    await self._push_updates(forward)
                     await pushed()
         finally:
             if self._timer is not None:
                 self._timer.cancel()
 
-    async def _answer(self) -> None:
+    async def _send_answers(self) -> None:
         while self._answers:
             await self._answers.popleft()()
 
@@ -100,16 +100,16 @@ class Outbox:
             self._next_push = loop.time() + conf.PUSH_EVERY
             return True
         if self._timer is None:
-            self._timer = loop.call_at(self._next_push, self._come_back)
+            self._timer = loop.call_at(self._next_push, self._wake_up)
         return False
 
-    def _come_back(self) -> None:
+    def _wake_up(self) -> None:
         # Loops may be early by a little, so the time is not compared again.
         self._timer, self._next_push = None, 0.0
         self._wake.set()
 
-    async def _push(self, forward: Forward) -> None:
-        while self._mail:
-            id = next(iter(self._mail))
-            await forward(id, self._mail.pop(id))
-            await self._answer()
+    async def _push_updates(self, forward: Forward) -> None:
+        while self._updates:
+            id = next(iter(self._updates))
+            await forward(id, self._updates.pop(id))
+            await self._send_answers()

@@ -14,7 +14,7 @@ from moi_django.models import Info
 Frame = tuple[str, str, str]
 
 
-def merged(before: str | None, verb: str) -> str:
+def merge_verbs(before: str | None, verb: str) -> str:
     """Return the verb of two changes of one id as one."""
     if before == "add" and verb in ("update", "count"):
         return "add"  # who has not heard of it yet hears of it as new
@@ -35,7 +35,7 @@ class Node:
     members: set[str] = field(default_factory=set)
 
 
-class Forest:
+class TreeIndex:
     """The nodes at and below the watched groups; the same node may be held by several groups."""
 
     def __init__(self, result_preview: int | None = None) -> None:
@@ -46,12 +46,12 @@ class Forest:
         self._roots: dict[str, bool] = {}
         self._frames: dict[str, dict[str, Frame]] = {}
 
-    def plant(self, root: str) -> None:
+    def add_root(self, root: str) -> None:
         """Begin to watch a group; `put` and `put_members` then fill in what is there."""
         self._roots[root] = False
         self.nodes.setdefault(root, Node())
 
-    def fell(self, root: str) -> None:
+    def remove_root(self, root: str) -> None:
         """Watch a group no more, and forget what no other watched group reaches."""
         del self._roots[root]
         self._frames.pop(root, None)
@@ -61,29 +61,31 @@ class Forest:
         for node in self.nodes.values():
             node.holders &= reached
 
-    def grown(self, read: set[str]) -> list[str]:
+    def mark_loaded(self, read: set[str]) -> list[str]:
         """Begin to tell of changes below the groups among `read`; return those not begun before.
 
         Call it when they and all that was found below them have been put.
         """
-        fresh = [root for root, grown in self._roots.items() if root in read and not grown]
+        fresh = [
+            root for root, mark_loaded in self._roots.items() if root in read and not mark_loaded
+        ]
         self._roots.update(dict.fromkeys(fresh, True))
         return fresh
 
-    def put(self, id: str, info: Info | None) -> None:
+    def put_node(self, id: str, info: Info | None) -> None:
         """Take in what Redis holds about a node; None when it is gone."""
         node = self.nodes.get(id)
         if node is None:
             return
         if info is None:
-            self._vanish(id, node)
+            self._forget_node(id, node)
             return
         raw = info.to_wire(self._result_preview)
         digest = hashlib.blake2b(raw.encode(), digest_size=12).digest()
         if digest != node.digest:
-            verb = _verb(node, info)
+            verb = _change_verb(node, info)
             node.info, node.digest, node.verb = replace(info, result=None), digest, "add"
-            self._tell(verb, id, raw, self._roots_above(id))
+            self._add_frame(verb, id, raw, self._roots_above(id))
 
     def put_members(self, group: str, ids: set[str]) -> set[str]:
         """Take in the members of a group; return the ids that must be read next."""
@@ -93,8 +95,8 @@ class Forest:
         fresh, gone = ids - holder.members, holder.members - ids
         holder.members = set(ids)
         for id in gone:
-            self._let_go(group, id)
-        return self._take_in(group, fresh)
+            self._release_from(group, id)
+        return self._add_members(group, fresh)
 
     def put_member(self, group: str, id: str, *, is_in: bool) -> set[str]:
         """Take in whether one id is a member of a group; return the ids that must be read next."""
@@ -103,12 +105,12 @@ class Forest:
             return set()
         if is_in:
             holder.members.add(id)
-            return self._take_in(group, {id})
+            return self._add_members(group, {id})
         holder.members.discard(id)
-        self._let_go(group, id)
+        self._release_from(group, id)
         return set()
 
-    def _take_in(self, group: str, fresh: set[str]) -> set[str]:
+    def _add_members(self, group: str, fresh: set[str]) -> set[str]:
         for id in fresh:
             self.nodes.setdefault(id, Node()).holders.add(group)
         # What another group held already has to be told to the viewers of this one too.
@@ -121,42 +123,44 @@ class Forest:
         """Return the groups that hold some nodes, directly or not."""
         return {group for id in ids if id in self.nodes for group in self._above(id) - {id}}
 
-    def ask(self, id: str) -> None:
+    def mark_requested(self, id: str) -> None:
         """Tell a node again, under the verb "get", when it is next put."""
         if node := self.nodes.get(id):
             node.digest, node.verb = b"", "get"
 
-    def holds(self, group: str, id: str) -> bool:
+    def is_below(self, group: str, id: str) -> bool:
         """Tell whether a node is anywhere below a group."""
         return id in self._below([group])
 
-    def take(self) -> dict[str, list[Frame]]:
+    def take_frames(self) -> dict[str, list[Frame]]:
         """Return the frames for the viewers of each watched group: of each node the latest.
 
         What is gone makes room. Of what is new, groups come before what is in them and the older
         before the newer, whichever was read first: a page without room for all shows those.
         """
         taken, self._frames = self._frames, {}
-        return {root: sorted(frames.values(), key=self._rank) for root, frames in taken.items()}
+        return {
+            root: sorted(frames.values(), key=self._send_order) for root, frames in taken.items()
+        }
 
-    def _rank(self, frame: Frame) -> tuple[int, int, str]:
+    def _send_order(self, frame: Frame) -> tuple[int, int, str]:
         verb, id, _ = frame
         node = self.nodes.get(id)
         if verb == "add" and node is not None and node.info is not None:
             return 1, node.info.path.count(":"), node.info.date_created or ""
         return {"remove": 0}.get(verb, 2), 0, ""
 
-    def _vanish(self, id: str, node: Node) -> None:
+    def _forget_node(self, id: str, node: Node) -> None:
         for holder in list(node.holders):
             if holder in self.nodes:
                 self.nodes[holder].members.discard(id)
-            self._let_go(holder, id)
+            self._release_from(holder, id)
         if id in self._roots:
             self.put_members(id, set())
-            self._tell_removal(id, node, {id} & self._roots.keys())
+            self._add_removal_frame(id, node, {id} & self._roots.keys())
             node.info, node.digest = None, b""
 
-    def _let_go(self, holder: str, id: str) -> None:
+    def _release_from(self, holder: str, id: str) -> None:
         """Take a node out of a group, and all below it out of what no longer reaches it."""
         node = self.nodes.get(id)
         if node is None or holder not in node.holders:
@@ -167,7 +171,7 @@ class Forest:
         gone = set()
         for each in below:
             left = self._roots_above(each)
-            self._tell_removal(each, self.nodes[each], before[each] - left)
+            self._add_removal_frame(each, self.nodes[each], before[each] - left)
             if not left:
                 gone.add(each)
         for each in below:
@@ -176,16 +180,16 @@ class Forest:
             else:
                 self.nodes[each].holders -= gone
 
-    def _tell_removal(self, id: str, node: Node, roots: set[str]) -> None:
+    def _add_removal_frame(self, id: str, node: Node, roots: set[str]) -> None:
         if node.info is not None:
-            self._tell("remove", id, node.info.to_wire(), roots)
+            self._add_frame("remove", id, node.info.to_wire(), roots)
 
-    def _tell(self, verb: str, id: str, raw: str, roots: set[str]) -> None:
+    def _add_frame(self, verb: str, id: str, raw: str, roots: set[str]) -> None:
         for root in roots:
             if self._roots[root]:
                 frames = self._frames.setdefault(root, {})
                 before = frames.get(id)
-                frames[id] = (merged(before and before[0], verb), id, raw)
+                frames[id] = (merge_verbs(before and before[0], verb), id, raw)
 
     def _roots_above(self, id: str) -> set[str]:
         """Return the watched groups that hold a node, directly or not, itself included."""
@@ -211,7 +215,7 @@ class Forest:
         return met
 
 
-def _verb(node: Node, info: Info) -> str:
+def _change_verb(node: Node, info: Info) -> str:
     """Return how what Redis holds differs from what was last sent."""
     if not node.digest or node.info is None:
         return node.verb

@@ -8,7 +8,7 @@ from typing import Any
 from moi_django.models import is_id
 
 
-class Mistake(Exception):
+class ProtocolError(Exception):
     """Say to the client what is wrong with its frame."""
 
 
@@ -16,45 +16,49 @@ class Mistake(Exception):
 Ids = dict[str, int | None]
 
 
-def parse(text: str | None, verbs: Collection[str]) -> tuple[str, Ids]:
+def parse_frame(text: str | None, verbs: Collection[str]) -> tuple[str, Ids]:
     """Return the verb and the ids of a frame.
 
-    Raises Mistake when it is not an object with one of the verbs and an id, a list of ids, ids with
-    a number each, or nothing.
+    Raises ProtocolError unless it is an object with one of the verbs and an id, a list of ids, ids
+    with a number each, or nothing.
     """
     try:
         frame = json.loads(text or "")
     except (ValueError, RecursionError):
-        raise Mistake("A frame is a JSON object, such as {'get': []}.") from None
+        raise ProtocolError("A frame is a JSON object, such as {'get': []}.") from None
     if not isinstance(frame, dict) or len(frame) != 1:
-        raise Mistake("A frame is an object with one verb.")
+        raise ProtocolError("A frame is an object with one verb.")
     [(verb, given)] = frame.items()
     if verb not in verbs:
-        raise Mistake(f"The verbs are {', '.join(verbs)}.")
-    return verb, _ids(given)
+        raise ProtocolError(f"The verbs are {', '.join(verbs)}.")
+    return verb, _parse_ids(given)
 
 
-def _ids(given: Any) -> Ids:
+def _parse_ids(given: Any) -> Ids:
     given = [given] if isinstance(given, str) else given or []
     if isinstance(given, list) and all(map(is_id, given)):
         return dict.fromkeys(given)
-    if isinstance(given, dict) and all(map(is_id, given)) and all(map(_is_count, given.values())):
+    if (
+        isinstance(given, dict)
+        and all(map(is_id, given))
+        and all(map(_is_row_count, given.values()))
+    ):
         return given
-    raise Mistake("A verb comes with an id, a list of ids, or ids with a number each.")
+    raise ProtocolError("A verb comes with an id, a list of ids, or ids with a number each.")
 
 
-def _is_count(value: object) -> bool:
+def _is_row_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-class Allowance:
+class TokenBucket:
     """So many ids a second over a while, and so many at once; a verb without any counts as one."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst, self._left = rate, burst, float(burst)
         self._at = time.monotonic()
 
-    def take(self, count: int = 1) -> bool:
+    def spend(self, count: int = 1) -> bool:
         """Use so many; tell whether there were as many left."""
         now = time.monotonic()
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
