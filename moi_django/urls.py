@@ -3,7 +3,7 @@
 from django.urls import path
 
 from moi_django.pages import views
-from moi_django.pages.addresses import NAMESPACE
+from moi_django.pages.page_urls import NAMESPACE
 
 app_name = NAMESPACE
 urlpatterns = [

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from moi_django.services import pdeath
+from moi_django.services import parent_death
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 30.0
@@ -56,7 +56,7 @@ def manage(*arguments: str, timeout: float = DEADLINE, **env: str) -> subprocess
 def site_process(port: int, **env: str) -> Iterator[subprocess.Popen]:
     """Run the site on a server in a process of its own, until the block ends."""
     process = subprocess.Popen(
-        pdeath.command(
+        parent_death.with_parent_death_signal(
             [
                 *(sys.executable, "-m", "uvicorn", "moi_django.asgi:development"),
                 *("--port", str(port), "--lifespan=off", "--log-level=warning"),

@@ -10,8 +10,9 @@ from django.test import Client
 
 from moi_django import Group
 from moi_django.models import State
-from moi_django.pages.addresses import detail_of
-from moi_django.panel import bulk, listing
+from moi_django.monitoring import job_search
+from moi_django.pages.page_urls import detail_url
+from moi_django.panel import bulk_actions
 from moi_django.store.vitals import Vitals
 from tests.records import finish, job_in
 
@@ -136,7 +137,7 @@ def test_why_jobs_are_not_retried_or_removed(operator, store):
 
 def test_all_that_match_are_offered_where_there_are_other_pages(operator, store):
     group = Group.of("ada")
-    for number in range(listing.ROWS):
+    for number in range(job_search.PAGE_SIZE):
         job_in(store, group, f"job {number}")
     offer = b'<input type="checkbox" name="all"'
     assert offer not in operator.get(PANEL).content
@@ -153,14 +154,14 @@ def hidden(answer):
 
 def test_all_that_match_are_cancelled_and_none_that_came_later(operator, store):
     group = Group.of("ada")
-    jobs = [job_in(store, group, f"job {number}") for number in range(listing.ROWS + 20)]
+    jobs = [job_in(store, group, f"job {number}") for number in range(job_search.PAGE_SIZE + 20)]
     other = job_in(store, group, "another")
     finish(store, jobs[0])
     address = f"{PANEL}?q=job&owner=ada"
     asked = operator.post(address, {"action": "cancel", "all": "yes"})
     text = html.unescape(asked.content.decode())
     assert "Cancel 69 jobs? What runs is interrupted." in text
-    assert text.count("<li>") - text.count("<li class") >= listing.ROWS + 1
+    assert text.count("<li>") - text.count("<li class") >= job_search.PAGE_SIZE + 1
     assert "and 19 more" in text
     later = job_in(store, group, "job that came later")
     done = operator.post(address, {**hidden(asked), "confirmed": "yes"}, follow=True)
@@ -172,7 +173,7 @@ def test_all_that_match_are_cancelled_and_none_that_came_later(operator, store):
 def test_all_that_match_takes_no_longer_than_a_request_may(operator, store, monkeypatch):
     jobs = [job_in(store, Group.of("ada")) for _ in range(5)]
     asked = operator.post(PANEL, {"action": "remove", "all": "yes"})
-    monkeypatch.setattr(bulk, "SECONDS", 0)
+    monkeypatch.setattr(bulk_actions, "MAX_SECONDS", 0)
     done = operator.post(PANEL, {**hidden(asked), "confirmed": "yes"}, follow=True)
     assert said(done) == ["1 job removed.", "There was no time for 4 jobs: do it again."]
     assert [store.get(job.id) is None for job in jobs] == [False] * 4 + [True]
@@ -282,9 +283,9 @@ def test_every_job_leads_to_its_page_and_shows_its_id(operator, store):
 def test_where_the_site_has_not_our_page_a_job_leads_to_its_result(store, settings):
     settings.ROOT_URLCONF = "tests.site.bare_urls"
     job = job_in(store, Group.of("ada"), url="/result")
-    assert detail_of(job) is None
-    assert detail_of(finish(store, job)) == f"/result/{job.id}"
-    assert detail_of(job_in(store, Group.of("ada"))) is None
+    assert detail_url(job) is None
+    assert detail_url(finish(store, job)) == f"/result/{job.id}"
+    assert detail_url(job_in(store, Group.of("ada"))) is None
 
 
 def test_the_link_of_an_owner_keeps_what_else_is_asked_for(operator, store):

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from moi_django import Group
 from moi_django.models import State
-from moi_django.panel.listing import ROWS
+from moi_django.monitoring.job_search import PAGE_SIZE
 from moi_django.store.vitals import Vitals
 from tests.processes import free_port, site_process
 from tests.records import finish, job_in, many_jobs_in
@@ -150,7 +150,7 @@ def test_jobs_are_cancelled_in_bulk(port, visit, group, store):
 
 
 def test_all_that_match_are_offered_once_the_whole_page_is_chosen(port, visit, group, store):
-    many_jobs_in(store, group, ROWS + 10)
+    many_jobs_in(store, group, PAGE_SIZE + 10)
     page = visit(port)
     others = page.get_by_label("All that match, on all pages")
     expect(others).to_be_hidden()
@@ -162,19 +162,19 @@ def test_all_that_match_are_offered_once_the_whole_page_is_chosen(port, visit, g
     row(page, "job 5").get_by_role("checkbox").first.check()
     others.check()
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_text(f"Cancel {ROWS + 10} jobs?")).to_be_visible()
+    expect(page.get_by_text(f"Cancel {PAGE_SIZE + 10} jobs?")).to_be_visible()
     assert Axe().run(page).violations_count == 0
-    page.get_by_role("button", name=f"Yes, cancel {ROWS + 10} jobs").click()
-    expect(page.get_by_text(f"{ROWS + 10} jobs cancelled.")).to_be_visible()
+    page.get_by_role("button", name=f"Yes, cancel {PAGE_SIZE + 10} jobs").click()
+    expect(page.get_by_text(f"{PAGE_SIZE + 10} jobs cancelled.")).to_be_visible()
 
 
 def test_all_that_match_are_offered_without_scripts(port, visit, group, store):
-    many_jobs_in(store, group, ROWS + 1)
+    many_jobs_in(store, group, PAGE_SIZE + 1)
     page = visit(port, live=False, java_script_enabled=False)
     page.get_by_label("All that match, on all pages").check()
     page.get_by_role("button", name="Remove").click()
-    page.get_by_role("button", name=f"Yes, remove {ROWS + 1} jobs").click()
-    expect(page.get_by_text(f"{ROWS + 1} jobs removed.")).to_be_visible()
+    page.get_by_role("button", name=f"Yes, remove {PAGE_SIZE + 1} jobs").click()
+    expect(page.get_by_text(f"{PAGE_SIZE + 1} jobs removed.")).to_be_visible()
 
 
 def test_a_name_leads_to_the_job_and_its_id_can_be_copied(port, visit, group, store):

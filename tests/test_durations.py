@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from moi_django.models import JOB, Info, State
-from moi_django.pages import durations
+from moi_django.presentation import formatting
 
 
 def running(seconds, **fields):
@@ -26,7 +26,7 @@ def running(seconds, **fields):
     ],
 )
 def test_a_clock_shows_whole_seconds(seconds, shown):
-    assert durations.clock(seconds) == shown
+    assert formatting.format_clock(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -43,23 +43,23 @@ def test_a_clock_shows_whole_seconds(seconds, shown):
     ],
 )
 def test_a_time_that_is_left_is_rough(seconds, said):
-    assert durations.roughly(seconds) == said
+    assert formatting.round_duration(seconds) == said
 
 
 def test_what_is_left_follows_from_what_is_done():
-    assert durations.remaining(running(600, progress=0.25)) == ("minutes", 30)
-    assert durations.remaining(running(600)) is None
-    assert durations.remaining(running(0.5, progress=0.25)) is None
+    assert formatting.remaining(running(600, progress=0.25)) == ("minutes", 30)
+    assert formatting.remaining(running(600)) is None
+    assert formatting.remaining(running(0.5, progress=0.25)) is None
     for progress in (0.0, 1.0):
-        assert durations.remaining(running(600, progress=progress)) is None
-    assert durations.remaining(running(600, progress=0.5, state=State.FAILED)) is None
+        assert formatting.remaining(running(600, progress=progress)) is None
+    assert formatting.remaining(running(600, progress=0.5, state=State.FAILED)) is None
 
 
 def test_the_run_time_ends_with_the_job_and_is_never_negative():
     ended = running(
         0, date_start="2026-01-02 10:00:00.000000", date_end="2026-01-02 10:01:30.500000"
     )
-    assert durations.run_time(ended) == 90.5
-    assert durations.run_time(running(-100)) == 0
-    assert durations.run_time(running(0, date_start=None)) is None
-    assert durations.run_time(running(0, date_start="yesterday")) is None
+    assert formatting.run_time(ended) == 90.5
+    assert formatting.run_time(running(-100)) == 0
+    assert formatting.run_time(running(0, date_start=None)) is None
+    assert formatting.run_time(running(0, date_start="yesterday")) is None

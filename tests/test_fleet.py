@@ -6,9 +6,10 @@ import signal
 import pytest
 
 from moi_django import Group, ctx_default, submit
-from moi_django.cluster import client, fleet
-from moi_django.cluster.fleet import Condition
+from moi_django.cluster import client
 from moi_django.models import State, now
+from moi_django.monitoring import cluster_state
+from moi_django.monitoring.cluster_state import EngineCondition
 from moi_django.store.vitals import Vitals
 from tests.processes import wait_for
 from tests.records import job_in
@@ -19,7 +20,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.django_db(transaction=True)]
 
 
 def conditions():
-    return {engine.id: str(engine.condition) for engine in fleet.fleet().engines}
+    return {
+        engine.id: str(engine.condition) for engine in cluster_state.get_cluster_state().engines
+    }
 
 
 def running_on(store, engine, lease=60.0):
@@ -32,7 +35,7 @@ def running_on(store, engine, lease=60.0):
 
 
 def test_engines_without_a_job_are_known_from_the_controller(cluster, store):
-    found = fleet.fleet()
+    found = cluster_state.get_cluster_state()
     assert [str(engine.condition) for engine in found.engines] == ["idle", "idle"]
     assert {engine.report for engine in found.engines} == {None}
     [context] = found.contexts
@@ -44,14 +47,14 @@ def test_a_busy_engine_says_with_what(cluster, store, tmp_path):
     held = Held(tmp_path, "held")
     assert held.pid
     engine = held.job.refresh().info.engine
-    [busy] = [each for each in fleet.fleet().engines if each.id == engine]
+    [busy] = [each for each in cluster_state.get_cluster_state().engines if each.id == engine]
     assert (str(busy.condition), busy.job.id, busy.context) == ("busy", held.job.id, "default")
     assert 0 <= busy.busy < 60
     wait_for(lambda: store.reports().get(engine), "its report")
-    [busy] = [each for each in fleet.fleet().engines if each.id == engine]
+    [busy] = [each for each in cluster_state.get_cluster_state().engines if each.id == engine]
     assert busy.vitals.pid == held.pid
     assert 0 <= busy.seen < 60
-    assert fleet.fleet().contexts[0].busy == 1
+    assert cluster_state.get_cluster_state().contexts[0].busy == 1
     held.gate.touch()
     held.job.value()
     assert set(conditions().values()) == {"idle"}
@@ -64,7 +67,7 @@ def test_what_waits_is_counted_by_context(cluster, store, moi):
     store.redis.zadd(store.waiting_key("away"), {"1:y": store.time() - 200})
     store.redis.zadd(store.delayed_key, {"2:z": store.time() + 100})
     job_in(store, Group.of("ada"))
-    found = fleet.fleet()
+    found = cluster_state.get_cluster_state()
     [default, away] = found.contexts
     assert (default.answers, default.waiting, away.answers, away.waiting) == (True, 1, False, 2)
     assert default.longest == pytest.approx(100, abs=5)
@@ -80,7 +83,7 @@ def test_engines_are_not_what_they_were(cluster, store, moi):
     store.report(Vitals("gone", "default"))
     store.report(Vitals("elsewhere", "away"))
     store.report(Vitals("long gone", "default"))
-    store.redis.zadd(store.engines_key, {"long gone": store.time() - 2 * fleet.GONE_SHOWN})
+    store.redis.zadd(store.engines_key, {"long gone": store.time() - 2 * cluster_state.GONE_SHOWN})
     assert conditions() == {
         one: "silent",
         two: "idle",
@@ -88,7 +91,7 @@ def test_engines_are_not_what_they_were(cluster, store, moi):
         "gone": "gone",
         "elsewhere": "unknown",
     }
-    assert fleet.fleet().engines[-1].id == "gone"
+    assert cluster_state.get_cluster_state().engines[-1].id == "gone"
 
 
 def test_a_killed_engine_is_gone(own_cluster, store, tmp_path):
@@ -98,5 +101,8 @@ def test_a_killed_engine_is_gone(own_cluster, store, tmp_path):
     engine = wait_for(lambda: job.refresh().info.engine, "its start")
     wait_for(lambda: store.reports().get(engine), "its report")
     os.kill(store.reports()[engine].vitals.pid, signal.SIGKILL)
-    wait_for(lambda: conditions().get(engine) in (Condition.GONE, Condition.SILENT), "its end")
+    wait_for(
+        lambda: conditions().get(engine) in (EngineCondition.GONE, EngineCondition.SILENT),
+        "its end",
+    )
     client.close()

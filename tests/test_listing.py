@@ -7,8 +7,8 @@ from django.contrib.auth import get_user_model
 
 from moi_django import Group
 from moi_django.models import State
-from moi_django.panel import listing
-from moi_django.panel.listing import ROWS, Wanted
+from moi_django.monitoring import job_search
+from moi_django.monitoring.job_search import PAGE_SIZE, JobQuery
 from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,11 +30,11 @@ def jobs(store, ada):
 
 
 def names(ada, **wanted):
-    return [row.info.name for row in listing.jobs(ada, Wanted(**wanted)).rows]
+    return [row.info.name for row in job_search.search_jobs(ada, JobQuery(**wanted)).rows]
 
 
 def test_all_of_them_with_their_owners(ada, jobs):
-    rows = listing.jobs(ada).rows
+    rows = job_search.search_jobs(ada).rows
     assert [(row.info.name, row.owner) for row in rows] == [
         ("search again", "ada"),
         ("Sequence SEARCH", "night shift"),
@@ -47,7 +47,9 @@ def test_all_of_them_with_their_owners(ada, jobs):
 
 def test_an_owner_of_whom_nothing_is_known_is_an_id(ada, jobs, store):
     store.redis.delete(store.key("user-id-map"))
-    assert {row.owner for row in listing.jobs(ada).rows} == {job.owner for job in jobs.values()}
+    assert {row.owner for row in job_search.search_jobs(ada).rows} == {
+        job.owner for job in jobs.values()
+    }
 
 
 def test_search_and_filters(ada, jobs):
@@ -66,14 +68,14 @@ def test_search_and_filters(ada, jobs):
     ]
     assert names(ada, text=jobs["sweep"].id, state="lost") == []
     assert names(ada, text="\x00", owner="ada\x00") == []
-    assert [listing.state_of(text) for text in ("lost", "x", "")] == ["lost", "", ""]
+    assert [job_search.parse_state(text) for text in ("lost", "x", "")] == ["lost", "", ""]
 
 
 def read_all(ada, wanted):
     """Return the names on each page, as one who asks for older jobs again and again."""
     pages, place = [], None
     while True:
-        found = listing.jobs(ada, wanted, place)
+        found = job_search.search_jobs(ada, wanted, place)
         pages.append([row.info.name for row in found.rows])
         place = found.older
         if place is None:
@@ -82,31 +84,31 @@ def read_all(ada, wanted):
 
 def test_pages(ada, store):
     group = Group.of(ada)
-    for number in range(2 * ROWS + 20):
+    for number in range(2 * PAGE_SIZE + 20):
         job_in(store, group, f"{'odd' if number % 2 else 'even'} {number}")
-    pages = read_all(ada, Wanted())
-    assert [len(page) for page in pages] == [ROWS, ROWS, 20]
-    expected = [f"{'odd' if n % 2 else 'even'} {n}" for n in reversed(range(2 * ROWS + 20))]
+    pages = read_all(ada, JobQuery())
+    assert [len(page) for page in pages] == [PAGE_SIZE, PAGE_SIZE, 20]
+    expected = [f"{'odd' if n % 2 else 'even'} {n}" for n in reversed(range(2 * PAGE_SIZE + 20))]
     assert list(chain(*pages)) == expected
-    pages = read_all(ada, Wanted(text="even"))
-    assert [len(page) for page in pages] == [ROWS, 10]
+    pages = read_all(ada, JobQuery(text="even"))
+    assert [len(page) for page in pages] == [PAGE_SIZE, 10]
     assert list(chain(*pages)) == [name for name in expected if "even" in name]
 
 
 def test_a_search_looks_at_so_many_jobs_and_offers_to_go_on(ada, store, monkeypatch):
-    monkeypatch.setattr(listing, "LOOKED_AT", 200)
+    monkeypatch.setattr(job_search, "MAX_SCANNED", 200)
     group = Group.of(ada)
     job_in(store, group, "needle")
     for number in range(250):
         job_in(store, group, f"hay {number}")
-    found = listing.jobs(ada, Wanted(text="needle"))
+    found = job_search.search_jobs(ada, JobQuery(text="needle"))
     assert (found.rows, found.looked_at, found.is_cut) == ([], 200, True)
-    found = listing.jobs(ada, Wanted(text="needle"), found.older)
+    found = job_search.search_jobs(ada, JobQuery(text="needle"), found.older)
     assert ([row.info.name for row in found.rows], found.is_cut) == (["needle"], False)
 
 
 def test_jobs_of_an_owner_are_found_among_those_of_many(ada, jobs, store, monkeypatch):
-    monkeypatch.setattr(listing, "LOOKED_AT", 200)
+    monkeypatch.setattr(job_search, "MAX_SCANNED", 200)
     for number in range(250):
         job_in(store, Group.of("somebody"), f"hay {number}")
     assert names(ada, owner="ada") == ["search again", "A sweep"]

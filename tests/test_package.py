@@ -25,18 +25,20 @@ TREE = """
     engine: encoding current calls attachments tqdm_progress rich_display pickling invocation
     engine: descriptors output_capture log_writer status_writer metrics heartbeat runner
     state_dir conf site_store owners access layers
-    cluster: client payloads dispatch reconciler fleet
+    cluster: client payloads dispatch reconciler
     jobs: on_commit creation api actions
     bridge: tree_index change_notifier redis_bridge
     protocol: frames sessions viewport send_queue subscriptions log_tail
     consumers routing origin asgi
-    pages: measures numerals durations addresses trees results plain downloads status_div views
+    presentation: formatting ansi
+    monitoring: cluster_state job_search
+    pages: page_urls json_tree results downloads status_div views
     urls
     templatetags: moi
-    panel: listing plots bulk views
+    panel: plots bulk_actions views
     permissions admin
-    terminal: transcript overview draw
-    services: pdeath embedded local_cluster serve sweeper up
+    terminal: text_report overview rich_view
+    services: parent_death embedded local_cluster serve orphan_reaper up
     checks: install site
     apps
     management: arguments commands.moi

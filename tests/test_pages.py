@@ -12,7 +12,7 @@ from django.urls import reverse
 from moi_django import Group
 from moi_django.cluster import dispatch
 from moi_django.models import State
-from moi_django.pages.trees import MOST, tree
+from moi_django.pages.json_tree import MAX_NODES, build_json_tree
 from moi_django.store.logs import Log, Piece
 from tests.records import finish, job_in
 
@@ -215,14 +215,14 @@ def test_what_went_wrong_is_shown_with_its_lines(client, store, job):
 
 
 def test_a_large_result_is_shown_in_part():
-    leaf = tree([list(range(100))] * 1000)
-    assert count(leaf) <= MOST + 20
+    leaf = build_json_tree([list(range(100))] * 1000)
+    assert count(leaf) <= MAX_NODES + 20
     assert leaf.left > 900
     nested = []
     for _ in range(500):
         nested = [nested]
-    assert count(tree(nested)) < 30
-    assert len(tree("x" * 1_000_000).text) < 3000
+    assert count(build_json_tree(nested)) < 30
+    assert len(build_json_tree("x" * 1_000_000).text) < 3000
 
 
 def count(leaf):

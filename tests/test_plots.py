@@ -8,10 +8,14 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from moi_django.pages.measures import duration, percent, size
-from moi_django.pages.numerals import localized
 from moi_django.panel import plots
 from moi_django.panel.plots import HEIGHT, LEFT, RIGHT, SLOTS, WIDTH
+from moi_django.presentation.formatting import (
+    format_duration,
+    format_localized,
+    format_percent,
+    format_size,
+)
 from moi_django.store.figures import Ended
 
 NOW = 1_767_366_245.0
@@ -136,19 +140,23 @@ def test_a_plot_is_an_image_with_a_text_in_every_language():
     ],
 )
 def test_durations(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_measures_in_a_language():
     with translation.override("de"):
-        found = [duration(9.96, localized), size(5.64e15, localized), percent(1.6, localized)]
+        found = [
+            format_duration(9.96, format_localized),
+            format_size(5.64e15, format_localized),
+            format_percent(1.6, format_localized),
+        ]
         assert found == ["10,0 s", "5640,0 TB", "2 %"]
         axis = history(m0=Ended({"success": 1}, 1.0, 1.0)).durations.marks
         assert [mark.text for mark in axis if mark.text] == ["0,0 s", "1,0 s", "2,0 s"]
 
 
 def test_sizes_and_shares():
-    assert [size(count) for count in (None, 0, 999, 82e6, 3.4e9, 5e15)] == [
+    assert [format_size(count) for count in (None, 0, 999, 82e6, 3.4e9, 5e15)] == [
         *("—", "0 B", "999 B", "82 MB", "3 GB", "5,000.0 TB")
     ]
-    assert [percent(share) for share in (None, 0.2, 399.6)] == ["—", "0 %", "400 %"]
+    assert [format_percent(share) for share in (None, 0.2, 399.6)] == ["—", "0 %", "400 %"]

@@ -234,7 +234,7 @@ def test_a_controller_that_is_silent_for_a_while_loses_no_job(
         wait_for(lambda: any(turn.id == held.job.id for turn in store.overdue()))
         looker.reconcile()
         assert held.job.refresh().state is State.RUNNING
-        monkeypatch.setattr(reconciler_module, "SILENCE", 0.0)
+        monkeypatch.setattr(reconciler_module, "CONTROLLER_SILENCE", 0.0)
         looker.reconcile()
         assert held.job.refresh().state is State.LOST
     finally:

@@ -11,40 +11,40 @@ from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from moi_django.pages import results
 
 # Bytes or characters that are sent at once, or a few more.
-CHUNK = 100_000
+CHUNK_SIZE = 100_000
 
 
-def of_text(request: HttpRequest, texts: Iterable[str], name: str) -> Any:
+def text_response(request: HttpRequest, texts: Iterable[str], name: str) -> Any:
     """Return a response that is a text file."""
-    chunks: Any = _gathered(texts)
+    chunks: Any = _chunked(texts)
     if isinstance(request, ASGIRequest):
         chunks = _in_threads(chunks)
     response = StreamingHttpResponse(chunks, content_type="text/plain; charset=utf-8")
-    return attached(response, name)
+    return as_attachment(response, name)
 
 
-def of_file(request: HttpRequest, content: Any, name: str, type: str) -> Any:
+def file_response(request: HttpRequest, content: Any, name: str, type: str) -> Any:
     """Return a response that is an open file, which it closes."""
     response = FileResponse(content, as_attachment=True, filename=name)
     response["Content-Type"] = type
     if isinstance(request, ASGIRequest):
-        response.streaming_content = _in_threads(iter(partial(content.read, CHUNK), b""))
-    return results.harmless(response)
+        response.streaming_content = _in_threads(iter(partial(content.read, CHUNK_SIZE), b""))
+    return results.sandbox_response(response)
 
 
-def attached(response: Any, name: str) -> Any:
+def as_attachment(response: Any, name: str) -> Any:
     """Return a response as a file of a name that needs no quoting."""
     response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return results.harmless(response)
+    return results.sandbox_response(response)
 
 
-def _gathered(texts: Iterable[str]) -> Iterator[bytes]:
+def _chunked(texts: Iterable[str]) -> Iterator[bytes]:
     """Yield many short texts as few longer ones."""
     waiting, size = list[str](), 0
     for text in texts:
         waiting.append(text)
         size += len(text)
-        if size >= CHUNK:
+        if size >= CHUNK_SIZE:
             yield "".join(waiting).encode()
             waiting, size = [], 0
     yield "".join(waiting).encode()

@@ -12,7 +12,7 @@ from typing import Any
 from django.http import HttpResponse
 
 from moi_django.models import Info, State
-from moi_django.pages.trees import Leaf, tree
+from moi_django.pages.json_tree import JsonNode, build_json_tree
 
 # The forms that we show, the best first: as it is called in an address -> its MIME type.
 FORMS = {
@@ -42,7 +42,7 @@ STYLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ResultPreview:
     """What a page shows of a result."""
 
     # "none", "image", "document", "tree" or "text".
@@ -50,49 +50,51 @@ class Result:
     # Of an image or a document, as it is called in an address.
     form: str = ""
     text: str = ""
-    tree: Leaf | None = None
+    tree: JsonNode | None = None
 
 
-def shown(info: Info, forms: dict[str, str]) -> Result:
+def preview_result(info: Info, forms: dict[str, str]) -> ResultPreview:
     """Return how a result is shown best."""
     if info.state is not State.SUCCESS:
-        return Result("text", text=str(info.result)) if info.result else Result("none")
+        return (
+            ResultPreview("text", text=str(info.result)) if info.result else ResultPreview("none")
+        )
     form = next((name for name, mime in FORMS.items() if mime in forms), "")
     if form in IMAGES:
-        return Result("image", form, forms.get("text/plain", ""))
+        return ResultPreview("image", form, forms.get("text/plain", ""))
     if form in DOCUMENTS:
-        return Result("document", form, forms.get("text/plain", ""))
+        return ResultPreview("document", form, forms.get("text/plain", ""))
     if form == "json":
-        return _of_json(json.loads(forms[FORMS[form]]))
+        return _preview_json(json.loads(forms[FORMS[form]]))
     if form:
-        return Result("text", form, forms[FORMS[form]])
-    return _of_json(info.result)
+        return ResultPreview("text", form, forms[FORMS[form]])
+    return _preview_json(info.result)
 
 
-def _of_json(result: Any) -> Result:
+def _preview_json(result: Any) -> ResultPreview:
     if isinstance(result, str):
-        return Result("text", text=result)
+        return ResultPreview("text", text=result)
     if isinstance(result, dict) and result.keys() == {"repr", "type"}:
-        return Result("text", text=f"{result['repr']}\n({result['type']})")
+        return ResultPreview("text", text=f"{result['repr']}\n({result['type']})")
     if isinstance(result, (dict, list)):
-        return Result("tree", tree=tree(result))
-    return Result("text", text=repr(result))
+        return ResultPreview("tree", tree=build_json_tree(result))
+    return ResultPreview("text", text=repr(result))
 
 
-def document(form: str, data: str) -> HttpResponse:
+def document_response(form: str, data: str) -> HttpResponse:
     """Return a form of a result as a document of its own, which can do nothing."""
     mime = FORMS[form]
     if form in BINARY:
         response = HttpResponse(base64.b64decode(data), content_type=mime)
     elif form in DOCUMENTS:
-        html = data if form == "html" else _of_markdown(data)
+        html = data if form == "html" else _render_markdown(data)
         response = HttpResponse(STYLE + html, content_type="text/html; charset=utf-8")
     else:
         response = HttpResponse(data, content_type=f"{mime}; charset=utf-8")
-    return harmless(response)
+    return sandbox_response(response)
 
 
-def harmless(response: Any) -> Any:
+def sandbox_response(response: Any) -> Any:
     """Forbid a response that a job has made to do anything in the origin of the site."""
     response["Content-Security-Policy"] = POLICY
     response["X-Content-Type-Options"] = "nosniff"
@@ -102,7 +104,7 @@ def harmless(response: Any) -> Any:
     return response
 
 
-def _of_markdown(text: str) -> str:
+def _render_markdown(text: str) -> str:
     from markdown_it import MarkdownIt
 
     return MarkdownIt("commonmark", {"html": False}).enable("table").render(text)

@@ -11,8 +11,8 @@ from moi_django import access, owners
 from moi_django.conf import WEBSOCKET_PATH, conf
 from moi_django.exceptions import MoiError
 from moi_django.models import GROUP, JOB, Info, State
-from moi_django.pages import durations
-from moi_django.pages.addresses import link_of, page_of, patterns
+from moi_django.pages.page_urls import page_url, page_url_patterns, row_link
+from moi_django.presentation import formatting
 from moi_django.site_store import get_store
 from moi_django.store.pager import Outline
 
@@ -45,7 +45,7 @@ class Part:
     start: int
 
 
-def _parts(info: Info) -> list[Part]:
+def _bar_parts(info: Info) -> list[Part]:
     """Return what the bar of a group shows."""
     totals = info.totals or {}
     counts = [sum(totals.get(state, 0) for state in states) for states in PARTS.values()]
@@ -68,17 +68,17 @@ class Row:
     @property
     def page(self) -> str | None:
         """Address of our page of it, if the site has that."""
-        return page_of(self.info)
+        return page_url(self.info)
 
     @property
     def link(self) -> str | None:
         """Where it leads, or None when there is nothing to look at yet."""
-        return link_of(self.info) if self.info.id else None
+        return row_link(self.info) if self.info.id else None
 
     @property
     def parts(self) -> list[Part]:
         """What the bar of a group shows."""
-        return _parts(self.info)
+        return _bar_parts(self.info)
 
     @property
     def jobs(self) -> int:
@@ -107,7 +107,7 @@ class Row:
         info = self.info
         if info.state is State.SUCCESS or info.progress is None or not info.total:
             return ""
-        return f"{_figure(info.done or 0)}/{_figure(info.total)}"
+        return f"{_format_amount(info.done or 0)}/{_format_amount(info.total)}"
 
     @property
     def percent(self) -> int | None:
@@ -128,13 +128,13 @@ class Row:
     @property
     def elapsed(self) -> str:
         """How long a job has run so far, or did run."""
-        seconds = durations.run_time(self.info)
-        return "" if seconds is None else durations.clock(seconds)
+        seconds = formatting.run_time(self.info)
+        return "" if seconds is None else formatting.format_clock(seconds)
 
     @property
     def remaining(self) -> tuple[str, int] | None:
         """How long a job will go on: a unit of time, and how many of it."""
-        return durations.remaining(self.info)
+        return formatting.remaining(self.info)
 
 
 @dataclass(slots=True)
@@ -170,7 +170,7 @@ class StatusDiv:
     def more(self) -> str | None:
         """Address at which more rows are shown where no script does it, if there is one."""
         rows = min(2 * self.limit, conf.SNAPSHOT_LIMIT)
-        page = page_of(self.info) if self.info and self.older and rows > self.limit else None
+        page = page_url(self.info) if self.info and self.older and rows > self.limit else None
         return f"{page}?rows={rows}" if page else None
 
     @property
@@ -181,17 +181,17 @@ class StatusDiv:
     @property
     def parts(self) -> dict[str, Part]:
         """How the jobs of the whole are doing, by the name of the part."""
-        return {part.name: part for part in _parts(self.info)} if self.info else {}
+        return {part.name: part for part in _bar_parts(self.info)} if self.info else {}
 
     @property
     def socket(self) -> str:
         """Address of the websocket."""
-        return socket_address()
+        return websocket_url()
 
     @property
     def pages(self) -> dict[str, str]:
         """Addresses of our own pages, with a blank for the id."""
-        return patterns()
+        return page_url_patterns()
 
     @property
     def blanks(self) -> dict[str, Row]:
@@ -199,7 +199,7 @@ class StatusDiv:
         return {type: Row(Info(id="", name="", type=type, pubsub="")) for type in (JOB, GROUP)}
 
 
-def socket_address() -> str:
+def websocket_url() -> str:
     """Return the address of the websocket."""
     return conf.WEBSOCKET_URL or f"{get_script_prefix()}{WEBSOCKET_PATH}"
 
@@ -215,32 +215,32 @@ def status_div(user: Any, group: Any = None, limit: int = 100) -> StatusDiv:
     try:
         id = owners.group_id_of(user) if group is None else str(getattr(group, "id", group))
         outline = get_store().outline(id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
-        return _filled(user, outline, limit)
+        return _fill_div(user, outline, limit)
     except MoiError as error:
         logger.warning("Cannot show the jobs of a page: %s", error)
         return StatusDiv(problem="unavailable")
 
 
-def _filled(user: Any, outline: Outline, limit: int) -> StatusDiv:
+def _fill_div(user: Any, outline: Outline, limit: int) -> StatusDiv:
     if not outline.infos or not access.allowed(user, "view", outline.infos[0]):
         return StatusDiv(problem="unknown")
     root = outline.infos[0]
     return StatusDiv(
         group=root.id,
         info=root,
-        rows=_rows(outline),
+        rows=_build_rows(outline),
         newest_first=root.is_root,
-        older=_left(outline, root),
+        older=_unshown_count(outline, root),
         limit=limit,
         may_change=access.allowed(user, "change", root),
     )
 
 
-def _figure(number: float) -> str:
+def _format_amount(number: float) -> str:
     return f"{int(number * 10 + 0.5) / 10:.1f}".removesuffix(".0")
 
 
-def _left(outline: Outline, info: Info) -> int:
+def _unshown_count(outline: Outline, info: Info) -> int:
     return max(0, (info.size or 0) - outline.covered.get(info.id, 0))
 
 
@@ -249,7 +249,7 @@ def _is_closed(info: Info, depth: int) -> bool:
     return info.is_group and (depth > 0 or (info.size or 0) > conf.PAGE_ROWS)
 
 
-def _rows(outline: Outline) -> list[Row]:
+def _build_rows(outline: Outline) -> list[Row]:
     """Return the rows at the top of a tree that is given parents first; the rest is in them."""
     root, *below = outline.infos
     top: list[Row] = []
@@ -258,7 +258,7 @@ def _rows(outline: Outline) -> list[Row]:
     for info in below:
         # A visitor, whose home is elsewhere, stands at the top.
         place, depth = places.get(info.parent or "", (top, 0))
-        row = Row(info, left=_left(outline, info), is_closed=_is_closed(info, depth))
+        row = Row(info, left=_unshown_count(outline, info), is_closed=_is_closed(info, depth))
         place.append(row)
         if info.is_group:
             places[info.id] = (row.members, depth + 1) if depth < MAX_DEPTH else (place, depth)

@@ -29,20 +29,20 @@ from moi_django.jobs import actions
 from moi_django.jobs.api import Job
 from moi_django.models import Info, State, timestamp
 from moi_django.pages import downloads, results
-from moi_django.pages.addresses import page_of
-from moi_django.pages.plain import overwritten, plain, with_gaps
+from moi_django.pages.page_urls import page_url
 from moi_django.pages.status_div import Row, StatusDiv
+from moi_django.presentation.ansi import apply_carriage_returns, note_gaps, strip_control
 from moi_django.site_store import get_store
 from moi_django.store.logs import Log
 
 View = Callable[..., HttpResponseBase]
 # Of the output, so much stands in the page as the server renders it.
-TAIL = 50
+OUTPUT_ENTRIES = 50
 # So many members of a group stand side by side at first, and what is a number of them.
 ROWS, _COUNT = 100, re.compile(r"[1-9][0-9]{0,5}")
 
 
-def _of_what_may(action: access.Action, *, group: bool = False) -> Callable[[View], View]:
+def _permitted_object(action: access.Action, *, group: bool = False) -> Callable[[View], View]:
     """Hand the info object of a job or group to a view, for who may see or change it."""
 
     def decorate(view: View) -> View:
@@ -51,17 +51,17 @@ def _of_what_may(action: access.Action, *, group: bool = False) -> Callable[[Vie
             try:
                 info = get_store().get(str(id))
                 if info is None or info.is_group is not group or not _may(request, action, info):
-                    return _refusal(request)
+                    return _refuse(request)
                 return view(request, info, **more)
             except StoreUnavailable:
-                return _unavailable(request, "group" if group else "job", id)
+                return _unavailable_page(request, "group" if group else "job", id)
 
         return never_cache(guarded)
 
     return decorate
 
 
-def _unavailable(request: HttpRequest, page: str, id: Any) -> HttpResponseBase:
+def _unavailable_page(request: HttpRequest, page: str, id: Any) -> HttpResponseBase:
     """Say that Redis is away, and lead to where it can be tried again: an act, from its page."""
     back = (
         reverse(f"moi:{page}", args=[id]) if request.method == "POST" else request.get_full_path()
@@ -73,7 +73,7 @@ def _may(request: HttpRequest, action: access.Action, info: Info) -> bool:
     return access.allowed(request.user, action, info)
 
 
-def _refusal(request: HttpRequest) -> HttpResponseBase:
+def _refuse(request: HttpRequest) -> HttpResponseBase:
     """Answer alike for what is not there and what is another's."""
     if request.user.is_anonymous and not conf.ANONYMOUS_USER:
         return redirect_to_login(request.get_full_path())
@@ -81,23 +81,23 @@ def _refusal(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_safe
-@_of_what_may("view")
+@_permitted_object("view")
 def job(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Show everything about a job; for the script without the output, which it has already."""
     is_whole = request.GET.get("without") != "output"
-    entries = Log(get_store(), info.id).tail(TAIL) if is_whole else []
+    entries = Log(get_store(), info.id).tail(OUTPUT_ENTRIES) if is_whole else []
     parent = _visible_parent(request, info)
     shown = {
         "info": info,
         "row": Row(info),
         "took": timestamp(info.date_end) - timestamp(info.date_start),
-        "result": results.shown(info, get_store().display(info.id)),
-        "output": overwritten("".join(plain(entry.piece for entry in entries))),
+        "result": results.preview_result(info, get_store().display(info.id)),
+        "output": apply_carriage_returns("".join(strip_control(entry.piece for entry in entries))),
         "is_cut": bool(entries and entries[0].at),
         "files": attachments_of(get_store(), info.id).values(),
         "may_change": _may(request, "change", info),
         "parent": parent,
-        "back": _above(parent),
+        "back": _url_above(parent),
         # For the address of the websocket, and the words of the script.
         "div": StatusDiv(),
     }
@@ -109,13 +109,13 @@ def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
     return parent if parent is not None and _may(request, "view", parent) else None
 
 
-def _above(parent: Info | None) -> str:
+def _url_above(parent: Info | None) -> str:
     """Return where to go from a job that is no longer there."""
-    return (page_of(parent) if parent else None) or "/"
+    return (page_url(parent) if parent else None) or "/"
 
 
 @require_safe
-@_of_what_may("view", group=True)
+@_permitted_object("view", group=True)
 def group(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Show a group and all below it; of its members at most `?rows=` at first."""
     asked = request.GET.get("rows", "")
@@ -125,33 +125,33 @@ def group(request: HttpRequest, info: Info) -> HttpResponseBase:
 
 
 @require_POST
-@_of_what_may("change", group=True)
+@_permitted_object("change", group=True)
 def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Cancel, retry or remove what is in a group, where no script does it; ask first if need be."""
     act = request.POST.get("act")
-    if question := _question(request, info):
+    if question := _confirmation_page(request, info):
         return question
     if act == "cancel":
         get_store().cancel_below(info.id)
     elif act == "retry" and (reason := actions.retry_for_page(info)):
         messages.error(request, reason, fail_silently=True)
     elif act == "remove" and not info.is_root:
-        return _remove(request, info, _("The group was removed."))
+        return _remove_and_leave(request, info, _("The group was removed."))
     return redirect("moi:group", info.id)
 
 
-def _remove(request: HttpRequest, info: Info, said: str) -> HttpResponseBase:
+def _remove_and_leave(request: HttpRequest, info: Info, said: str) -> HttpResponseBase:
     """Remove a job or a group, and go where it stood."""
     parent = _visible_parent(request, info)
     get_store().remove(info.id)
     messages.info(request, said, fail_silently=True)
-    return redirect(_above(parent))
+    return redirect(_url_above(parent))
 
 
-def _question(request: HttpRequest, info: Info) -> HttpResponseBase | None:
+def _confirmation_page(request: HttpRequest, info: Info) -> HttpResponseBase | None:
     """Return the page that asks before an act is done, unless there is nothing to ask any more."""
     act = request.POST.get("act")
-    ask = _group_question if info.is_group else _job_question
+    ask = _group_confirmation if info.is_group else _job_confirmation
     question = "" if "confirmed" in request.POST else ask(act, info)
     if not question:
         return None
@@ -161,17 +161,17 @@ def _question(request: HttpRequest, info: Info) -> HttpResponseBase | None:
         "act": act,
         "label": pgettext("job", "Cancel") if act == "cancel" else pgettext("job", "Remove"),
         "address": request.get_full_path(),
-        "back": page_of(info),
+        "back": page_url(info),
     }
     return render(request, "moi_django/confirm.html", asked)
 
 
-def _job_question(act: str | None, info: Info) -> str:
+def _job_confirmation(act: str | None, info: Info) -> str:
     """Return what to ask before a job is removed that has not ended."""
     return _("Really stop and remove?") if act == "remove" and not info.finished else ""
 
 
-def _group_question(act: str | None, info: Info) -> str:
+def _group_confirmation(act: str | None, info: Info) -> str:
     """Return what to ask before an act ends or removes jobs of a group; empty without any."""
     totals = get_store().totals(info.id)
     if act == "cancel":
@@ -186,35 +186,35 @@ def _group_question(act: str | None, info: Info) -> str:
 
 
 @require_safe
-@_of_what_may("view")
+@_permitted_object("view")
 def output(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Send all output of a job that is kept, as a text file."""
-    texts = plain(with_gaps(Log(get_store(), info.id).whole()))
-    return downloads.of_text(request, texts, f"{info.id}.txt")
+    texts = strip_control(note_gaps(Log(get_store(), info.id).whole()))
+    return downloads.text_response(request, texts, f"{info.id}.txt")
 
 
 @require_safe
-@_of_what_may("view")
+@_permitted_object("view")
 def result(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Send the result of a job, as a JSON file."""
     text = json.dumps(info.result, indent=2, ensure_ascii=False)
-    return downloads.attached(
+    return downloads.as_attachment(
         HttpResponse(text, content_type="application/json; charset=utf-8"), f"{info.id}.json"
     )
 
 
 @require_safe
-@_of_what_may("view")
+@_permitted_object("view")
 def form(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
     """Send one of the forms in which a result can be shown."""
     data = get_store().display(info.id).get(results.FORMS.get(name, ""))
     if data is None:
         raise Http404
-    return results.document(name, data)
+    return results.document_response(name, data)
 
 
 @require_safe
-@_of_what_may("view")
+@_permitted_object("view")
 def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
     """Send a file that a job has attached."""
     attached = attachments_of(get_store(), info.id).get(name)
@@ -224,15 +224,15 @@ def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
         content = dispatch.attachment_storage().open_file(attached)
     except FileNotFoundError as error:
         raise Http404 from error
-    return downloads.of_file(request, content, name, attached.type)
+    return downloads.file_response(request, content, name, attached.type)
 
 
 @require_POST
-@_of_what_may("change")
+@_permitted_object("change")
 def act(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Cancel, retry or remove a job, where no script does it; ask first if need be."""
     act = request.POST.get("act")
-    if question := _question(request, info):
+    if question := _confirmation_page(request, info):
         return question
     try:
         if act == "cancel":
@@ -240,7 +240,7 @@ def act(request: HttpRequest, info: Info) -> HttpResponseBase:
         elif act == "retry":
             return redirect("moi:job", info.retried or Job(info).retry().id)
         elif act == "remove":
-            return _remove(request, info, _("The job was removed."))
+            return _remove_and_leave(request, info, _("The job was removed."))
     except StoreUnavailable:
         raise
     except MoiError as error:

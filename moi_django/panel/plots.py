@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from moi_django.models import State
-from moi_django.pages.measures import duration
-from moi_django.pages.numerals import localized
+from moi_django.presentation.formatting import format_duration, format_localized
 from moi_django.store.figures import Ended
 
 # Slots on the axis of time, and minutes between its marks: the least of which at most six fit in.
@@ -140,7 +139,7 @@ def history(hours: int, minutes: Sequence[tuple[int, Ended]]) -> History:
 
 def _throughput(slots: Sequence[Slot]) -> Plot:
     highest = _round_up(max((slot.ended.total for slot in slots), default=0))
-    plot = _axes(slots, highest, lambda value: localized(value, 0))
+    plot = _axes(slots, highest, lambda value: format_localized(value, 0))
     width = _width(slots)
     for index, slot in enumerate(slots):
         x, below = _n(_x(index, slots) + width * 0.1), 0
@@ -158,7 +157,7 @@ def _durations(slots: Sequence[Slot]) -> Plot:
         "waited": [slot.ended.mean_waited for slot in slots],
     }
     highest = _round_up(max((value or 0 for each in values.values() for value in each), default=0))
-    plot = _axes(slots, highest, lambda value: duration(value, localized))
+    plot = _axes(slots, highest, lambda value: format_duration(value, format_localized))
     for part, series in values.items():
         points = [
             (index, _n(_x(index + 0.5, slots)), _n(_y(value, highest)))

@@ -16,13 +16,14 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from moi_django import access
-from moi_django.cluster.fleet import fleet
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.models import Info, State
-from moi_django.pages.status_div import socket_address
-from moi_django.panel import bulk, listing, plots
-from moi_django.panel.bulk import ACTIONS, Action
+from moi_django.monitoring import job_search
+from moi_django.monitoring.cluster_state import get_cluster_state
+from moi_django.pages.status_div import websocket_url
+from moi_django.panel import bulk_actions, plots
+from moi_django.panel.bulk_actions import ACTIONS, BulkAction
 from moi_django.site_store import get_store
 from moi_django.store.figures import Place
 
@@ -68,7 +69,7 @@ def _page(
     context = {
         **site.each_context(request),
         "title": TITLE,
-        "socket": socket_address(),
+        "socket": websocket_url(),
         "may_change": access.changes_all(request.user),
         "actions": ACTIONS,
         **shown,
@@ -91,35 +92,35 @@ def _act(request: HttpRequest, site: AdminSite) -> HttpResponse:
     return HttpResponseRedirect(request.get_full_path())
 
 
-def _choice(request: HttpRequest, action: Action) -> Choice:
+def _choice(request: HttpRequest, action: BulkAction) -> Choice:
     """Return the chosen jobs that are there and that the user may change."""
     if "all" in request.POST:
         return _all(request, action)
-    infos = get_store().get_many(request.POST.getlist("id")[: listing.ROWS])
+    infos = get_store().get_many(request.POST.getlist("id")[: job_search.PAGE_SIZE])
     jobs = [info for info in infos if info is not None and not info.is_group]
     mine = [info for info in jobs if access.allowed(request.user, "change", info)]
     return Choice([info.id for info in mine], mine)
 
 
-def _all(request: HttpRequest, action: Action) -> Choice:
+def _all(request: HttpRequest, action: BulkAction) -> Choice:
     """Return the jobs of all pages with which there may be something to do."""
     newest, choice = Place.of(request.POST.get("newest", "")), Choice([], [])
-    for info in listing.all_jobs(request.user, _wanted(request.GET)):
-        place = listing.place_of(info)
+    for info in job_search.iterate_jobs(request.user, _wanted(request.GET)):
+        place = job_search.position_of(info)
         if newest is None:
             newest = place
         # Who comes here may change all jobs, but for what the site has to say about it.
         may = not conf.AUTHORIZE or access.allowed(request.user, "change", info)
         if may and place <= newest and action.suits(info):
             choice.ids.append(info.id)
-            choice.shown.extend([info] if len(choice.shown) < listing.ROWS else [])
+            choice.shown.extend([info] if len(choice.shown) < job_search.PAGE_SIZE else [])
     return replace(choice, newest=newest)
 
 
-def _wanted(asked: QueryDict) -> listing.Wanted:
-    return listing.Wanted(
+def _wanted(asked: QueryDict) -> job_search.JobQuery:
+    return job_search.JobQuery(
         text=asked.get("q", "").strip(),
-        state=listing.state_of(asked.get("state", "")),
+        state=job_search.parse_state(asked.get("state", "")),
         context=asked.get("context", ""),
         owner=asked.get("owner", "").strip(),
     )
@@ -130,10 +131,10 @@ def _shown(request: HttpRequest) -> dict[str, Any]:
     asked = request.GET
     wanted = _wanted(asked)
     before = Place.of(asked.get("before", ""))
-    found = listing.jobs(request.user, wanted, before)
+    found = job_search.search_jobs(request.user, wanted, before)
     hours = next((each for each in HOURS if str(each) == asked.get("hours")), HOURS[0])
     return {
-        "fleet": fleet(),
+        "cluster_state": get_cluster_state(),
         "history": plots.history(
             hours, get_store().ended(plots.minutes_of(hours, get_store().time()))
         ),
@@ -158,7 +159,7 @@ def _query(asked: QueryDict, **changed: Any) -> str:
     return query.urlencode()
 
 
-def _question(action: Action, choice: Choice, request: HttpRequest) -> dict[str, Any]:
+def _question(action: BulkAction, choice: Choice, request: HttpRequest) -> dict[str, Any]:
     number = {"n": len(choice.ids)}
     return {
         "title": action.label,
@@ -167,15 +168,15 @@ def _question(action: Action, choice: Choice, request: HttpRequest) -> dict[str,
         "action": request.POST["action"],
         "yes": action.yes % number,
         "question": action.question % number,
-        "rows": listing.rows(choice.shown),
+        "rows": job_search.summarize_jobs(choice.shown),
         "choice": choice,
     }
 
 
-def _do(request: HttpRequest, action: Action, ids: list[str]) -> None:
+def _do(request: HttpRequest, action: BulkAction, ids: list[str]) -> None:
     """Do it with each job, and say with how many it was done."""
     done = left = 0
-    for id, is_done in bulk.perform(action, ids):
+    for id, is_done in bulk_actions.apply_to_jobs(action, ids):
         done, left = done + is_done, left + (not is_done)
         if is_done:
             logger.info("%s: %s, job %s", request.user, request.POST["action"], id)

@@ -16,7 +16,7 @@ from typing import IO, Self, cast
 import redis
 
 from moi_django.exceptions import ServiceError
-from moi_django.services import pdeath
+from moi_django.services import parent_death
 
 READY_WITHIN = 10.0
 # Of a private directory, and of the files in it; the lock is held as long as the starter lives.
@@ -61,7 +61,7 @@ def _remove_unless_held(directory: Path) -> None:
         directory.rmdir()
 
 
-def _locked(directory: Path) -> IO[bytes]:
+def _lock_directory(directory: Path) -> IO[bytes]:
     """Return the lock of a directory, which nobody has seen before it was held."""
     lock = (directory / f"{LOCK}.new").open("wb")
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -80,7 +80,7 @@ class EmbeddedRedis:
         self._data = data
         # Short, because the path of a socket has at most 104 bytes.
         self._directory = Path(tempfile.mkdtemp(prefix=PREFIX))
-        self._lock = _locked(self._directory)
+        self._lock = _lock_directory(self._directory)
         self._password = secrets.token_urlsafe(32)
         self.process: subprocess.Popen[bytes] | None = None
         self.url = f"unix://:{self._password}@{self._directory / SOCKET}?db=0"
@@ -89,7 +89,7 @@ class EmbeddedRedis:
         """Start the server, also after `kill`, and return when it answers."""
         program = find_server()
         self.process = subprocess.Popen(
-            pdeath.command([str(program), "-"]),
+            parent_death.with_parent_death_signal([str(program), "-"]),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
@@ -103,13 +103,13 @@ class EmbeddedRedis:
 
     def stop(self) -> None:
         """End the server and remove its private directory."""
-        self._end(signal.SIGTERM)
+        self._end_server(signal.SIGTERM)
         shutil.rmtree(self._directory, ignore_errors=True)
         self._lock.close()
 
     def kill(self) -> None:
         """End the server as a crash would."""
-        self._end(signal.SIGKILL)
+        self._end_server(signal.SIGKILL)
 
     def wait(self) -> None:
         """Return when the server has ended, by whatever."""
@@ -152,7 +152,7 @@ class EmbeddedRedis:
         self.stop()
         raise ServiceError(f"{program} did not start: {tail}")
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end_server(self, how: signal.Signals) -> None:
         if self.process is None:
             return
         self.process.send_signal(how)

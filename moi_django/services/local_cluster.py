@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from moi_django.services import pdeath
+from moi_django.services import parent_death
 
 # Seconds until the engines have to be there.
 READY_WITHIN = 60
@@ -22,11 +22,13 @@ def local_cluster(engines: int, directory: Path, env: dict[str, str]) -> Any:
     from traitlets.config import Config
 
     config = Config()
-    config.LocalControllerLauncher.controller_cmd = pdeath.command(
+    config.LocalControllerLauncher.controller_cmd = parent_death.with_parent_death_signal(
         [sys.executable, "-m", "ipyparallel.controller"]
     )
     # An engine answers SIGTERM by asking its nanny, which may be gone.
-    engine = pdeath.command([sys.executable, "-m", "ipyparallel.engine"], signal.SIGKILL)
+    engine = parent_death.with_parent_death_signal(
+        [sys.executable, "-m", "ipyparallel.engine"], signal.SIGKILL
+    )
     for launcher in (config.LocalEngineLauncher, config.LocalEngineSetLauncher):
         launcher.engine_cmd = engine
         launcher.environment = env

@@ -27,13 +27,13 @@ from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine.calls import PRIVATE_VARIABLES
 from moi_django.exceptions import MoiError, ServiceError
 from moi_django.models import Info, is_id
-from moi_django.services import pdeath
+from moi_django.services import parent_death
 from moi_django.services.embedded import EmbeddedRedis, remove_stale
 from moi_django.services.local_cluster import connection_file, local_cluster
-from moi_django.services.sweeper import Sweeper
+from moi_django.services.orphan_reaper import OrphanReaper
 from moi_django.store import Store
 from moi_django.store.pool import OPTIONS, cancel, without_secret
-from moi_django.terminal.transcript import harmless
+from moi_django.terminal.text_report import escape_terminal
 
 # Seconds for the web server to answer, and for it to end when asked to.
 READY_WITHIN, STOPPED_WITHIN = 30.0, 5.0
@@ -45,7 +45,7 @@ REMEMBERED = 10_000
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def up(
+def run_services(
     bind: str,
     engines: int | None = None,
     server: bool = True,
@@ -59,15 +59,17 @@ def up(
     """
     _refuse_on_an_engine()
     with (
-        _bound(bind) if server else nullcontext() as listening,
+        _bind_socket(bind) if server else nullcontext() as listening,
         state_dir.lock_state_dir(conf.state_dir),
-        Sweeper(conf.state_dir, _path()) as sweeper,
+        OrphanReaper(conf.state_dir, _python_path()) as reaper,
     ):
-        _adopt_strays()
-        return asyncio.run(_Up(listening, engines or os.cpu_count() or 1, say, sweeper).run())
+        _adopt_orphans()
+        return asyncio.run(
+            _Supervisor(listening, engines or os.cpu_count() or 1, say, reaper).run()
+        )
 
 
-class _Up:
+class _Supervisor:
     """One run of `moi up`."""
 
     def __init__(
@@ -75,10 +77,10 @@ class _Up:
         listening: socket.socket | None,
         engines: int,
         say: Callable[[str], object],
-        sweeper: Sweeper,
+        reaper: OrphanReaper,
     ) -> None:
         self._listening, self._engines, self._say_line = listening, engines, say
-        self._sweeper = sweeper
+        self._reaper = reaper
         self._stop = asyncio.Event()
         self._failed = ""
         self._env: dict[str, str] = {}
@@ -93,14 +95,14 @@ class _Up:
             await self._unless_stopped(starting)
             if starting.done() and not starting.cancelled():
                 services = starting.result()
-                self._sweeper.note_sessions()
+                self._reaper.note_sessions()
                 state_dir.write_services(conf.state_dir, services)
-                self._announce(services)
-                await self._follow(services.redis_url)
-            self._say("stopping")
+                self._announce_ready(services)
+                await self._serve_until_stopped(services.redis_url)
+            self._announce("stopping")
         if self._failed:
             raise ServiceError(self._failed)
-        self._say("stopped")
+        self._announce("stopped")
         return 0
 
     async def _unless_stopped(self, task: asyncio.Task[state_dir.RunningServices]) -> None:
@@ -129,7 +131,7 @@ class _Up:
         for outcome in entered:
             if isinstance(outcome, BaseException):
                 raise outcome
-        site = f"http://{_address(self._listening)}/" if self._listening else None
+        site = f"http://{_socket_address(self._listening)}/" if self._listening else None
         return state_dir.RunningServices(
             redis_url=url, connection_file=str(file) if file else None, url=site
         )
@@ -141,20 +143,20 @@ class _Up:
         """Return what children need to know; secrets go this way and not on command lines."""
         return {
             "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", ""),
-            "PYTHONPATH": _path(),
+            "PYTHONPATH": _python_path(),
             "MOI_REDIS_URL": redis_url,
         }
 
     @asynccontextmanager
     async def _redis(self) -> AsyncIterator[str]:
         if url := conf.configured_redis_url:
-            self._say(f"redis    the one at {without_secret(url)}")
+            self._announce(f"redis    the one at {without_secret(url)}")
             yield url
             return
         remove_stale()
         # Started in this thread: it ends with the thread that starts it.
         with EmbeddedRedis() as server:
-            self._say(f"redis    {server.version()}")
+            self._announce(f"redis    {server.version()}")
             watching = asyncio.create_task(self._watch_redis(server))
             yield server.url
             watching.cancel()
@@ -173,7 +175,7 @@ class _Up:
         cluster = local_cluster(self._engines, directory, env)
         try:
             client = await cluster.start_and_connect()
-            self._say(f"cluster  {self._engines} engine{'s' * (self._engines != 1)}")
+            self._announce(f"cluster  {self._engines} engine{'s' * (self._engines != 1)}")
             cluster.controller.on_stop(lambda data: self._fail("The cluster's controller ended."))
             replacing = asyncio.create_task(self._replace_engines(cluster, client))
             yield
@@ -189,9 +191,11 @@ class _Up:
             await asyncio.sleep(BETWEEN_COUNTS)
             missing = self._engines - len(client.ids)
             if missing > 0 and time.monotonic() > expected_from:
-                self._say(f"cluster  {missing} engine{'s' * (missing != 1)} died, starting anew")
+                self._announce(
+                    f"cluster  {missing} engine{'s' * (missing != 1)} died, starting anew"
+                )
                 await cluster.start_engines(missing)
-                self._sweeper.note_sessions()
+                self._reaper.note_sessions()
                 expected_from = time.monotonic() + REGISTERED_WITHIN
 
     @asynccontextmanager
@@ -199,22 +203,24 @@ class _Up:
         number = listening.fileno()
         arguments = ["-m", "moi_django.services.serve", str(number), _application()]
         process = await asyncio.create_subprocess_exec(
-            *pdeath.command([sys.executable, *arguments]),
+            *parent_death.with_parent_death_signal([sys.executable, *arguments]),
             env={**os.environ, **self._env},
             pass_fds=[number],
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            await self._answers(process, listening)
-            self._say(f"server   {_application()} on {_address(listening)}")
-            watching = asyncio.create_task(self._watch(process))
+            await self._wait_until_ready(process, listening)
+            self._announce(f"server   {_application()} on {_socket_address(listening)}")
+            watching = asyncio.create_task(self._watch_process(process))
             yield
             watching.cancel()
         finally:
-            await _end(process)
+            await _end_process(process)
 
-    async def _answers(self, process: asyncio.subprocess.Process, listening: socket.socket) -> None:
+    async def _wait_until_ready(
+        self, process: asyncio.subprocess.Process, listening: socket.socket
+    ) -> None:
         host, port = listening.getsockname()[:2]
         deadline = time.monotonic() + READY_WITHIN
         while time.monotonic() < deadline and process.returncode is None:
@@ -226,10 +232,10 @@ class _Up:
                 writer.close()
                 return
         raise ServiceError(
-            f"The web server did not start on {_address(listening)}: see what it says above"
+            f"The web server did not start on {_socket_address(listening)}: see what it says above"
         )
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+    async def _watch_process(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
         self._fail(f"The web server ended by itself with code {code}.")
 
@@ -238,12 +244,12 @@ class _Up:
             self._failed = reason
             self._stop.set()
 
-    async def _follow(self, url: str) -> None:
+    async def _serve_until_stopped(self, url: str) -> None:
         """Say what happens to jobs until it is time to stop."""
-        following = asyncio.create_task(self._jobs(url))
+        following = asyncio.create_task(self._follow_jobs(url))
         stopped = asyncio.create_task(self._stop.wait())
         enough = threading.Event()
-        reconciler = Reconciler(lambda text: self._say(f"moi      {text}"))
+        reconciler = Reconciler(lambda text: self._announce(f"moi      {text}"))
         reconciling = asyncio.create_task(asyncio.to_thread(reconciler.run_until, enough))
         await asyncio.wait({following, stopped, reconciling}, return_when=asyncio.FIRST_COMPLETED)
         enough.set()
@@ -252,28 +258,30 @@ class _Up:
         if not following.cancelled():
             following.result()
 
-    async def _jobs(self, url: str) -> None:
+    async def _follow_jobs(self, url: str) -> None:
         """Tell of jobs, whatever becomes of the connection."""
         store = Store(url, conf.KEY_PREFIX, conf.EXPIRE)
         told: dict[str, str] = {}
         while True:
             try:
-                await self._hear(store, told)
+                await self._read_job_changes(store, told)
             except (RedisError, MoiError, OSError) as error:
-                self._say(f"redis    does not answer: {error}")
+                self._announce(f"redis    does not answer: {error}")
                 await asyncio.sleep(1)
 
-    async def _hear(self, store: Store, told: dict[str, str]) -> None:
+    async def _read_job_changes(self, store: Store, told: dict[str, str]) -> None:
         client = redis.asyncio.Redis.from_url(store.url, **OPTIONS)
         async with client, client.pubsub() as heard:
             await heard.psubscribe(store.channel("*"))
             while True:
                 message = await heard.get_message(timeout=1.0)
                 if message is not None and message["type"] == "pmessage":
-                    for info in await asyncio.to_thread(store.get_many, _ids(message["data"])):
-                        self._tell(info, told)
+                    for info in await asyncio.to_thread(
+                        store.get_many, _message_ids(message["data"])
+                    ):
+                        self._announce_job(info, told)
 
-    def _tell(self, info: Info | None, told: dict[str, str]) -> None:
+    def _announce_job(self, info: Info | None, told: dict[str, str]) -> None:
         """Print a job whose status is news."""
         if info is None or info.is_group or told.get(info.id) == info.status:
             return
@@ -281,19 +289,21 @@ class _Up:
         told[info.id] = info.status
         if len(told) > REMEMBERED:
             del told[next(iter(told))]
-        self._say(f"job      {info.id}  {_line(info.name, 40)}: {_line(info.status, 60)}")
+        self._announce(
+            f"job      {info.id}  {_short_line(info.name, 40)}: {_short_line(info.status, 60)}"
+        )
 
-    def _announce(self, services: state_dir.RunningServices) -> None:
+    def _announce_ready(self, services: state_dir.RunningServices) -> None:
         if services.url:
-            self._say(f"ready    {services.url}   (Ctrl-C stops everything)")
+            self._announce(f"ready    {services.url}   (Ctrl-C stops everything)")
         else:
-            self._say("ready    (Ctrl-C stops everything)")
+            self._announce("ready    (Ctrl-C stops everything)")
 
-    def _say(self, text: str) -> None:
+    def _announce(self, text: str) -> None:
         self._say_line(f"{time.strftime('%H:%M:%S')} {text}")
 
 
-def _ids(data: bytes) -> list[str]:
+def _message_ids(data: bytes) -> list[str]:
     try:
         verbs = json.loads(data)
         lists = [ids for ids in verbs.values() if isinstance(ids, list)]
@@ -302,13 +312,13 @@ def _ids(data: bytes) -> list[str]:
         return []  # somebody else's message; the bridge is who warns of it
 
 
-def _line(text: str, length: int) -> str:
+def _short_line(text: str, length: int) -> str:
     """Return a text as one short line that cannot steer a terminal."""
-    clean = harmless(text)
+    clean = escape_terminal(text)
     return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 
-def _path() -> str:
+def _python_path() -> str:
     """Return where children find the modules that this process finds."""
     path = [os.path.abspath(sys.path[0] or "."), os.environ.get("PYTHONPATH", "")]  # noqa: PTH100
     return os.pathsep.join(filter(None, path))
@@ -320,7 +330,7 @@ def _application() -> str:
     return "moi_django.asgi.development" if named == "moi_django.asgi.application" else named
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end_process(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
     process.terminate()
@@ -331,7 +341,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _bound(bind: str) -> socket.socket:
+def _bind_socket(bind: str) -> socket.socket:
     """Return a socket bound to HOST:PORT; raise ServiceError when it cannot be had."""
     host, _, port = bind.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
@@ -350,7 +360,7 @@ def _bound(bind: str) -> socket.socket:
     return listening
 
 
-def _address(listening: socket.socket) -> str:
+def _socket_address(listening: socket.socket) -> str:
     """Return where a socket is, as it stands in a url."""
     host, port = listening.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -363,7 +373,7 @@ def _refuse_on_an_engine() -> None:
         raise ServiceError("`moi up` does not run inside of a job: start it from a shell.")
 
 
-def _adopt_strays() -> None:
+def _adopt_orphans() -> None:
     if sys.platform == "linux":
         import ctypes
 

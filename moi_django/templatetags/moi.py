@@ -13,9 +13,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import pgettext, pgettext_lazy
 
 from moi_django.models import GROUP_STATUS, Info, State
-from moi_django.pages import addresses, measures
-from moi_django.pages.numerals import localized
+from moi_django.pages import page_urls
 from moi_django.pages.status_div import status_div
+from moi_django.presentation import formatting
+from moi_django.presentation.formatting import format_localized
 
 register = template.Library()
 
@@ -82,15 +83,15 @@ _STATES = {
 
 def _isolated(measure: Callable[..., str]) -> Callable[[float | None], SafeString]:
     """Return a filter whose number and unit keep their order among words from right to left."""
-    return lambda value: format_html('<bdi dir="ltr">{}</bdi>', measure(value, localized))
+    return lambda value: format_html('<bdi dir="ltr">{}</bdi>', measure(value, format_localized))
 
 
 # For the text of an element, not for an attribute.
-register.filter("moi_duration", _isolated(measures.duration))
-register.filter("moi_size", _isolated(measures.size))
-register.filter("moi_percent", _isolated(measures.percent))
+register.filter("moi_duration", _isolated(formatting.format_duration))
+register.filter("moi_size", _isolated(formatting.format_size))
+register.filter("moi_percent", _isolated(formatting.format_percent))
 
-register.filter("moi_detail", addresses.detail_of)
+register.filter("moi_detail", page_urls.detail_url)
 
 
 @register.filter

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from moi_django import owners
-from moi_django.cluster import fleet
 from moi_django.conf import conf
 from moi_django.exceptions import GroupNotFound
-from moi_django.panel import listing
+from moi_django.monitoring import cluster_state, job_search
 from moi_django.site_store import get_store
 from moi_django.store.figures import Ended
 from moi_django.store.pager import Outline
@@ -21,26 +20,26 @@ MINUTES, JOBS = 60, 15
 class Overview:
     """All of the site at one time."""
 
-    fleet: fleet.Fleet
+    clusters: cluster_state.ClusterState
     # What ended in the last minutes.
     ended: Ended
     # The newest of all users.
-    jobs: list[listing.Row]
+    jobs: list[job_search.JobSummary]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         ended = asdict(self.ended) | {"minutes": MINUTES}
         return {
-            "contexts": [asdict(context) for context in self.fleet.contexts],
-            "engines": [_engine(engine) for engine in self.fleet.engines],
-            "states": self.fleet.states,
-            "paused": self.fleet.paused,
+            "contexts": [asdict(context) for context in self.clusters.contexts],
+            "engines": [_engine_dict(engine) for engine in self.clusters.engines],
+            "states": self.clusters.states,
+            "paused": self.clusters.paused,
             "ended": ended,
-            "jobs": [_job(row) for row in self.jobs],
+            "jobs": [_job_dict(row) for row in self.jobs],
         }
 
 
-def _engine(engine: fleet.Engine) -> dict[str, Any]:
+def _engine_dict(engine: cluster_state.EngineState) -> dict[str, Any]:
     own = {name: getattr(engine, name) for name in ("id", "context", "condition", "busy", "seen")}
     vitals = asdict(engine.vitals)
     job = {"job": engine.job and engine.job.id, "job_name": engine.job and engine.job.name}
@@ -51,22 +50,24 @@ def _engine(engine: fleet.Engine) -> dict[str, Any]:
     }
 
 
-def _job(row: listing.Row) -> dict[str, Any]:
+def _job_dict(row: job_search.JobSummary) -> dict[str, Any]:
     fields = ("id", "name", "state", "status", "context", "date_created")
     own = {name: getattr(row.info, name) for name in fields}
     return {**own, "owner": row.owner, "waited": row.waited, "ran": row.ran}
 
 
-def overview() -> Overview:
+def get_overview() -> Overview:
     """Return how all of the site is now. Raises StoreUnavailable or NotRunning."""
     ended = Ended()
     for _, minute in get_store().ended(MINUTES):
         ended.add(minute)
-    return Overview(fleet.fleet(), ended, listing.jobs(None, count=JOBS).rows)
+    return Overview(
+        cluster_state.get_cluster_state(), ended, job_search.search_jobs(None, count=JOBS).rows
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class UserTree:
     """The tree of a user, or of a group."""
 
     name: str
@@ -77,7 +78,7 @@ class Branch:
         return [json.loads(info.to_wire(conf.RESULT_PREVIEW)) for info in self.outline.infos]
 
 
-def branch(key: str) -> Branch:
+def get_user_tree(key: str) -> UserTree:
     """Return the beginning of the tree of a user, or of the group of which the id is given.
 
     Of a user of the site who has no jobs yet it is empty.
@@ -88,6 +89,6 @@ def branch(key: str) -> Branch:
     if id is None:
         if owners.user_named(key) is None:
             raise GroupNotFound(f"Unknown user: {key}")
-        return Branch(key, Outline())
+        return UserTree(key, Outline())
     outline = get_store().outline(id, {}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
-    return Branch(key, outline)
+    return UserTree(key, outline)

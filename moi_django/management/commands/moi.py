@@ -70,10 +70,10 @@ class Command(BaseCommand):
             self.stdout.write(self._parser.format_help(), ending="")
             return
         if verb != "up":  # which starts one
-            _look_for_redis()
-        getattr(self, f"_{verb}")(options)
+            _require_redis()
+        getattr(self, f"_run_{verb}")(options)
 
-    def _submit(self, options: dict[str, Any]) -> None:
+    def _run_submit(self, options: dict[str, Any]) -> None:
         from moi_django.engine import calls
         from moi_django.jobs.api import submit
         from moi_django.options import Options
@@ -113,17 +113,17 @@ class Command(BaseCommand):
         elif options["block"]:
             self._write_details([job.info])
 
-    def _job(self, options: dict[str, Any]) -> None:
+    def _run_job(self, options: dict[str, Any]) -> None:
         info = _find_job(options["job_id"]).info
         if options["json"]:
             self._write_json(info.to_dict())
         else:
             self._write_details([info])
 
-    def _logs(self, options: dict[str, Any]) -> None:
+    def _run_logs(self, options: dict[str, Any]) -> None:
         from moi_django.site_store import get_store
         from moi_django.store.logs import Log
-        from moi_django.terminal.transcript import output
+        from moi_django.terminal.text_report import output_text
 
         job = _find_job(options["job_id"])
         log = Log(get_store(), job.id)
@@ -131,14 +131,14 @@ class Command(BaseCommand):
             self._write_json([entry.piece._asdict() for entry in log.whole()])
             return
         try:
-            entries = log.follow(partial(_is_over, job)) if options["follow"] else log.whole()
-            for text in output(entries):
+            entries = log.follow(partial(_has_ended, job)) if options["follow"] else log.whole()
+            for text in output_text(entries):
                 self.stdout.write(text, ending="")
                 self.stdout.flush()
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 
-    def _cancel(self, options: dict[str, Any]) -> None:
+    def _run_cancel(self, options: dict[str, Any]) -> None:
         job = _find_job(options["job_id"])
         done = job.cancel()
         if options["json"]:
@@ -149,33 +149,33 @@ class Command(BaseCommand):
             self.stderr.write(f"The job has ended before, as {job.state}.")
             sys.exit(1)
 
-    def _retry(self, options: dict[str, Any]) -> None:
+    def _run_retry(self, options: dict[str, Any]) -> None:
         job = _find_job(options["job_id"]).retry()
         if options["json"]:
             self._write_json(job.info.to_dict())
         else:
             self.stdout.write(f"Submitted job id: {job.id}")
 
-    def _reconcile(self, options: dict[str, Any]) -> None:
+    def _run_reconcile(self, options: dict[str, Any]) -> None:
         import signal
         import threading
 
         from moi_django.cluster.reconciler import Reconciler
 
-        reconciler = Reconciler(self._say)
+        reconciler = Reconciler(self._write_line)
         if options["once"]:
             reconciler.reconcile()
             return
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        self._say("looking after jobs (Ctrl-C stops)")
+        self._write_line("looking after jobs (Ctrl-C stops)")
         reconciler.run_until(stop)
 
-    def _userjobs(self, options: dict[str, Any]) -> None:
+    def _run_userjobs(self, options: dict[str, Any]) -> None:
         from moi_django import owners
         from moi_django.jobs.api import Group
-        from moi_django.terminal import transcript
+        from moi_django.terminal import text_report
 
         key = options["key"]
         unknown = GroupNotFound(f"Unknown key: {key}")
@@ -187,15 +187,17 @@ class Command(BaseCommand):
         except GroupNotFound as error:
             raise unknown from error
         if options["json"]:
-            self._write_json([_brief(i) if options["summary"] else i.to_dict() for i in infos])
+            self._write_json(
+                [_summary_dict(i) if options["summary"] else i.to_dict() for i in infos]
+            )
         elif options["summary"]:
-            self.stdout.write("".join(map(transcript.summary, infos)), ending="")
+            self.stdout.write("".join(map(text_report.job_summary, infos)), ending="")
         else:
             self._write_details(infos)
 
-    def _users(self, options: dict[str, Any]) -> None:
+    def _run_users(self, options: dict[str, Any]) -> None:
         from moi_django import owners
-        from moi_django.terminal import transcript
+        from moi_django.terminal import text_report
 
         names = owners.group_ids_by_name()
         if options["json"]:
@@ -203,17 +205,17 @@ class Command(BaseCommand):
         elif not names:
             raise GroupNotFound("No user-id-map found")
         else:
-            self.stdout.write(transcript.users(names), ending="")
+            self.stdout.write(text_report.user_list(names), ending="")
 
-    def _top(self, options: dict[str, Any]) -> None:
-        from moi_django.terminal.overview import overview
+    def _run_top(self, options: dict[str, Any]) -> None:
+        from moi_django.terminal.overview import get_overview
 
-        self._show(options, overview)
+        self._show(options, get_overview)
 
-    def _watch(self, options: dict[str, Any]) -> None:
-        from moi_django.terminal.overview import branch
+    def _run_watch(self, options: dict[str, Any]) -> None:
+        from moi_django.terminal.overview import get_user_tree
 
-        self._show(options, partial(branch, options["user"]))
+        self._show(options, partial(get_user_tree, options["user"]))
 
     def _show(self, options: dict[str, Any], look: Callable[[], Any]) -> None:
         """Show what there is, in a terminal until Ctrl-C, else once."""
@@ -221,38 +223,40 @@ class Command(BaseCommand):
             self._write_json(look().to_dict())
             return
         try:
-            from moi_django.terminal import draw
+            from moi_django.terminal import rich_view
         except ModuleNotFoundError as error:
             raise _not_installed(error, "terminal") from error
         if options["once"] or not self.stdout.isatty():
-            self.stdout.write(draw.text(look()), ending="")
+            self.stdout.write(rich_view.render_text(look()), ending="")
         else:
-            draw.follow(look, self.stdout)
+            rich_view.render_live(look, self.stdout)
 
-    def _up(self, options: dict[str, Any]) -> None:
+    def _run_up(self, options: dict[str, Any]) -> None:
         try:
-            from moi_django.services.up import up
+            from moi_django.services.up import run_services
         except ModuleNotFoundError as error:
             raise _not_installed(error, "embedded") from error
 
-        code = up(options["bind"], options["engines"], options["server"], self._say)
+        code = run_services(
+            options["bind"], options["engines"], options["server"], self._write_line
+        )
         if code:
             sys.exit(code)
 
-    def _say(self, text: str) -> None:
+    def _write_line(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
 
     def _write_details(self, infos: list[Any]) -> None:
-        from moi_django.terminal import transcript
+        from moi_django.terminal import text_report
 
-        self.stdout.write(transcript.details(infos), ending="")
+        self.stdout.write(text_report.job_details(infos), ending="")
 
     def _write_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, indent=2))
 
 
-def _look_for_redis() -> None:
+def _require_redis() -> None:
     """Raise NotRunning or StoreUnavailable at once rather than let people wait for an answer."""
     from moi_django.store.pool import look
 
@@ -272,7 +276,7 @@ def _find_job(id: str) -> Any:
         raise JobNotFound("Job ID not found") from error
 
 
-def _is_over(job: Any) -> bool:
+def _has_ended(job: Any) -> bool:
     """Tell whether a job has ended or is gone."""
     try:
         return job.refresh().finished
@@ -280,7 +284,7 @@ def _is_over(job: Any) -> bool:
         return True
 
 
-def _brief(info: Any) -> dict[str, Any]:
+def _summary_dict(info: Any) -> dict[str, Any]:
     return {"date_created": info.date_created, "id": info.id, "status": info.status}
 
 

@@ -1,4 +1,4 @@
-"""Become another program that ends when its parent ends: `pdeath.py SIGNAL PARENT COMMAND...`.
+"""Become a program that ends when its parent ends: `parent_death.py SIGNAL PARENT COMMAND...`.
 
 Run as a script with `python -I -S`, so it imports nothing of ours. On Linux the kernel sends the
 signal when the thread that started this process ends; the request outlives execve(). Elsewhere the
@@ -12,7 +12,7 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def command(argv: list[str], death: signal.Signals = signal.SIGTERM) -> list[str]:
+def with_parent_death_signal(argv: list[str], death: signal.Signals = signal.SIGTERM) -> list[str]:
     """Return what to run instead of `argv`, from a thread that lives as long as it should."""
     own = [sys.executable, "-I", "-S", __file__, str(int(death)), str(os.getpid())]
     return [*own, *argv]
@@ -20,7 +20,7 @@ def command(argv: list[str], death: signal.Signals = signal.SIGTERM) -> list[str
 
 def main(argv: list[str]) -> None:
     """Ask the kernel for the signal, then become the command."""
-    death, parent, *command = argv
+    death, parent, *with_parent_death_signal = argv
     if sys.platform == "linux":
         import ctypes
 
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != int(parent):  # it died before the kernel was asked
         raise SystemExit(128 + int(death))
-    os.execvp(command[0], command)
+    os.execvp(with_parent_death_signal[0], with_parent_death_signal)
 
 
 if __name__ == "__main__":

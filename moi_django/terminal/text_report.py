@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from moi_django.models import Info, State
-from moi_django.pages.plain import plain, with_gaps
+from moi_django.presentation.ansi import note_gaps, strip_control
 from moi_django.store.logs import Entry
 
 # What is shown of a job, sorted, the result after them.
@@ -28,33 +28,33 @@ _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"
 
 
-def detail(info: Info) -> str:
+def job_detail(info: Info) -> str:
     """Return everything about a job, ending with an empty line."""
     lines = [f"********** {info.id} **********"]
-    lines += [f"{_label(key)}\t: {harmless(str(getattr(info, key)))}" for key in _KEYS]
+    lines += [f"{_label(key)}\t: {escape_terminal(str(getattr(info, key)))}" for key in _KEYS]
     lines += [f"{_label('result')}\t: {_result(info)}", ""]
     return "\n".join(lines) + "\n"
 
 
-def summary(info: Info) -> str:
+def job_summary(info: Info) -> str:
     """Return one line about a job."""
-    return f"date: {info.date_created}\tid: {info.id}\tstatus: {harmless(info.status)}\n"
+    return f"date: {info.date_created}\tid: {info.id}\tstatus: {escape_terminal(info.status)}\n"
 
 
-def users(names: dict[str, str]) -> str:
+def user_list(names: dict[str, str]) -> str:
     """Return a line for each user: the name and the id of the root group."""
-    return "".join(f"{harmless(name)} : {id}\n" for name, id in sorted(names.items()))
+    return "".join(f"{escape_terminal(name)} : {id}\n" for name, id in sorted(names.items()))
 
 
-def details(infos: Iterable[Info]) -> str:
+def job_details(infos: Iterable[Info]) -> str:
     """Return everything about several jobs."""
-    return "".join(detail(info) for info in infos)
+    return "".join(job_detail(info) for info in infos)
 
 
-def output(entries: Iterable[Entry]) -> Iterator[str]:
+def output_text(entries: Iterable[Entry]) -> Iterator[str]:
     """Yield what a job has printed, with its colours, without what else could steer a terminal."""
-    for text in plain(with_gaps(entries), colours=True):
-        yield _shown(text, "\t\n\r\x1b")
+    for text in strip_control(note_gaps(entries), colours=True):
+        yield _replace_control(text, "\t\n\r\x1b")
 
 
 def _label(key: str) -> str:
@@ -64,16 +64,16 @@ def _label(key: str) -> str:
 def _result(info: Info) -> str:
     """Return a traceback as it is, another result as Python writes it."""
     if info.state not in (State.SUCCESS, None) and isinstance(info.result, str):
-        return "\n".join(map(harmless, info.result.rstrip().split("\n")))
+        return "\n".join(map(escape_terminal, info.result.rstrip().split("\n")))
     return repr(info.result)
 
 
-def harmless(text: str) -> str:
+def escape_terminal(text: str) -> str:
     """Return one line of text without what could steer a terminal."""
-    return _shown(text, "\t")
+    return _replace_control(text, "\t")
 
 
-def _shown(text: str, besides: str) -> str:
+def _replace_control(text: str, besides: str) -> str:
     """Put a sign in the place of what could steer a terminal, but for some characters."""
     others = set(text) - {*besides, *_JOINERS}
     steering = {each for each in others if unicodedata.category(each) in _STEERING}

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # So many values of a result are shown as a tree, and so deep; the rest can be downloaded.
-MOST, DEEPEST = 1_000, 20
-TEXT = 2_000
+MAX_NODES, MAX_DEPTH = 1_000, 20
+MAX_TEXT = 2_000
 
 
 @dataclass(slots=True)
-class Leaf:
+class JsonNode:
     """A value in a tree, or several with a name for each."""
 
     # Its place in the object or list that holds it; empty at the top.
@@ -20,7 +20,7 @@ class Leaf:
     kind: str
     # A single value as JSON; how many there are, of several.
     text: str
-    members: list["Leaf"] = field(default_factory=list)
+    members: list["JsonNode"] = field(default_factory=list)
     # How many of its members are not shown.
     left: int = 0
 
@@ -30,28 +30,28 @@ class Leaf:
         return self.kind in ("object", "array")
 
 
-def tree(value: Any) -> Leaf:
+def build_json_tree(value: Any) -> JsonNode:
     """Return a value of JSON as a tree."""
-    return _Grower().grow("", value, 0)
+    return _TreeBuilder().build_node("", value, 0)
 
 
-class _Grower:
+class _TreeBuilder:
     """Counts what is shown."""
 
     def __init__(self) -> None:
         self._count = 0
 
-    def grow(self, name: str, value: Any, depth: int) -> Leaf:
+    def build_node(self, name: str, value: Any, depth: int) -> JsonNode:
         """Return a value and what of it may yet be shown."""
         self._count += 1
         if not isinstance(value, (dict, list)):
-            return _single(name, value)
+            return _leaf_node(name, value)
         kind = "object" if isinstance(value, dict) else "array"
-        leaf = Leaf(name, kind, str(len(value)))
+        leaf = JsonNode(name, kind, str(len(value)))
         for key, member in _members(value):
-            if self._count >= MOST or depth >= DEEPEST:
+            if self._count >= MAX_NODES or depth >= MAX_DEPTH:
                 break
-            leaf.members.append(self.grow(key, member, depth + 1))
+            leaf.members.append(self.build_node(key, member, depth + 1))
         leaf.left = len(value) - len(leaf.members)
         return leaf
 
@@ -63,7 +63,7 @@ def _members(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str, Any]]:
         yield from ((str(place), member) for place, member in enumerate(value))
 
 
-def _single(name: str, value: Any) -> Leaf:
+def _leaf_node(name: str, value: Any) -> JsonNode:
     kind = {bool: "boolean", type(None): "null", str: "string"}.get(type(value), "number")
     text = json.dumps(value, ensure_ascii=False)
-    return Leaf(name, kind, text if len(text) <= TEXT else text[:TEXT] + "…")
+    return JsonNode(name, kind, text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…")

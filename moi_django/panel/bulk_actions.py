@@ -16,11 +16,11 @@ from moi_django.site_store import get_store
 logger = logging.getLogger(__name__)
 
 # Seconds after which a request goes on with no further job.
-SECONDS = 10.0
+MAX_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class BulkAction:
     """What can be done with chosen jobs; its words are for a number of them, `n`."""
 
     label: str | Promise
@@ -36,30 +36,30 @@ class Action:
     act: Callable[[str], bool]
 
 
-def perform(action: Action, ids: Iterable[str]) -> Iterator[tuple[str, bool]]:
+def apply_to_jobs(action: BulkAction, ids: Iterable[str]) -> Iterator[tuple[str, bool]]:
     """Do it with one job after another while there is time; yield with which it was done.
 
     The first one is always tried.
     """
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + MAX_SECONDS
     for id in ids:
         yield id, action.act(id)
         if time.monotonic() > end:
             break
 
 
-def _cancel(id: str) -> bool:
+def _cancel_job(id: str) -> bool:
     try:
         return get_store().cancel(id)[1]
     except JobNotFound:
         return False
 
 
-def _remove(id: str) -> bool:
+def _remove_job(id: str) -> bool:
     return bool(get_store().remove(id))
 
 
-def _retry(id: str) -> bool:
+def _retry_job(id: str) -> bool:
     try:
         return bool(Job.get(id).retry())
     except (InvalidJob, JobNotFound, PayloadRefused) as error:
@@ -76,7 +76,7 @@ def _can_be_retried(info: Info) -> bool:
 
 
 ACTIONS = {
-    "cancel": Action(
+    "cancel": BulkAction(
         pgettext_lazy("job", "Cancel"),
         ngettext_lazy(
             "Cancel %(n)d job? What runs is interrupted.",
@@ -87,9 +87,9 @@ ACTIONS = {
         ngettext_lazy("%(n)d job cancelled.", "%(n)d jobs cancelled.", "n"),
         ngettext_lazy("%(n)d job had ended before.", "%(n)d jobs had ended before.", "n"),
         _is_unfinished,
-        _cancel,
+        _cancel_job,
     ),
-    "retry": Action(
+    "retry": BulkAction(
         pgettext_lazy("job", "Retry"),
         ngettext_lazy(
             "Retry %(n)d job? What did not succeed is run again.",
@@ -106,9 +106,9 @@ ACTIONS = {
             "n",
         ),
         _can_be_retried,
-        _retry,
+        _retry_job,
     ),
-    "remove": Action(
+    "remove": BulkAction(
         pgettext_lazy("job", "Remove"),
         ngettext_lazy(
             "Remove %(n)d job for good? What runs is interrupted.",
@@ -119,6 +119,6 @@ ACTIONS = {
         ngettext_lazy("%(n)d job removed.", "%(n)d jobs removed.", "n"),
         ngettext_lazy("%(n)d job was gone before.", "%(n)d jobs were gone before.", "n"),
         lambda info: True,
-        _remove,
+        _remove_job,
     ),
 }

@@ -13,12 +13,12 @@ from moi_django.store.figures import Report
 from moi_django.store.vitals import Vitals
 
 # Seconds for which the answer of a controller is believed, and for which its silence is.
-ANSWER_HOLDS, SILENCE_HOLDS = 5.0, 15.0
+ANSWER_TTL, SILENCE_TTL = 5.0, 15.0
 # Seconds for which an engine is shown that its controller has no more.
 GONE_SHOWN = 600.0
 
 
-class Condition(StrEnum):
+class EngineCondition(StrEnum):
     """What an engine is found to do."""
 
     BUSY = "busy"
@@ -32,12 +32,12 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineState:
     """An engine as it is now."""
 
     id: str
     context: str
-    condition: Condition
+    condition: EngineCondition
     # What it has said of itself, if it has had a job for less than a day.
     report: Report | None
     job: Info | None
@@ -52,7 +52,7 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ContextState:
     """A cluster and what waits for it."""
 
     name: str
@@ -66,11 +66,11 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class ClusterState:
     """All of it at one time."""
 
-    contexts: list[Context]
-    engines: list[Engine]
+    contexts: list[ContextState]
+    engines: list[EngineState]
     # How many jobs of all users are in each state, and how many pause before their next run.
     states: dict[str, int]
     paused: int
@@ -82,29 +82,29 @@ class Fleet:
         return max(waits, default=None)
 
 
-def fleet() -> Fleet:
+def get_cluster_state() -> ClusterState:
     """Return how contexts and engines are now.
 
     Raises StoreUnavailable or NotRunning; a controller that does not answer shows in its context.
     """
     # A controller that has none says no more of an engine than one that is not there.
-    known = {name: _controllers.engines(name) or None for name in conf.CONTEXTS}
+    known = {name: _controller_cache.engines(name) or None for name in conf.CONTEXTS}
     now, reports = get_store().time(), get_store().reports()
     jobs = {info.engine: (info, lease) for info, lease in get_store().running() if info.engine}
     engines = [
-        _engine(id, known, reports.get(id), jobs.get(id), now)
+        _engine_state(id, known, reports.get(id), jobs.get(id), now)
         for id in {*reports, *jobs, *(id for ids in known.values() for id in ids or ())}
     ]
     shown = [each for each in engines if _is_shown(each)]
-    return Fleet(
-        contexts=[_context(name, known[name], shown, now) for name in known],
-        engines=sorted(shown, key=_order),
+    return ClusterState(
+        contexts=[_context_state(name, known[name], shown, now) for name in known],
+        engines=sorted(shown, key=_sort_key),
         states=get_store().states(),
         paused=get_store().paused(),
     )
 
 
-class _Controllers:
+class _ControllerCache:
     """What the controllers have said lately: to ask one costs a round trip, or a timeout."""
 
     def __init__(self) -> None:
@@ -116,29 +116,29 @@ class _Controllers:
         until, ids = self._said.get(key, (0.0, None))
         if time.monotonic() >= until:
             ids = client.context(name).engines()
-            holds = SILENCE_HOLDS if ids is None else ANSWER_HOLDS
+            holds = SILENCE_TTL if ids is None else ANSWER_TTL
             self._said[key] = (time.monotonic() + holds, ids)
         return ids
 
 
-_controllers = _Controllers()
+_controller_cache = _ControllerCache()
 
 
-def _engine(
+def _engine_state(
     id: str,
     known: dict[str, set[str] | None],
     report: Report | None,
     running: tuple[Info, float] | None,
     now: float,
-) -> Engine:
+) -> EngineState:
     job, lease = running or (None, 0.0)
     homes = [name for name, ids in known.items() if id in (ids or ())]
     said = (job and job.context) or (report and report.vitals.context)
     context = said if said and (said in homes or not homes) else (homes or [""])[0]
-    return Engine(
+    return EngineState(
         id=id,
         context=context,
-        condition=_condition(bool(homes), known.get(context), job, lease < now),
+        condition=_engine_condition(bool(homes), known.get(context), job, lease < now),
         report=report,
         job=job,
         seen=max(0.0, now - report.at) if report else None,
@@ -146,37 +146,41 @@ def _engine(
     )
 
 
-def _condition(
+def _engine_condition(
     is_known: bool, ids: set[str] | None, job: Info | None, is_overdue: bool
-) -> Condition:
+) -> EngineCondition:
     if job is not None and not is_overdue:
-        return Condition.BUSY
+        return EngineCondition.BUSY
     if not is_known:
-        gone = Condition.GONE if ids is not None else Condition.UNKNOWN
-        return Condition.SILENT if job is not None and gone is Condition.UNKNOWN else gone
-    return Condition.SILENT if job is not None else Condition.IDLE
+        gone = EngineCondition.GONE if ids is not None else EngineCondition.UNKNOWN
+        return (
+            EngineCondition.SILENT if job is not None and gone is EngineCondition.UNKNOWN else gone
+        )
+    return EngineCondition.SILENT if job is not None else EngineCondition.IDLE
 
 
-def _is_shown(engine: Engine) -> bool:
-    if engine.job is not None or engine.condition is Condition.IDLE:
+def _is_shown(engine: EngineState) -> bool:
+    if engine.job is not None or engine.condition is EngineCondition.IDLE:
         return True
     return engine.seen is not None and engine.seen < GONE_SHOWN
 
 
-def _context(name: str, ids: set[str] | None, engines: list[Engine], now: float) -> Context:
+def _context_state(
+    name: str, ids: set[str] | None, engines: list[EngineState], now: float
+) -> ContextState:
     mine = [each.condition for each in engines if each.context == name]
     waiting, since = get_store().queue(name)
-    return Context(
+    return ContextState(
         name=name,
         answers=ids is not None,
         engines=len(ids or ()),
-        busy=mine.count(Condition.BUSY) + mine.count(Condition.SILENT),
+        busy=mine.count(EngineCondition.BUSY) + mine.count(EngineCondition.SILENT),
         waiting=waiting,
         longest=max(0.0, now - since) if since is not None else None,
     )
 
 
-def _order(engine: Engine) -> tuple[Any, ...]:
+def _sort_key(engine: EngineState) -> tuple[Any, ...]:
     """Sort engines so that they keep their place while they work: those that are gone come last."""
-    is_gone = engine.condition is Condition.GONE
+    is_gone = engine.condition is EngineCondition.GONE
     return (is_gone, engine.context, engine.vitals.host or "~", engine.vitals.pid, engine.id)

@@ -17,22 +17,22 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from moi_django.cluster.fleet import Condition, Engine
 from moi_django.exceptions import MoiError
 from moi_django.models import Info, State
-from moi_django.pages.measures import duration, percent, size
+from moi_django.monitoring.cluster_state import EngineCondition, EngineState
 from moi_django.pages.status_div import Row
-from moi_django.terminal.overview import MINUTES, Branch, Overview
-from moi_django.terminal.transcript import harmless
+from moi_django.presentation.formatting import format_duration, format_percent, format_size
+from moi_django.terminal.overview import MINUTES, Overview, UserTree
+from moi_django.terminal.text_report import escape_terminal
 
 # Seconds between two pictures; columns and lines of a text that goes to no terminal.
-EVERY, SIZE = 1.0, (120, 24)
+REFRESH_INTERVAL, SIZE = 1.0, (120, 24)
 # Columns that a picture has at least.
-NARROWEST = 20
+MIN_WIDTH = 20
 # Of a cell, what is to be seen before another column is left out for it.
-ENOUGH = 20
+MIN_CELL_WIDTH = 20
 # Columns between two cells.
-APART = 3
+COLUMN_GAP = 3
 
 MARKS = {
     State.QUEUED: ("○", "dim"),
@@ -42,45 +42,49 @@ MARKS = {
     State.LOST: ("✗", "red"),
     State.CANCELLED: ("–", "dim"),  # noqa: RUF001 - a dash
 }
-STYLES = {Condition.BUSY: "blue", Condition.IDLE: "green", Condition.UNKNOWN: "dim"}
+STYLES = {
+    EngineCondition.BUSY: "blue",
+    EngineCondition.IDLE: "green",
+    EngineCondition.UNKNOWN: "dim",
+}
 WORDS = {"success": "succeeded", "queued": "waiting"}
 
-Facts = Overview | Branch
+Facts = Overview | UserTree
 
 
-def text(facts: Facts) -> str:
+def render_text(facts: Facts) -> str:
     """Return a picture as plain text."""
     out = io.StringIO()
-    Console(file=out, width=_width(), force_terminal=False).print(draw(facts))
+    Console(file=out, width=_width(), force_terminal=False).print(render(facts))
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
-def follow(look: Callable[[], Facts], out: Any) -> None:
+def render_live(look: Callable[[], Facts], out: Any) -> None:
     """Draw what there is every second until Ctrl-C.
 
     Raises MoiError when it cannot be seen at first; later it says so and goes on.
     """
     with suppress(KeyboardInterrupt):
-        picture = draw(look())
+        picture = render(look())
         # Without a given width, it is that of the terminal, which may change.
         width = _width() if "COLUMNS" in os.environ else None
         with Live(picture, console=Console(file=out, width=width), auto_refresh=False) as live:
             while True:
                 live.update(picture, refresh=True)
-                time.sleep(EVERY)
+                time.sleep(REFRESH_INTERVAL)
                 try:
-                    picture = draw(look())
+                    picture = render(look())
                 except MoiError as error:
-                    picture = Text(harmless(str(error)), "red")
+                    picture = Text(escape_terminal(str(error)), "red")
 
 
 def _width() -> int:
-    return max(NARROWEST, shutil.get_terminal_size(SIZE).columns)
+    return max(MIN_WIDTH, shutil.get_terminal_size(SIZE).columns)
 
 
-def draw(facts: Facts) -> RenderableType:
+def render(facts: Facts) -> RenderableType:
     """Return the picture of what was found."""
-    return _overview(facts) if isinstance(facts, Overview) else _branch(facts)
+    return _render_overview(facts) if isinstance(facts, Overview) else _render_tree(facts)
 
 
 # moi top
@@ -131,7 +135,7 @@ class _Table:
         self._columns = columns
         # As a Text: what stands in brackets is no markup.
         self._rows = [
-            [cell if isinstance(cell, Text) else Text(harmless(cell)) for cell in row]
+            [cell if isinstance(cell, Text) else Text(escape_terminal(cell)) for cell in row]
             for row in rows
         ]
 
@@ -159,17 +163,18 @@ class _Table:
     def _needed(self, index: int) -> int:
         """Return the width of a column with what parts it from the next one."""
         cells = (cell_len(row[index].plain) for row in self._rows)
-        widest = min(ENOUGH, max(cells, default=0))
-        return APART + max(widest, cell_len(self._columns[index].head))
+        widest = min(MIN_CELL_WIDTH, max(cells, default=0))
+        return COLUMN_GAP + max(widest, cell_len(self._columns[index].head))
 
 
-def _overview(found: Overview) -> RenderableType:
-    fleet = found.fleet
+def _render_overview(found: Overview) -> RenderableType:
+    clusters = found.clusters
     return Group(
-        _counts(fleet.states, all_states=True),
+        _state_counts(clusters.states, all_states=True),
         Text(
-            f"longest wait {duration(fleet.longest)} · paused {fleet.paused} · ended in the last "
-            f"{MINUTES} min: {found.ended.total}, on average after {duration(found.ended.mean_ran)}"
+            f"longest wait {format_duration(clusters.longest)} · paused {clusters.paused} · "
+            f"ended in the last {MINUTES} min: {found.ended.total}, "
+            f"on average after {format_duration(found.ended.mean_ran)}"
         ),
         _Table(
             CONTEXTS,
@@ -178,23 +183,23 @@ def _overview(found: Overview) -> RenderableType:
                     each.name,
                     Text("answers") if each.answers else Text("no answer", "red"),
                     *map(str, (each.engines, each.busy, each.waiting)),
-                    duration(each.longest),
+                    format_duration(each.longest),
                 ]
-                for each in fleet.contexts
+                for each in clusters.contexts
             ),
         ),
-        _Table(ENGINES, map(_engine, fleet.engines)),
+        _Table(ENGINES, map(_engine_cells, clusters.engines)),
         _Table(
             JOBS,
             (
                 [
                     row.info.name,
-                    _status(row.info),
+                    _status_text(row.info),
                     row.owner,
                     row.info.context or "",
                     (row.info.date_created or "")[:16],
-                    duration(row.waited),
-                    duration(row.ran),
+                    format_duration(row.waited),
+                    format_duration(row.ran),
                 ]
                 for row in found.jobs
             ),
@@ -202,23 +207,23 @@ def _overview(found: Overview) -> RenderableType:
     )
 
 
-def _engine(engine: Engine) -> list[str | Text]:
+def _engine_cells(engine: EngineState) -> list[str | Text]:
     vitals = engine.vitals
     load = f"{vitals.load:.2f}/{vitals.cpus or '?'}" if vitals.load is not None else "—"
     return [
         f"{vitals.host}:{vitals.pid}" if vitals.host else engine.id[:8],
         Text(engine.condition, STYLES.get(engine.condition, "red")),
         engine.job.name if engine.job else "—",
-        duration(engine.busy),
-        percent(vitals.cpu),
-        size(vitals.memory),
+        format_duration(engine.busy),
+        format_percent(vitals.cpu),
+        format_size(vitals.memory),
         load,
         engine.context,
-        duration(engine.seen),
+        format_duration(engine.seen),
     ]
 
 
-def _counts(totals: dict[str, int], all_states: bool = False) -> Text:
+def _state_counts(totals: dict[str, int], all_states: bool = False) -> Text:
     """Return how many jobs are in which state."""
     shown = [state for state in State if all_states or totals.get(state)]
     return Text(" · ").join(
@@ -227,24 +232,26 @@ def _counts(totals: dict[str, int], all_states: bool = False) -> Text:
     )
 
 
-def _status(info: Info) -> Text:
+def _status_text(info: Info) -> Text:
     mark, style = MARKS.get(info.state or State.QUEUED, ("?", ""))
-    return Text(f"{mark} {harmless(info.status)}", style)
+    return Text(f"{mark} {escape_terminal(info.status)}", style)
 
 
 # moi watch
 
 
-def _branch(found: Branch) -> RenderableType:
+def _render_tree(found: UserTree) -> RenderableType:
     infos = found.outline.infos
     if not infos:
-        return Text(f"{harmless(found.name)}: no jobs")
-    root = Tree(_group(infos[0], harmless(found.name)))
+        return Text(f"{escape_terminal(found.name)}: no jobs")
+    root = Tree(_group_line(infos[0], escape_terminal(found.name)))
     nodes = {infos[0].id: root}
     for info in infos[1:]:
         # A visitor, whose home is elsewhere, stands at the top.
         above = nodes.get(info.parent or "", root)
-        node = above.add(_group(info, harmless(info.name)) if info.is_group else _job(info))
+        node = above.add(
+            _group_line(info, escape_terminal(info.name)) if info.is_group else _job_line(info)
+        )
         if info.is_group:
             nodes[info.id] = node
     for info in infos:
@@ -254,20 +261,20 @@ def _branch(found: Branch) -> RenderableType:
     return root
 
 
-def _group(info: Info, name: str) -> Text:
-    return Text.assemble((name, "bold"), "  ", _counts(info.totals or {}))
+def _group_line(info: Info, name: str) -> Text:
+    return Text.assemble((name, "bold"), "  ", _state_counts(info.totals or {}))
 
 
-def _job(info: Info) -> Text:
+def _job_line(info: Info) -> Text:
     mark, style = MARKS.get(info.state or State.QUEUED, ("?", ""))
     return Text.assemble(
         (mark, style),
-        f" {harmless(info.name)}: ",
-        (f"{harmless(info.status)} {_amount(info)}".rstrip(), style),
+        f" {escape_terminal(info.name)}: ",
+        (f"{escape_terminal(info.status)} {_amount_text(info)}".rstrip(), style),
     )
 
 
-def _amount(info: Info) -> str:
+def _amount_text(info: Info) -> str:
     """Return how far a job that runs is, as its row in a page says it."""
     if info.state is not State.RUNNING:
         return ""

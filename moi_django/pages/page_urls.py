@@ -6,36 +6,36 @@ from moi_django.models import Info
 
 NAMESPACE = "moi"
 # Stands for an id in an address, for the script to fill in.
-BLANK = "00000000-0000-0000-0000-000000000000"
+BLANK_ID = "00000000-0000-0000-0000-000000000000"
 
 
-def page_of(info: Info) -> str | None:
+def page_url(info: Info) -> str | None:
     """Return the address of our page of a job or group, or None where the site has not ours."""
-    return _address("group" if info.is_group else "job", info.id)
+    return _reverse_or_none("group" if info.is_group else "job", info.id)
 
 
-def patterns() -> dict[str, str]:
+def page_url_patterns() -> dict[str, str]:
     """Return the addresses of pages of jobs and groups with BLANK for the id; empty without."""
-    found = {name: _address(name, BLANK) for name in ("job", "group")}
+    found = {name: _reverse_or_none(name, BLANK_ID) for name in ("job", "group")}
     return {name: address for name, address in found.items() if address}
 
 
-def link_of(info: Info) -> str | None:
+def row_link(info: Info) -> str | None:
     """Return where a row leads, or None: to its own url, and without one to our page of it.
 
     A job's own url has nothing to show before the job has ended.
     """
     if info.url is None:
-        return page_of(info)
+        return page_url(info)
     return info.link if info.is_group or info.finished else None
 
 
-def detail_of(info: Info) -> str | None:
+def detail_url(info: Info) -> str | None:
     """Return where an operator looks at a job: our page of it, where there is none as `link_of`."""
-    return page_of(info) or link_of(info)
+    return page_url(info) or row_link(info)
 
 
-def _address(name: str, id: str) -> str | None:
+def _reverse_or_none(name: str, id: str) -> str | None:
     try:
         return reverse(f"{NAMESPACE}:{name}", args=[id])
     except NoReverseMatch:

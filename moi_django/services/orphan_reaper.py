@@ -24,12 +24,12 @@ from moi_django.exceptions import ServiceError
 
 MARK = "MOI_UP"
 # Seconds to end when asked to, and how often what is started meanwhile is looked for.
-GRACE, ROUNDS = 3.0, 10
+TERMINATE_TIMEOUT, SEARCH_ROUNDS = 3.0, 10
 # Said instead of sessions.
 FAREWELL = None
 
 
-class Sweeper:
+class OrphanReaper:
     """In the process that starts everything: `with Sweeper(...)` nothing of that is left.
 
     Neither when the block ends nor when the process is killed. `directory` is that of its state,
@@ -43,7 +43,7 @@ class Sweeper:
         mark = secrets.token_hex(16)
         os.environ.pop(MARK, None)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "moi_django.services.sweeper", mark, str(self._directory)],
+            [sys.executable, "-m", "moi_django.services.orphan_reaper", mark, str(self._directory)],
             env={**os.environ, "PYTHONPATH": self._path},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -57,39 +57,39 @@ class Sweeper:
         """Tell the process in which sessions the children of this one are, besides its own."""
         sessions = {_session(child) for child in psutil.Process().children()}
         # Other programs of the terminal are in that of this process.
-        self._say([*(sessions - {None, os.getsid(0), self._process.pid})])
+        self._write_line([*(sessions - {None, os.getsid(0), self._process.pid})])
 
     def __exit__(self, *error: object) -> None:
-        end_all(self._strays)
-        self._say(FAREWELL)
+        end_all(self._orphans)
+        self._write_line(FAREWELL)
         with suppress(OSError):
             cast(IO[bytes], self._process.stdin).close()
         self._process.wait()
         del os.environ[MARK]
 
-    def _say(self, what: object) -> None:
+    def _write_line(self, what: object) -> None:
         pipe = cast(IO[bytes], self._process.stdin)
         with suppress(OSError):  # it was killed, and nobody else can do its work
             pipe.write(f"{json.dumps(what)}\n".encode())
             pipe.flush()
 
-    def _strays(self) -> list[psutil.Process]:
+    def _orphans(self) -> list[psutil.Process]:
         below = psutil.Process().children(recursive=True)
         return [process for process in below if process.pid != self._process.pid]
 
 
 def end_all(find: Callable[[], list[psutil.Process]]) -> None:
     """End processes, kindly first, until none is found any more."""
-    for _ in range(ROUNDS):
+    for _ in range(SEARCH_ROUNDS):
         left = find()
         for process in left:
             with suppress(psutil.Error):
                 process.terminate()
-        _, stubborn = psutil.wait_procs(left, GRACE)
+        _, stubborn = psutil.wait_procs(left, TERMINATE_TIMEOUT)
         for process in stubborn:
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(stubborn, GRACE)
+        psutil.wait_procs(stubborn, TERMINATE_TIMEOUT)
         if not left:
             return
 

@@ -11,13 +11,13 @@ from moi_django.site_store import get_store
 from moi_django.store.figures import Place
 
 # Jobs on a page; the most that are looked at for one page, and for all of them.
-ROWS, LOOKED_AT, ALL_LOOKED_AT = 50, 2_000, 20_000
+PAGE_SIZE, MAX_SCANNED, MAX_SCANNED_IN_ALL = 50, 2_000, 20_000
 # So many of them are held in memory at a time.
-AT_ONCE = 200
+BATCH_SIZE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class JobQuery:
     """Which jobs to list; what is empty does not matter."""
 
     # Part of a name, beginning of an id, id of a group above, or what the owner is called.
@@ -32,7 +32,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class JobSummary:
     """A job in the list."""
 
     info: Info
@@ -43,10 +43,10 @@ class Row:
 
 
 @dataclass(slots=True)
-class Listing:
+class SearchPage:
     """A page of the list."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[JobSummary] = field(default_factory=list)
     # From where to go on with older ones; None at the end.
     older: Place | None = None
     # How many jobs were looked at, in case that is why there are not more rows.
@@ -55,75 +55,75 @@ class Listing:
     @property
     def is_cut(self) -> bool:
         """True when there may be more of them among older jobs than were looked at."""
-        return self.older is not None and len(self.rows) < ROWS
+        return self.older is not None and len(self.rows) < PAGE_SIZE
 
 
-def jobs(
-    user: Any, wanted: Wanted = Wanted(), before: Place | None = None, count: int = ROWS
-) -> Listing:
+def search_jobs(
+    user: Any, query: JobQuery = JobQuery(), before: Place | None = None, count: int = PAGE_SIZE
+) -> SearchPage:
     """Return the newest jobs of all users that a user wants to see and may, older than a place.
 
     The user is None in a shell, where all may be seen. Raises StoreUnavailable or NotRunning.
     """
-    if wanted.owner and _group(wanted.owner) is None:
-        return Listing()
-    fits = _test(user, wanted)
-    known = get_store().get(wanted.text) if owners.is_uuid(wanted.text) else None
+    if query.owner and _find_group_id(query.owner) is None:
+        return SearchPage()
+    fits = _matcher(user, query)
+    known = get_store().get(query.text) if owners.is_uuid(query.text) else None
     if known is not None and not known.is_group:
-        return Listing(rows([known] if fits(known) else []))
-    index = _index(wanted)
-    found, listing = list[Info](), Listing(older=before)
-    while len(found) < count and listing.looked_at < LOOKED_AT:
-        infos, place = get_store().recent(index, listing.older)
-        listing.looked_at += len(infos)
+        return SearchPage(summarize_jobs([known] if fits(known) else []))
+    index = _index_key(query)
+    found, page = list[Info](), SearchPage(older=before)
+    while len(found) < count and page.looked_at < MAX_SCANNED:
+        infos, place = get_store().recent(index, page.older)
+        page.looked_at += len(infos)
         fitting = [info for info in infos if fits(info)]
         left = count - len(found)
         found += fitting[:left]
-        listing.older = place_of(found[-1]) if len(fitting) > left else place
-        if listing.older is None:
+        page.older = position_of(found[-1]) if len(fitting) > left else place
+        if page.older is None:
             break
-    listing.rows = rows(found)
-    return listing
+    page.rows = summarize_jobs(found)
+    return page
 
 
-def all_jobs(user: Any, wanted: Wanted) -> Iterator[Info]:
+def iterate_jobs(user: Any, query: JobQuery) -> Iterator[Info]:
     """Yield the jobs that `jobs` lists page by page, among the newest ALL_LOOKED_AT."""
     place, looked_at = None, 0
-    while looked_at < ALL_LOOKED_AT:
-        found = jobs(user, wanted, place, AT_ONCE)
+    while looked_at < MAX_SCANNED_IN_ALL:
+        found = search_jobs(user, query, place, BATCH_SIZE)
         yield from (row.info for row in found.rows)
         place, looked_at = found.older, looked_at + found.looked_at
         if place is None:
             break
 
 
-def _index(wanted: Wanted) -> str:
+def _index_key(query: JobQuery) -> str:
     """Return the index in which to look: the one that has the fewest jobs besides."""
-    if group := _group(wanted.owner):
+    if group := _find_group_id(query.owner):
         info = get_store().get(group)
         return get_store().all_key(info.owner if info else group)
-    return get_store().state_key(wanted.state) if wanted.state else get_store().jobs_key
+    return get_store().state_key(query.state) if query.state else get_store().jobs_key
 
 
-def place_of(info: Info) -> Place:
+def position_of(info: Info) -> Place:
     """Return where a job is among all."""
     return Place(timestamp(info.date_created), info.id)
 
 
-def _test(user: Any, wanted: Wanted) -> Callable[[Info], bool]:
+def _matcher(user: Any, query: JobQuery) -> Callable[[Info], bool]:
     """Return what tells whether a job is to be listed."""
-    text = wanted.text.casefold()
+    text = query.text.casefold()
     # Of what is found in the text, and of the owner that is asked for.
-    above, owner = _group(wanted.text), _group(wanted.owner)
+    above, owner = _find_group_id(query.text), _find_group_id(query.owner)
 
     def says(info: Info) -> bool:
         return text in info.name.casefold() or info.id.startswith(text) or above in info.ancestors
 
     def fits(info: Info) -> bool:
         return (
-            (not wanted.state or info.state == wanted.state)
-            and (not wanted.context or info.context == wanted.context)
-            and (not wanted.owner or owner in info.ancestors)
+            (not query.state or info.state == query.state)
+            and (not query.context or info.context == query.context)
+            and (not query.owner or owner in info.ancestors)
             and (not text or says(info))
             # Who comes here may see all jobs, but for what the site has to say about it.
             and (not conf.AUTHORIZE or user is None or access.allowed(user, "view", info))
@@ -132,23 +132,23 @@ def _test(user: Any, wanted: Wanted) -> Callable[[Info], bool]:
     return fits
 
 
-def _group(text: str) -> str | None:
+def _find_group_id(text: str) -> str | None:
     """Return the id of the group that a text means, if any."""
     return owners.find_group_id(text) if text and text.isprintable() else None
 
 
-def rows(infos: list[Info]) -> list[Row]:
+def summarize_jobs(infos: list[Info]) -> list[JobSummary]:
     """Return jobs as the list shows them."""
     names, now = owners.display_names({info.owner for info in infos}), get_store().time()
-    return [_row(info, names[info.owner], now) for info in infos]
+    return [_summarize(info, names[info.owner], now) for info in infos]
 
 
-def _row(info: Info, owner: str, now: float) -> Row:
+def _summarize(info: Info, owner: str, now: float) -> JobSummary:
     start, end = timestamp(info.date_start), timestamp(info.date_end) or now
     waited = max(0.0, (start or end) - timestamp(info.date_created))
-    return Row(info, owner, waited, max(0.0, end - start) if start else None)
+    return JobSummary(info, owner, waited, max(0.0, end - start) if start else None)
 
 
-def state_of(text: str) -> str:
+def parse_state(text: str) -> str:
     """Return a text if it is the name of a state, else an empty one."""
     return text if text in set(State) else ""

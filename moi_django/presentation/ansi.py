@@ -24,7 +24,7 @@ _BEGUN = re.compile(rf"{UNFINISHED}\Z")
 _LONGEST = 4096
 
 
-def plain(pieces: Iterable[Piece], colours: bool = False) -> Iterator[str]:
+def strip_control(pieces: Iterable[Piece], colours: bool = False) -> Iterator[str]:
     """Yield the texts of pieces without what steers a terminal, its colours excepted if wanted."""
     kept = r"\g<colour>" if colours else ""
     # Of each stream, what its last piece has begun.
@@ -40,7 +40,7 @@ def plain(pieces: Iterable[Piece], colours: bool = False) -> Iterator[str]:
         yield _CONTROL.sub(kept, text)
 
 
-def overwritten(text: str) -> str:
+def apply_carriage_returns(text: str) -> str:
     """Return lines as they look in the end, after each return to their beginning."""
     return "\n".join(map(_last_look, text.split("\n")))
 
@@ -52,16 +52,16 @@ def _last_look(line: str) -> str:
     return look
 
 
-def with_gaps(entries: Iterable[Entry]) -> Iterator[Piece]:
+def note_gaps(entries: Iterable[Entry]) -> Iterator[Piece]:
     """Yield the pieces of a log, and a note wherever some were dropped."""
     end = 0
     for entry in entries:
         if entry.at > end:
-            yield Piece("note", ("\n" if end else "") + _gap(entry.at - end))
+            yield Piece("note", ("\n" if end else "") + _gap_note(entry.at - end))
         yield entry.piece
         end = entry.end
 
 
-def _gap(count: int) -> str:
+def _gap_note(count: int) -> str:
     note = ngettext("[… %(count)s byte left out]", "[… %(count)s bytes left out]", count)
     return note % {"count": count} + "\n"

@@ -1,0 +1,90 @@
+"""Write numbers, seconds, bytes and shares as people read them, in units that need no translation.
+
+What the script of the page writes itself, it writes in the same way: see `time_format.js`.
+"""
+
+import time
+from collections.abc import Callable
+from decimal import Decimal
+
+from django.utils.formats import number_format
+
+from moi_django.models import Info, State, timestamp
+
+_STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+# Writes a number with so many decimals.
+Write = Callable[[float, int], str]
+
+
+def format_english(number: float, decimals: int) -> str:
+    """Write a number as English has it."""
+    return f"{number:,.{decimals}f}"
+
+
+def format_duration(seconds: float | None, write: Write = format_english) -> str:
+    """Return a length of time in its one or two largest units; a dash for none."""
+    if seconds is None:
+        return "—"
+    if seconds < 10:
+        return f"{write(max(0.0, seconds), 1)} s"
+    left, parts = round(seconds), list[str]()
+    for length, unit in _STEPS:
+        count, left = divmod(left, length)
+        if count or parts:
+            parts.append(f"{write(count, 0)} {unit}" if count else "")
+    return " ".join(filter(None, parts[:2]))
+
+
+def format_size(count: float | None, write: Write = format_english) -> str:
+    """Return a number of bytes in its largest unit; a dash for none."""
+    if count is None:
+        return "—"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{write(count, 0)} {unit}"
+        count /= 1000
+    return f"{write(count, 1)} TB"
+
+
+def format_percent(share: float | None, write: Write = format_english) -> str:
+    """Return a share in whole per cents; a dash for none."""
+    return "—" if share is None else f"{write(share, 0)} %"
+
+
+def format_localized(number: float, decimals: int) -> str:
+    """Write a number with so many decimals, rounded: Django cuts what is too much off."""
+    return number_format(Decimal(f"{number:.{decimals}f}"), decimals)
+
+
+def run_time(info: Info) -> float | None:
+    """Return for how many seconds a job has run so far or did run; None when it has not begun."""
+    if not timestamp(info.date_start):
+        return None
+    return max(0.0, (timestamp(info.date_end) or time.time()) - timestamp(info.date_start))
+
+
+def format_clock(seconds: float) -> str:
+    """Return seconds as a clock shows them, 1:02:03 or 2:03."""
+    hours, minutes, rest = int(seconds) // 3600, int(seconds) // 60 % 60, int(seconds) % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def remaining(info: Info) -> tuple[str, int] | None:
+    """Return a unit of time, and how many of it a job needs until its end; None when unknown."""
+    elapsed = run_time(info)
+    if info.state is not State.RUNNING or elapsed is None or elapsed < 1:
+        return None
+    if not info.progress or not 0 < info.progress < 1:
+        return None
+    return round_duration(elapsed / info.progress - elapsed)
+
+
+def round_duration(seconds: float) -> tuple[str, int]:
+    """Return a time in words that do not change too often."""
+    if seconds < 60:
+        return "seconds", -int(-seconds // 5) * 5
+    for unit, length, limit in (("minutes", 60, 3600), ("hours", 3600, 48 * 3600)):
+        if seconds < limit:
+            return unit, int(seconds / length + 0.5)
+    return "days", int(seconds / 86400 + 0.5)
