@@ -68,7 +68,7 @@ def submit_all(group: "Group", jobs: int) -> None:
     from moi_django.site_store import get_store
 
     def ended() -> int:
-        return get_store().totals(group.id).get("success", 0)
+        return get_store().tree.totals(group.id).get("success", 0)
 
     for number in range(jobs):
         if number % 100 == 0:

@@ -182,7 +182,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         return TRY_AGAIN  # back again, it hears what it may see now
 
     def _may_keep_watching(self, id: str) -> bool:
-        return self._is_permitted("view", id) or get_store().get(id) is None
+        return self._is_permitted("view", id) or get_store().jobs.get(id) is None
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         assert self._bridge is not None  # noqa: S101 - connect() has set it

@@ -1,5 +1,7 @@
 """What can go wrong, one class for each thing a caller may want to do about it."""
 
+from typing import Self
+
 
 class MoiError(Exception):
     """Be the base of every error that moi_django raises on purpose."""
@@ -28,9 +30,19 @@ class InvalidJob(MoiError):
 class JobNotFound(MoiError):
     """Say that Redis holds no job of this id: it never was, was removed, or expired."""
 
+    @classmethod
+    def for_id(cls, id: str | None) -> Self:
+        """Return the error that says so of an id."""
+        return cls(f"There is no job {id}: it was removed or has expired.")
+
 
 class GroupNotFound(MoiError):
     """Say that Redis holds no group of this id: it never was, was removed, or expired."""
+
+    @classmethod
+    def for_id(cls, id: str | None) -> Self:
+        """Return the error that says so of an id."""
+        return cls(f"There is no group {id}: it was removed or has expired.")
 
 
 class JobFailed(MoiError):

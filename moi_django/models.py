@@ -5,12 +5,14 @@ Django can read and write them.
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
-from urllib.parse import urlsplit
+
+from moi_django.validation import escape_surrogates, is_id, is_safe_url
 
 
 class State(StrEnum):
@@ -26,7 +28,7 @@ class State(StrEnum):
     @property
     def finished(self) -> bool:
         """True for a state that is never left."""
-        return self not in (State.QUEUED, State.RUNNING)
+        return self not in UNFINISHED
 
     @property
     def status(self) -> str:
@@ -34,16 +36,26 @@ class State(StrEnum):
         return "Failed" if self is State.LOST else self.value.capitalize()
 
 
+# The states that a job leaves; the others are ends.
+UNFINISHED = (State.QUEUED, State.RUNNING)
+# What the bar of a group shows, from its start to its end, and which states that is.
+BAR_PARTS: dict[str, tuple[State, ...]] = {
+    "success": (State.SUCCESS,),
+    "failed": (State.FAILED, State.LOST),
+    "cancelled": (State.CANCELLED,),
+    "running": (State.RUNNING,),
+    "queued": (State.QUEUED,),
+}
 JOB, GROUP = "job", "group"
 RETRIED = "retried"
 GROUP_STATUS = "Group"
-# So many earlier runs of a job are remembered, each with so many characters of its error.
-RUNS_KEPT, ERROR_KEPT = 10, 200
+# How many earlier attempts of a job are remembered, and how many characters of the error of each.
+MAX_EARLIER_ATTEMPTS, MAX_ERROR_LENGTH = 10, 200
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A run of a job that came to nothing and was followed by another one."""
+class Attempt:
+    """An attempt at a job that came to nothing and was followed by another one."""
 
     attempt: int
     # FAILED or LOST.
@@ -54,7 +66,7 @@ class Run:
     error: str
 
     @property
-    def took(self) -> float:
+    def ran_seconds(self) -> float:
         """For how many seconds it ran."""
         return timestamp(self.date_end) - timestamp(self.date_start)
 
@@ -92,7 +104,7 @@ class Info:
     # Greatest number of runs.
     attempts: int = 1
     # Runs before this one, the oldest first; of many the last.
-    runs: tuple[Run, ...] = ()
+    runs: tuple[Attempt, ...] = ()
     # Id that ipyparallel gave to the engine which took it, or None.
     engine: str | None = None
     # Of a job that did not succeed, the id of the job as which it was run again, or None.
@@ -128,6 +140,37 @@ class Info:
         return self.state is not None and self.state.finished
 
     @property
+    def cancellable(self) -> bool:
+        """True for a job that has not come to its end."""
+        return not self.is_group and not self.finished
+
+    @property
+    def retryable(self) -> bool:
+        """True for a job that ended without success and was not retried before."""
+        return self.finished and self.state is not State.SUCCESS and not self.retried
+
+    @property
+    def has_failed(self) -> bool:
+        """True for a job that failed or got lost, and that nobody has retried."""
+        return self.state in BAR_PARTS["failed"] and not self.retried
+
+    def ran_seconds(self, present: float | None = None) -> float | None:
+        """Return for how many seconds a job has run so far or did run; None before its start.
+
+        `present` is the time now in seconds since 1970, by the clock of this machine unless given.
+        """
+        start = timestamp(self.date_start)
+        return max(0.0, self._end_or(present) - start) if start else None
+
+    def waited_seconds(self, present: float | None = None) -> float:
+        """Return for how many seconds a job has waited so far, or did until its start or end."""
+        until = timestamp(self.date_start) or self._end_or(present)
+        return max(0.0, until - timestamp(self.date_created))
+
+    def _end_or(self, present: float | None) -> float:
+        return timestamp(self.date_end) or (time.time() if present is None else present)
+
+    @property
     def counted_as(self) -> str:
         """As what a job counts in the totals of the groups above it; empty for a group.
 
@@ -156,16 +199,20 @@ class Info:
         """Return a copy with other field values and the next version."""
         return replace(self, version=self.version + 1, **fields)
 
-    def again(self, state: State, result: str) -> Self:
-        """Return the job as it waits for its next run; `result` says why the last one failed."""
-        error = result.rstrip().rsplit("\n", 1)[-1][:ERROR_KEPT]
-        run = Run(self.attempt, state, self.date_start, now(), error)
+    def ended(self, state: State, **fields: Any) -> Self:
+        """Return the job as it has come to its end just now, with the status text of that end."""
+        return self.changed(state=state, status=state.status, date_end=now(), **fields)
+
+    def requeued(self, state: State, result: str) -> Self:
+        """Return the job as it waits for its next attempt; `result` says why this one failed."""
+        error = result.rstrip().rsplit("\n", 1)[-1][:MAX_ERROR_LENGTH]
+        attempt = Attempt(self.attempt, state, self.date_start, now(), error)
         return self.changed(
             state=State.QUEUED,
             status=State.QUEUED.status,
             result=result,
             attempt=self.attempt + 1,
-            runs=(*self.runs, run)[-RUNS_KEPT:],
+            runs=(*self.runs, attempt)[-MAX_EARLIER_ATTEMPTS:],
             date_start=None,
             engine=None,
             progress=None,
@@ -241,11 +288,11 @@ def _parse(raw: str | bytes) -> Any:
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
-        return clean(value)
+        return escape_surrogates(value)
     if isinstance(value, list):
         return [_cleaned(item) for item in value]
     if isinstance(value, dict):
-        return {clean(key): _cleaned(item) for key, item in value.items()}
+        return {escape_surrogates(key): _cleaned(item) for key, item in value.items()}
     return value
 
 
@@ -268,7 +315,7 @@ def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
     known["attempt"] = _number(known.get("attempt"))
     known["attempts"] = _number(known.get("attempts"))
     known["attached"] = _number(known.get("attached"), 0)
-    known["runs"] = _runs(known.get("runs"))
+    known["runs"] = _earlier_attempts(known.get("runs"))
     if known["type"] == GROUP:
         known.update(state=None, status=str(known.get("status") or GROUP_STATUS))
     else:
@@ -280,17 +327,17 @@ def _number(value: object, otherwise: int = 1) -> int:
     return value if isinstance(value, int) else otherwise
 
 
-def _runs(value: object) -> tuple[Run, ...]:
-    """Return the earlier runs, without what another program may have written in their place."""
-    runs = value[-RUNS_KEPT:] if isinstance(value, list) else []
-    return tuple(_run(run) for run in runs if isinstance(run, dict))
+def _earlier_attempts(value: object) -> tuple[Attempt, ...]:
+    """Return the earlier attempts, without what another program may have written in their place."""
+    runs = value[-MAX_EARLIER_ATTEMPTS:] if isinstance(value, list) else []
+    return tuple(_attempt(run) for run in runs if isinstance(run, dict))
 
 
-def _run(data: Mapping[str, Any]) -> Run:
+def _attempt(data: Mapping[str, Any]) -> Attempt:
     start, end = (date if isinstance(date := data.get(name), str) else None for name in _RUN_DATES)
     state = _STATES.get(str(data.get("state")), State.FAILED)
-    error = str(data.get("error") or "")[:ERROR_KEPT]
-    return Run(_number(data.get("attempt")), state, start, end, error)
+    error = str(data.get("error") or "")[:MAX_ERROR_LENGTH]
+    return Attempt(_number(data.get("attempt")), state, start, end, error)
 
 
 def _measure(value: object) -> float | None:
@@ -326,30 +373,3 @@ def timestamp(date: str | None) -> float:
         return datetime.fromisoformat(date or "").replace(tzinfo=UTC).timestamp()
     except ValueError:
         return 0.0
-
-
-def clean(text: str) -> str:
-    """Return a text that UTF-8 can carry: half characters, as in odd file names, are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def is_id(value: object) -> bool:
-    """Tell whether a value of a stranger can be the id of something."""
-    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
-
-
-def is_safe_url(url: str) -> bool:
-    """Tell whether a url may become a link: http, https, or relative to the site.
-
-    Browsers drop control characters and read a backslash as a slash, so both are refused, and so
-    is `//host`, which looks relative and is not.
-    """
-    if any(ord(character) < 33 or character == "\\" for character in url) or url.startswith("//"):
-        return False
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    if parts.scheme:
-        return parts.scheme in ("http", "https") and bool(parts.netloc)
-    return True

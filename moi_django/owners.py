@@ -45,7 +45,7 @@ def group_id_of(owner: Any) -> str:
 def find_root_id(owner: Any) -> str | None:
     """Return the id of a user's root group, or None when the user has none yet or may have none."""
     try:
-        return get_store().user_lookup(user_field(owner))
+        return get_store().users.lookup(user_field(owner))
     except InvalidJob:
         return None
 
@@ -73,11 +73,13 @@ def find_group_id(key: str) -> str | None:
     A UUID is that of an owner's root group or of any other group.
     """
     if is_uuid(key):
-        info = get_store().get(key)
-        return key if (info and info.is_group) or get_store().user_lookup(key) else None
+        info = get_store().jobs.get(key)
+        return key if (info and info.is_group) or get_store().users.lookup(key) else None
     user = user_named(key)
     # A user of the site inherits nothing from whoever had the name before.
-    return get_store().user_lookup(user_field(user) if user is not None else key.removeprefix(NAME))
+    return get_store().users.lookup(
+        user_field(user) if user is not None else key.removeprefix(NAME)
+    )
 
 
 def group_ids_by_name() -> dict[str, str]:
@@ -86,7 +88,7 @@ def group_ids_by_name() -> dict[str, str]:
     A user of the site is listed by username, or as user:<primary key> once that is gone; any other
     owner by name, or as name:<name> when a user of the site is called so.
     """
-    owners = {name: id for name, id in get_store().user_map().items() if is_uuid(id)}
+    owners = {name: id for name, id in get_store().users.to_dict().items() if is_uuid(id)}
     display_names = _usernames([name for name in owners if name.startswith(USER)])
     taken = _names_of_users([name for name in owners if name not in display_names])
     return {
@@ -97,7 +99,7 @@ def group_ids_by_name() -> dict[str, str]:
 
 def display_names(groups: Collection[str]) -> dict[str, str]:
     """Return what people call the owners of these root groups; the id where nobody knows better."""
-    found = get_store().user_lookups(list(groups))
+    found = get_store().users.lookup_many(list(groups))
     usernames = _usernames([name for name in found.values() if name.startswith(USER)])
     group_ids_by_name = {group: usernames.get(name, name) for group, name in found.items()}
     return {group: group_ids_by_name.get(group, group) for group in groups}
@@ -167,9 +169,9 @@ def _group_id_of_text(owner: str) -> str:
 
 
 def _existing_group_id(id: str) -> str:
-    info = get_store().get(id)
+    info = get_store().jobs.get(id)
     if info is None or not info.is_group:
-        raise GroupNotFound(f"There is no group {id}: it never was, was removed, or has expired.")
+        raise GroupNotFound.for_id(id)
     return id
 
 
@@ -179,4 +181,4 @@ def _enrol(user: str, name: str) -> str:
             id=id, name=name, type=GROUP, pubsub=f"{id}:pubsub", path=id, date_created=now()
         )
 
-    return get_store().enrol(user, root)
+    return get_store().users.enrol(user, root)

@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from moi_django.conf import conf
-from moi_django.store import Store
+from moi_django.store import Store, StoreConfig
 
 
 def get_store() -> Store:
@@ -11,11 +11,18 @@ def get_store() -> Store:
 
     Raises NotRunning when they name none and no `moi up` runs.
     """
-    return _open_store(
-        conf.redis_url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, conf.RETRY_PAYLOAD_LIMIT
-    )
+    return _open_store(_store_config(conf.redis_url))
+
+
+def engine_store_config() -> StoreConfig:
+    """Return where the engines find the jobs of this site."""
+    return _store_config(conf.engine_redis_url)
+
+
+def _store_config(url: str) -> StoreConfig:
+    return StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, conf.RETRY_PAYLOAD_LIMIT)
 
 
 @lru_cache(maxsize=4)
-def _open_store(url: str, prefix: str, expire: int, lease: float, keep: int) -> Store:
-    return Store(url, prefix, expire, lease, keep)
+def _open_store(config: StoreConfig) -> Store:
+    return Store(config)

@@ -27,7 +27,7 @@ def new_job(parent: Info, name: str = "a job", **fields: Any) -> Info:
 def job_in(store: Store, group: Group, name: str = "a job", **fields: Any) -> Info:
     """Write a job into a group."""
     info = new_job(group.info, name, **fields)
-    store.create(info)
+    store.jobs.create(info)
     return info
 
 
@@ -39,7 +39,7 @@ def many_jobs_in(store: Store, group: Group, number: int) -> list[Info]:
 
 def finish(store: Store, job: Info, state: State = State.SUCCESS, result: Any = None) -> Info:
     """Give a job its end."""
-    return store.change(
+    return store.jobs.change(
         job.id,
         lambda info: info.changed(
             state=state, status=state.status, result=result, date_start=now(), date_end=now()

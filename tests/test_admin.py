@@ -13,7 +13,7 @@ from moi_django.models import State
 from moi_django.monitoring import job_search
 from moi_django.pages.page_urls import detail_url
 from moi_django.panel import bulk_actions
-from moi_django.store.vitals import Vitals
+from moi_django.store.engines import EngineMetrics
 from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,7 +74,7 @@ def test_who_sees_it(name, job):
 def test_who_acts_in_it(name, action, job, store):
     client = client_of(name)
     answer = client.post(PANEL, {"action": action, "id": [job.id], "confirmed": "yes"})
-    present = store.get(job.id)
+    present = store.jobs.get(job.id)
     is_done = present is None or present.state is State.CANCELLED
     assert is_done == (name in MAY_CHANGE)
     if name in MAY_VIEW - MAY_CHANGE:
@@ -85,7 +85,7 @@ def test_nothing_is_done_without_a_token(job, store):
     client = client_of("operator", enforce_csrf_checks=True)
     data = {"action": "remove", "id": [job.id], "confirmed": "yes"}
     assert client.post(PANEL, data).status_code == 403
-    assert store.get(job.id) is not None
+    assert store.jobs.get(job.id) is not None
 
 
 @pytest.mark.parametrize("path", ["add/", "1/change/", "1/delete/", "1/history/", "1/"])
@@ -106,11 +106,11 @@ def test_jobs_are_cancelled_in_bulk_once_that_is_confirmed(operator, store):
     asked = operator.post(f"{PANEL}?q=job&hours=1", data)
     assert "Cancel 3 jobs? What runs is interrupted." in html.unescape(asked.content.decode())
     assert [job.name in asked.content.decode() for job in jobs] == [True] * 3
-    assert store.get(jobs[0].id).state is State.QUEUED
+    assert store.jobs.get(jobs[0].id).state is State.QUEUED
     done = operator.post(f"{PANEL}?q=job&hours=1", {**data, "confirmed": "yes"}, follow=True)
     assert done.redirect_chain == [(f"{PANEL}?q=job&hours=1", 302)]
     assert said(done) == ["2 jobs cancelled.", "1 job had ended before."]
-    states = [str(store.get(job.id).state) for job in jobs]
+    states = [str(store.jobs.get(job.id).state) for job in jobs]
     assert states == ["cancelled", "cancelled", "success"]
 
 
@@ -166,8 +166,8 @@ def test_all_that_match_are_cancelled_and_none_that_came_later(operator, store):
     later = job_in(store, group, "job that came later")
     done = operator.post(address, {**hidden(asked), "confirmed": "yes"}, follow=True)
     assert said(done) == ["69 jobs cancelled."]
-    assert {store.get(job.id).state for job in jobs[1:]} == {State.CANCELLED}
-    assert {store.get(job.id).state for job in (other, later)} == {State.QUEUED}
+    assert {store.jobs.get(job.id).state for job in jobs[1:]} == {State.CANCELLED}
+    assert {store.jobs.get(job.id).state for job in (other, later)} == {State.QUEUED}
 
 
 def test_all_that_match_takes_no_longer_than_a_request_may(operator, store, monkeypatch):
@@ -176,7 +176,7 @@ def test_all_that_match_takes_no_longer_than_a_request_may(operator, store, monk
     monkeypatch.setattr(bulk_actions, "MAX_SECONDS", 0)
     done = operator.post(PANEL, {**hidden(asked), "confirmed": "yes"}, follow=True)
     assert said(done) == ["1 job removed.", "There was no time for 4 jobs: do it again."]
-    assert [store.get(job.id) is None for job in jobs] == [False] * 4 + [True]
+    assert [store.jobs.get(job.id) is None for job in jobs] == [False] * 4 + [True]
 
 
 def test_the_hook_of_the_site_keeps_jobs_from_those_who_choose_all(operator, store, moi):
@@ -184,7 +184,7 @@ def test_the_hook_of_the_site_keeps_jobs_from_those_who_choose_all(operator, sto
     moi["AUTHORIZE"] = lambda user, action, info: action == "view" or info.name == "mine"
     asked = operator.post(PANEL, {"action": "cancel", "all": "yes"})
     operator.post(PANEL, {**hidden(asked), "confirmed": "yes"})
-    assert [store.get(job.id).state for job in jobs] == [State.CANCELLED, State.QUEUED]
+    assert [store.jobs.get(job.id).state for job in jobs] == [State.CANCELLED, State.QUEUED]
 
 
 def test_jobs_are_removed_in_bulk_and_groups_are_not(operator, store):
@@ -193,7 +193,7 @@ def test_jobs_are_removed_in_bulk_and_groups_are_not(operator, store):
     ids = [jobs[0].id, jobs[1].id, group.id, "nonsense"]
     data = {"action": "remove", "id": ids, "confirmed": "yes"}
     assert said(operator.post(PANEL, data, follow=True)) == ["2 jobs removed."]
-    assert store.members(group.id) == {jobs[2].id}
+    assert store.tree.members(group.id) == {jobs[2].id}
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_jobs_are_removed_in_bulk_and_groups_are_not(operator, store):
 def test_what_makes_no_sense_changes_nothing(operator, job, store, data):
     answer = operator.post(PANEL, data, follow=True)
     assert said(answer) == ["Nothing was done: choose jobs that are still there."]
-    assert store.get(job.id) == job
+    assert store.jobs.get(job.id) == job
 
 
 def test_the_hook_of_the_site_keeps_jobs_from_operators(operator, job, store, moi):
@@ -210,16 +210,18 @@ def test_the_hook_of_the_site_keeps_jobs_from_operators(operator, job, store, mo
     data = {"action": "remove", "id": [job.id], "confirmed": "yes"}
     answer = operator.post(PANEL, data, follow=True)
     assert said(answer) == ["Nothing was done: choose jobs that are still there."]
-    assert store.get(job.id) == job
+    assert store.jobs.get(job.id) == job
 
 
 def test_what_jobs_and_engines_say_is_text(operator, store):
     group = Group.of(EVIL)
     evil = job_in(store, group, EVIL, context=EVIL, url="javascript:alert(1)")
-    store.change(evil.id, lambda info: info.changed(status=EVIL, engine="e"))
+    store.jobs.change(evil.id, lambda info: info.changed(status=EVIL, engine="e"))
     finish(store, evil)
-    store.redis.set(store.key(evil.id), store.get(evil.id).to_json().replace("Success", "<s>"))
-    store.report(Vitals("<b>", EVIL, EVIL, 1, EVIL))
+    store.connection.redis.set(
+        store.keys.info(evil.id), store.jobs.get(evil.id).to_json().replace("Success", "<s>")
+    )
+    store.engines.report(EngineMetrics("<b>", EVIL, EVIL, 1, EVIL))
     answer = operator.get(PANEL, {"q": EVIL, "owner": EVIL})
     page = answer.content.decode()
     confirm = operator.post(PANEL, {"action": "remove", "id": [evil.id]}).content.decode()
@@ -271,8 +273,8 @@ def test_it_shows_numbers_of_the_last_hours(operator, store):
 
 def test_every_job_leads_to_its_page_and_shows_its_id(operator, store):
     job = job_in(store, Group.of("ada"), "at work", context="default", url="/result")
-    store.report(Vitals("an engine", "default", "node7"))
-    store.change(job.id, lambda info: info.changed(state=State.RUNNING, engine="an engine"))
+    store.engines.report(EngineMetrics("an engine", "default", "node7"))
+    store.jobs.change(job.id, lambda info: info.changed(state=State.RUNNING, engine="an engine"))
     page = operator.get(PANEL).content.decode()
     link = f'<a href="/moi/jobs/{job.id}/"><bdi>at work</bdi></a>'
     # In the list, and beside the engine.
@@ -300,10 +302,14 @@ def test_the_link_of_an_owner_keeps_what_else_is_asked_for(operator, store):
 
 def test_it_speaks_the_language_of_the_site(operator, store, settings):
     job = job_in(store, Group.of("ada"), "a job", context="default")
-    store.report(Vitals("one", "default", "node7", 1, "3.13.1", 99.6, 82_000_000, 1.5, 8))
-    store.change(job.id, lambda info: info.changed(engine="one"))
+    store.engines.report(
+        EngineMetrics("one", "default", "node7", 1, "3.13.1", 99.6, 82_000_000, 1.5, 8)
+    )
+    store.jobs.change(job.id, lambda info: info.changed(engine="one"))
     own = finish(store, job_in(store, Group.of("ada"), "own words"))
-    store.redis.set(store.key(own.id), store.get(own.id).to_json().replace("Success", "Done!"))
+    store.connection.redis.set(
+        store.keys.info(own.id), store.jobs.get(own.id).to_json().replace("Success", "Done!")
+    )
     settings.LANGUAGE_CODE = "de"
     page = operator.get(PANEL).content.decode()
     confirm = operator.post(PANEL, {"action": "cancel", "id": [job.id]}).content.decode()
@@ -331,8 +337,12 @@ def test_tiles_name_several_jobs(operator, settings, language, words):
 
 def test_numbers_are_written_as_in_the_language_and_keep_their_order(operator, store, settings):
     ended = {"success:jobs": 1, "success:ran": 5.64, "success:waited": 0.7}
-    store.redis.hset(store.minute_key(int(store.time() // 60)), mapping=ended)
-    store.report(Vitals("one", "default", "node7", 1, "3.13.1", 99.6, 82_000_000, 1.5, 8))
+    store.connection.redis.hset(
+        store.keys.ended_in_minute(int(store.connection.server_time() // 60)), mapping=ended
+    )
+    store.engines.report(
+        EngineMetrics("one", "default", "node7", 1, "3.13.1", 99.6, 82_000_000, 1.5, 8)
+    )
     settings.LANGUAGE_CODE = "de"
     page = re.sub(r"\s+", " ", operator.get(PANEL).content.decode())
     for text in ("5,6 s", "0,7 s", "100 %", "82 MB", "1,50 / 8", "6 h", "node7 · 1"):

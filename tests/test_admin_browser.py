@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from moi_django import Group
 from moi_django.models import State
 from moi_django.monitoring.job_search import PAGE_SIZE
-from moi_django.store.vitals import Vitals
+from moi_django.store.engines import EngineMetrics
 from tests.processes import free_port, site_process
 from tests.records import finish, job_in, many_jobs_in
 
@@ -80,11 +80,13 @@ def test_all_of_it_is_live(port, visit, group, store):
     expect(row(page, "a search")).to_contain_text("Queued")
     expect(page.get_by_text("No such jobs.")).to_have_count(0)
     expect(tile(page, "Waiting")).to_have_text("1")
-    store.report(Vitals("an engine", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8))
+    store.engines.report(
+        EngineMetrics("an engine", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8)
+    )
     engine = page.locator("[data-live=engines] tr")
     expect(engine).to_contain_text("node7 · 4711")
     expect(engine).to_contain_text("82 MB")
-    store.change(job.id, lambda info: info.changed(state=State.RUNNING, engine="an engine"))
+    store.jobs.change(job.id, lambda info: info.changed(state=State.RUNNING, engine="an engine"))
     expect(engine).to_contain_text("busy")
     expect(engine).to_contain_text("a search")
     expect(page.locator("svg rect")).to_have_count(0)
@@ -92,7 +94,7 @@ def test_all_of_it_is_live(port, visit, group, store):
     expect(row(page, "a search")).to_have_attribute("data-state", "lost")
     expect(page.locator("svg rect[data-part=failed]")).to_have_count(1)
     expect(page.get_by_text("1 job ended.")).to_be_visible()
-    store.remove(job.id)
+    store.tree.remove(job.id)
     expect(row(page, "a search")).to_have_count(0)
     assert page.evaluate("window.loaded") == "once"
     live = page.locator("[data-live=tiles]").inner_text()
@@ -146,7 +148,7 @@ def test_jobs_are_cancelled_in_bulk(port, visit, group, store):
     page.get_by_role("button", name="Yes, cancel 3 jobs").click()
     expect(page.get_by_text("3 jobs cancelled.")).to_be_visible()
     expect(page.locator("tr[data-state=cancelled]")).to_have_count(3)
-    assert store.states()["cancelled"] == 3
+    assert store.statistics.count_by_state()["cancelled"] == 3
 
 
 def test_all_that_match_are_offered_once_the_whole_page_is_chosen(port, visit, group, store):
@@ -197,7 +199,9 @@ ORDER = """texts => texts.map(node => {
 
 def test_in_arabic_numbers_stand_before_their_units(visit, site_env, group, store):
     finish(store, job_in(store, group, "ended"))
-    store.report(Vitals("one", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8))
+    store.engines.report(
+        EngineMetrics("one", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8)
+    )
     port = free_port()
     with site_process(port, **site_env, MOI_TEST_LANGUAGE="ar"):
         page = visit(port)
@@ -228,8 +232,8 @@ def test_what_jobs_say_is_text(port, visit, store):
     finish(store, job_in(store, Group.of(EVIL), EVIL, url="javascript:document.title='owned'"))
     page = visit(port)
     job = job_in(store, Group.of(EVIL), f"live {EVIL}", context=EVIL)
-    store.change(job.id, lambda info: info.changed(status=EVIL))
-    store.report(Vitals("an engine", EVIL, EVIL, 1, EVIL))
+    store.jobs.change(job.id, lambda info: info.changed(status=EVIL))
+    store.engines.report(EngineMetrics("an engine", EVIL, EVIL, 1, EVIL))
     shown = page.locator("[data-live=jobs] tr").first
     expect(shown).to_contain_text(f"live {EVIL}")
     expect(shown.locator(".moi-status")).to_contain_text(EVIL)
@@ -289,7 +293,9 @@ def test_no_barriers(port, visit, group, store, scheme, width):
     for state in (State.SUCCESS, State.FAILED, State.LOST, State.CANCELLED):
         finish(store, job_in(store, group, f"a job {state}", url="/result", context="x"), state)
     job_in(store, group, "waiting", attempts=3)
-    store.report(Vitals("one", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8))
+    store.engines.report(
+        EngineMetrics("one", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8)
+    )
     prefers = "dark" if scheme == "dark" else "light"
     page = visit(port, color_scheme=prefers, viewport={"width": width, "height": 800})
     if scheme == "chosen dark":

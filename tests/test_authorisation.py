@@ -136,7 +136,7 @@ async def test_by_socket(server, kind, visitor, owned, store, verb, what):
             assert is_obeyed(heard) == may
             # Who may not see it is told nothing of it, whatever else is allowed.
             assert kind in MAY_VIEW or not {"get", "add", "update", "remove"} & dict(heard).keys()
-    left = await sync_to_async(store.get)(owned[2].id)
+    left = await sync_to_async(store.jobs.get)(owned[2].id)
     if may and verb == "remove":
         assert left is None
     elif may and verb == "cancel":
@@ -185,8 +185,8 @@ async def test_no_frame_starts_anything(server, kind, visitor, owned, store, moi
 
 def everything(store):
     """Return all keys of the site with what they hold, but for what passes."""
-    keys = sorted(store.redis.keys(f"{store.prefix}*"))
-    return {key: store.redis.dump(key) for key in keys}
+    keys = sorted(store.connection.redis.keys(f"{store.config.prefix}*"))
+    return {key: store.connection.redis.dump(key) for key in keys}
 
 
 def test_no_page_takes_anything_but_acts_on_what_is_there():
@@ -213,13 +213,13 @@ async def test_what_redis_shows_somebody_is_seen_and_not_touched(server, owned, 
         await say(socket, "get", [])
         await hear(socket)
         message = json.dumps({"add": [id]})
-        await sync_to_async(store.redis.publish)(store.channel(root.id), message)
+        await sync_to_async(store.connection.redis.publish)(store.keys.channel(root.id), message)
         verb, info = await hear(socket)
         assert (verb, info["id"]) == ("add", id)
         for verb in ("remove", "cancel"):
             await say(socket, verb, [id])
             assert "error" in dict(await answers(socket))
-    assert await sync_to_async(store.get)(id) == owned[2]
+    assert await sync_to_async(store.jobs.get)(id) == owned[2]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,6 @@ async def test_what_others_do_is_not_told(server, kind, visitor, owned, store):
     async with socket_of(server, visitor) as socket:
         await say(socket, "get", [])
         await hear(socket)
-        await sync_to_async(store.change)(owned[2].id, lambda info: info.changed(status="x"))
+        await sync_to_async(store.jobs.change)(owned[2].id, lambda info: info.changed(status="x"))
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(socket.recv(), 0.3)

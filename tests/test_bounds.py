@@ -49,7 +49,7 @@ async def test_a_page_that_does_not_read_costs_nobody_else_anything(server, moi,
             await say(socket, "get", [])
             await hear(socket)
             for number in range(30):
-                await sync_to_async(store.change)(
+                await sync_to_async(store.jobs.change)(
                     job.id, lambda info, n=number: info.changed(status=f"step {n}")
                 )
             verb, info = await hear(socket)

@@ -72,7 +72,7 @@ def test_groups_are_nested_lists_with_a_link(port, visit, ada, store):
     page.get_by_role("button", name="Remove outer").click()
     page.get_by_role("button", name="Really remove 3 jobs?").click()
     expect(page.locator(".moi-item")).to_have_count(0)
-    assert store.get(jobs[0].id) is None
+    assert store.jobs.get(jobs[0].id) is None
 
 
 def test_what_a_job_says_is_text(port, visit, ada, store):
@@ -81,7 +81,7 @@ def test_what_a_job_says_is_text(port, visit, ada, store):
     finish(store, painted, result=EVIL)
     live = job_in(store, Group.of(ada), "live" + EVIL)
     told = job_in(store, Group.of(ada), "told", url="data:text/html,x")
-    store.change(told.id, lambda info: info.changed(status=EVIL))
+    store.jobs.change(told.id, lambda info: info.changed(status=EVIL))
     expect(page.locator(".moi-name").nth(1)).to_have_text("live" + EVIL)
     expect(row(page, "told").locator("[data-moi=status]")).to_have_text(EVIL)
     finish(store, told)
@@ -136,7 +136,7 @@ def test_only_endings_are_announced(port, visit, ada, store):
     page = visit(port)
     said = page.get_by_role("status")
     job = job_in(store, Group.of(ada), "a job")
-    store.change(job.id, lambda info: info.changed(status="half way"))
+    store.jobs.change(job.id, lambda info: info.changed(status="half way"))
     expect(row(page, "a job").locator("[data-moi=status]")).to_have_text("half way")
     expect(said).to_be_empty()
     finish(store, job, State.FAILED)
@@ -149,7 +149,7 @@ def test_the_limit_hides_the_oldest(port, visit, ada, store):
     expect(page.locator(".moi-name:visible")).to_have_text(["job 3", "job 2"])
     older = page.get_by_role("button", name="Show older ones")
     expect(older).to_have_text("Show older ones (2)")
-    store.remove(jobs[3].id)
+    store.tree.remove(jobs[3].id)
     expect(page.locator(".moi-name:visible")).to_have_text(["job 2", "job 1"])
     page.reload()
     expect(older).to_have_text("Show older ones (1)")
@@ -186,8 +186,10 @@ def test_no_barriers(visit, site_env, ada, store, language):
     job_in(store, group, "waiting")
     running = job_in(store, Group.of(ada), "running")
     begun = {"state": State.RUNNING, "status": "On my way", "date_start": now()}
-    store.change(running.id, lambda info: info.changed(progress=0.3, done=3, total=10, **begun))
-    store.mark_retried(finish(store, job_in(store, Group.of(ada)), State.FAILED).id, "new")
+    store.jobs.change(
+        running.id, lambda info: info.changed(progress=0.3, done=3, total=10, **begun)
+    )
+    store.jobs.mark_retried(finish(store, job_in(store, Group.of(ada)), State.FAILED).id, "new")
     port = free_port()
     with site_process(port, **site_env, MOI_TEST_LANGUAGE=language):
         for scheme, width in itertools.product(["light", "dark"], [1200, 390]):
@@ -223,7 +225,7 @@ def test_a_page_says_when_it_is_not_live_and_catches_up(visit, site_env, ada, st
     expect(page.get_by_text(OFFLINE)).to_be_visible()
     expect(button).to_be_disabled()
     finish(store, changed)
-    store.remove(removed.id)
+    store.tree.remove(removed.id)
     job_in(store, root, "added")
     with site_process(port, **site_env):
         expect(page.get_by_text(OFFLINE)).to_be_hidden(timeout=30_000)
@@ -254,8 +256,8 @@ def test_a_lost_redis_shows_until_it_is_back(port, visit, ada, store):
                 .observe(line, { attributes: true });
         }"""
     )
-    store.redis.client_kill_filter(_type="pubsub")
-    store.change(job.id, lambda info: info.changed(status="unheard"))
+    store.connection.redis.client_kill_filter(_type="pubsub")
+    store.jobs.change(job.id, lambda info: info.changed(status="unheard"))
     expect(row(page, "a job").locator("[data-moi=status]")).to_have_text("unheard")
     expect(page.get_by_text(OFFLINE)).to_be_hidden()
     assert page.evaluate("window.shown") >= 1
@@ -288,7 +290,7 @@ def test_a_group_shows_how_its_jobs_are_doing_and_can_be_closed(port, visit, ada
     page = visit(port)
     counts = row(page, "a sweep").locator("> .moi-row .moi-counts")
     expect(counts).to_have_text("1 succeeded 4 waiting", use_inner_text=True)
-    store.change(jobs[1].id, lambda info: info.changed(state=State.RUNNING))
+    store.jobs.change(jobs[1].id, lambda info: info.changed(state=State.RUNNING))
     finish(store, jobs[2], State.LOST)
     finish(store, jobs[3], State.CANCELLED)
     for name, count, start in (
@@ -326,7 +328,7 @@ def test_jobs_and_groups_are_cancelled_by_a_button(port, visit, ada, store):
     page.get_by_role("button", name="Really cancel 1 job?").click()
     expect(row(page, "job 1").locator("[data-moi=status]")).to_have_text("Cancelled")
     expect(page.get_by_role("button", name=re.compile("^Cancel"))).to_have_count(0)
-    assert store.totals(group.id) == {"cancelled": 2, "success": 1}
+    assert store.tree.totals(group.id) == {"cancelled": 2, "success": 1}
 
 
 def test_attempts_are_seen_where_there_may_be_several(port, visit, ada, store):

@@ -125,7 +125,7 @@ def test_to_remove_is_to_stop(cluster, tmp_path, store, whole_group):
     assert last.value(SOON) == 3
     last.remove()
     assert not noted.exists()
-    left = {key.decode().removeprefix(store.prefix) for key in keys(store) - before}
+    left = {key.decode().removeprefix(store.config.prefix) for key in keys(store) - before}
     # What engines say of themselves and what has ended is kept for a day.
     assert {key for key in left if not key.startswith(("engine", "ended:"))} <= {
         "dispatched:default"
@@ -141,8 +141,11 @@ def test_a_group_is_cancelled_as_a_whole(cluster, tmp_path, store):
     queued = job_in(store, group)
     assert group.cancel() == 2
     assert running.ending() == "interrupted"
-    assert [store.get(id).state for id in (done.id, queued.id)] == [State.SUCCESS, State.CANCELLED]
-    assert group.totals() == store.totals(group.id) == {"success": 1, "cancelled": 2}
+    assert [store.jobs.get(id).state for id in (done.id, queued.id)] == [
+        State.SUCCESS,
+        State.CANCELLED,
+    ]
+    assert group.totals() == store.tree.totals(group.id) == {"success": 1, "cancelled": 2}
     elsewhere.gate.touch()
     assert elsewhere.job.value(SOON) == "released"
 

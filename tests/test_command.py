@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
 from moi_django import Group
-from moi_django.store.logs import Log, Piece
+from moi_django.store.logs import OutputPiece
 from tests.processes import environment, manage, wait_for
 from tests.records import job_in
 
@@ -295,7 +295,7 @@ print("at the end")
 @pytest.mark.parametrize("read", [0, 1])
 def test_who_reads_no_further_is_told_no_more(shell, env, store, read):
     job = job_in(store, Group.of("example"), "a job")
-    Log(store, job.id).append([Piece("stdout", "a line\n" * 500_000)], 10_000_000)
+    store.logs.open(job.id).append([OutputPiece("stdout", "a line\n" * 500_000)], 10_000_000)
     with subprocess.Popen(
         [sys.executable, "-m", "django", "moi", "logs", f"--job-id={job.id}"],
         env=environment(**env),

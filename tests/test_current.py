@@ -15,7 +15,6 @@ from moi_django.engine.attachments import attachments_of
 from moi_django.engine.rich_display import display_forms
 from moi_django.exceptions import InvalidJob
 from moi_django.models import State
-from moi_django.store.logs import Log
 from tests.processes import wait_for
 from tests.site import work
 
@@ -29,7 +28,7 @@ def how_far(job):
 
 
 def output_of(store, job):
-    return "".join(entry.piece.text for entry in Log(store, job.id).whole())
+    return "".join(entry.piece.text for entry in store.logs.open(job.id).read_all())
 
 
 def test_progress_by_keyword(cluster):
@@ -50,8 +49,8 @@ def test_progress_by_function_while_it_runs(cluster, tmp_path):
 def test_progress_that_is_no_number_says_nothing(cluster, store, tmp_path):
     gate = tmp_path / "gate"
     job = submit_nouser(work.count_to_nan, str(gate))
-    log = Log(store, job.id)
-    wait_for(lambda: [entry.piece.text for entry in log.whole()] == ["said\n"])
+    log = store.logs.open(job.id)
+    wait_for(lambda: [entry.piece.text for entry in log.read_all()] == ["said\n"])
     gate.touch()
     job.value(SOON)
     assert how_far(job) == (0.5, 1, 2)
@@ -115,15 +114,15 @@ def test_outside_of_a_job_all_is_silent():
 def test_a_result_is_shown_as_ipython_would(cluster, store, function, mime):
     job = submit_nouser(function).wait(SOON)
     assert job.state is State.SUCCESS, job.result
-    forms = store.display(job.id)
+    forms = store.artifacts.load_display(job.id)
     assert mime in forms
     if mime == "image/png":
         assert base64.b64decode(forms[mime]).startswith(b"\x89PNG")
     else:
         assert forms[mime]
-    assert 0 < store.redis.ttl(store.display_key(job.id)) <= store.expire
+    assert 0 < store.connection.redis.ttl(store.keys.display(job.id)) <= store.config.expire
     job.remove()
-    assert store.display(job.id) == {}
+    assert store.artifacts.load_display(job.id) == {}
 
 
 @pytest.mark.parametrize(
@@ -138,9 +137,9 @@ def test_a_result_is_shown_as_ipython_would(cluster, store, function, mime):
 def test_a_result_that_cannot_show_itself_is_a_result_and_says_so(cluster, store, how, told):
     job = submit_nouser(work.show_itself, how)
     assert job.value(SOON) == {"kept": True}
-    assert "text/html" not in store.display(job.id)
+    assert "text/html" not in store.artifacts.load_display(job.id)
     assert told in output_of(store, job)
-    assert ("text/markdown" in store.display(job.id)) is (how == "no text")
+    assert ("text/markdown" in store.artifacts.load_display(job.id)) is (how == "no text")
 
 
 def test_what_a_job_displays_is_printed(cluster, store):
@@ -195,7 +194,7 @@ def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
     Reconciler(said.append).reconcile()
     assert said == ["the files of 1 removed jobs were deleted"]
     assert not os.path.exists(default_storage.path(f"moi/{job.id}"))
-    assert not store.redis.exists(store.with_files_key)
+    assert not store.connection.redis.exists(store.keys.with_files)
     Reconciler(said.append).reconcile()
     assert len(said) == 1
 
@@ -215,7 +214,7 @@ def test_what_is_no_file_is_refused(store, moi, tmp_path):
         attachment_storage.save(store, "a-job", "x", tmp_path / "none")
     with pytest.raises(InvalidJob, match="FILE_LIMIT"):
         attachment_storage.save(store, "a-job", "x", b"x" * 11)
-    assert store.files("a-job") == {}
+    assert store.artifacts.load_files("a-job") == {}
 
 
 def test_a_file_that_cannot_be_kept_fails_the_job_with_a_reason(cluster):

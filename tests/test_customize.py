@@ -47,7 +47,7 @@ def template(name):
 
 def run(store, job, **fields):
     given = {"state": State.RUNNING, "status": "Running", "date_start": now(), **fields}
-    return store.change(job.id, lambda info: info.changed(**given))
+    return store.jobs.change(job.id, lambda info: info.changed(**given))
 
 
 def test_a_site_may_have_its_own_row(look, ada, store):
@@ -120,7 +120,7 @@ def test_a_table_has_rows(look, ada, store):
         expect(rows.locator("th")).to_have_text(["live", "painted"])
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
-        store.remove(live.id)
+        store.tree.remove(live.id)
         expect(rows).to_have_count(1)
 
     finish(store, job_in(store, Group.of(ada), "painted", url="/result"))
@@ -137,7 +137,7 @@ def test_a_script_of_the_site_hears_of_rows(look, ada, store):
     def then(page):
         run(store, job, progress=0)
         expect(page.locator(".moi-item.overdue")).to_have_count(1)
-        store.change(job.id, lambda info: info.changed(progress=0.1))
+        store.jobs.change(job.id, lambda info: info.changed(progress=0.1))
         expect(page.locator(".moi-item.overdue")).to_have_count(0)
 
     job = job_in(store, Group.of(ada))

@@ -12,7 +12,6 @@ import pytest
 
 from moi_django import submit_nouser
 from moi_django.engine.output_capture import capture_output
-from moi_django.store.logs import Log
 from tests.processes import ROOT, wait_for
 from tests.site import work
 
@@ -33,7 +32,7 @@ def heard():
 
 def said_by(store, job):
     said = {"stdout": "", "stderr": "", "log": ""}
-    for entry in Log(store, job.id).whole():
+    for entry in store.logs.open(job.id).read_all():
         said[entry.piece.stream] += entry.piece.text
     return said
 

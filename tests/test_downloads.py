@@ -9,7 +9,7 @@ from django.test import Client
 
 from moi_django import Group
 from moi_django.cluster import dispatch
-from moi_django.store.logs import Log, Piece
+from moi_django.store.logs import OutputPiece
 from tests.processes import free_port, site_process
 from tests.records import job_in
 
@@ -31,7 +31,7 @@ def job(client, store):
 
 def test_a_server_does_not_hold_what_it_sends(client, job, store, site_env):
     dispatch.attachment_storage().save(store, job.id, "large.bin", b"x" * SIZE)
-    Log(store, job.id).append([Piece("stdout", "said\n" * 400_000)], SIZE)
+    store.logs.open(job.id).append([OutputPiece("stdout", "said\n" * 400_000)], SIZE)
     session = client.cookies["sessionid"].value
     port = free_port()
     with site_process(port, **site_env) as server:
@@ -51,7 +51,7 @@ def test_a_server_does_not_hold_what_it_sends(client, job, store, site_env):
 
 def test_a_server_without_asyncio_sends_it_too(client, job, store):
     dispatch.attachment_storage().save(store, job.id, "large.bin", b"x" * 1_000_000)
-    Log(store, job.id).append([Piece("stdout", "said\n" * 100_000)], SIZE)
+    store.logs.open(job.id).append([OutputPiece("stdout", "said\n" * 100_000)], SIZE)
     file = client.get(f"/moi/jobs/{job.id}/files/large.bin")
     assert len(b"".join(file.streaming_content)) == 1_000_000
     parts = list(client.get(f"/moi/jobs/{job.id}/output.txt").streaming_content)

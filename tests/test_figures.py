@@ -10,8 +10,9 @@ import pytest
 from moi_django import Group, ctx_default, submit
 from moi_django.engine.metrics import MetricsSampler
 from moi_django.models import State
-from moi_django.store.figures import Ended, Place
-from moi_django.store.vitals import Vitals
+from moi_django.store.engines import EngineMetrics
+from moi_django.store.job_index import IndexPosition
+from moi_django.store.statistics import Completed
 from tests.processes import wait_for
 from tests.records import finish, job_in, many_jobs_in
 from tests.site import work
@@ -32,7 +33,7 @@ def read_all(store, key=None, count=3):
     """Return the names of all jobs of an index, read a few at a time."""
     read, place, is_last = [], None, False
     while not is_last:
-        infos, place = store.recent(key or store.jobs_key, place, count)
+        infos, place = store.index.newest(key or store.keys.jobs, place, count)
         read += [info.name for info in infos]
         is_last = place is None
     return read
@@ -43,17 +44,17 @@ def test_jobs_of_all_users_are_found_the_newest_first(store, groups):
     assert read_all(store) == [job.name for job in reversed(jobs)]
     finish(store, jobs[2])
     finish(store, jobs[5])
-    store.change(jobs[7].id, lambda info: info.changed(state=State.RUNNING))
-    assert read_all(store, store.state_key(State.SUCCESS), count=1) == ["job 5", "job 2"]
-    assert read_all(store, store.state_key(State.RUNNING)) == ["job 7"]
-    queued = read_all(store, store.state_key(State.QUEUED), count=2)
+    store.jobs.change(jobs[7].id, lambda info: info.changed(state=State.RUNNING))
+    assert read_all(store, store.keys.jobs_in_state(State.SUCCESS), count=1) == ["job 5", "job 2"]
+    assert read_all(store, store.keys.jobs_in_state(State.RUNNING)) == ["job 7"]
+    queued = read_all(store, store.keys.jobs_in_state(State.QUEUED), count=2)
     assert queued == ["job 6", "job 4", "job 3", "job 1", "job 0"]
     inner = job_in(store, Group.create(Group.create(groups[1], "outer"), "inner"), "deep below")
-    assert read_all(store, store.all_key(groups[1].id), count=2) == [
+    assert read_all(store, store.keys.owner_jobs(groups[1].id), count=2) == [
         *(inner.name, "job 7", "job 5", "job 3", "job 1")
     ]
-    store.remove(inner.id)
-    assert store.states() == {
+    store.tree.remove(inner.id)
+    assert store.statistics.count_by_state() == {
         **dict.fromkeys(map(str, State), 0),
         "queued": 5,
         "running": 1,
@@ -68,29 +69,34 @@ def test_jobs_of_the_same_moment_are_read_once_each(store, groups):
 
 
 def test_a_place_is_kept_in_an_address(store):
-    place = Place(1767366245.000006, "an:id")
-    assert Place.of(str(place)) == place
+    place = IndexPosition(1767366245.000006, "an:id")
+    assert IndexPosition.from_text(str(place)) == place
     for odd in ("", "x", "x:y", "1.0:", ":", "nan:x", "inf:x"):
-        assert Place.of(odd) is None
+        assert IndexPosition.from_text(odd) is None
 
 
 def test_what_has_expired_is_taken_out_when_it_is_met(store, groups):
     jobs = [job_in(store, groups[0], f"job {number}") for number in range(4)]
     finish(store, jobs[1])
-    store.redis.delete(store.key(jobs[1].id), store.key(jobs[2].id))  # as when they have expired
-    assert names(store.recent(store.all_key(groups[0].id), None)) == ["job 3", "job 0"]
-    assert store.states()["success"] == 0
-    assert store.redis.zcard(store.all_key(groups[0].id)) == 2
-    assert store.redis.zcard(store.jobs_key) == 2
+    store.connection.redis.delete(
+        store.keys.info(jobs[1].id), store.keys.info(jobs[2].id)
+    )  # as when they have expired
+    assert names(store.index.newest(store.keys.owner_jobs(groups[0].id), None)) == [
+        "job 3",
+        "job 0",
+    ]
+    assert store.statistics.count_by_state()["success"] == 0
+    assert store.connection.redis.zcard(store.keys.owner_jobs(groups[0].id)) == 2
+    assert store.connection.redis.zcard(store.keys.jobs) == 2
 
 
 def test_what_has_expired_does_not_pile_up_though_nobody_looks(store, groups):
     for number in range(400):
         job = job_in(store, groups[0], f"job {number}")
-        store.redis.delete(store.key(job.id))
-    assert store.redis.zcard(store.jobs_key) < 50
-    assert store.redis.zcard(store.all_key(groups[0].id)) < 50
-    assert store.states()["queued"] < 50
+        store.connection.redis.delete(store.keys.info(job.id))
+    assert store.connection.redis.zcard(store.keys.jobs) < 50
+    assert store.connection.redis.zcard(store.keys.owner_jobs(groups[0].id)) < 50
+    assert store.statistics.count_by_state()["queued"] < 50
 
 
 def test_an_end_is_counted_with_the_seconds_it_took(store, groups):
@@ -98,7 +104,7 @@ def test_an_end_is_counted_with_the_seconds_it_took(store, groups):
         job = job_in(store, groups[0], date_created=f"2026-01-02 10:00:{created}.000000")
         dates = {"date_start": start and f"2026-01-02 10:00:{start}.000000"}
         dates["date_end"] = f"2026-01-02 10:00:{ended}.500000"
-        store.change(job.id, lambda info: info.changed(state=state, **dates))
+        store.jobs.change(job.id, lambda info: info.changed(state=state, **dates))
 
     end(State.SUCCESS, 10, 12, 20)
     end(State.SUCCESS, 10, 14, 20)
@@ -106,30 +112,33 @@ def test_an_end_is_counted_with_the_seconds_it_took(store, groups):
     end(State.CANCELLED, 10, None, 30)
     # By clocks that do not agree.
     end(State.LOST, 30, 20, 10)
-    total = Ended()
-    minutes = store.ended(60)
+    total = Completed()
+    minutes = store.statistics.completed_by_minute(60)
     for _, ended in minutes:
         total.add(ended)
     assert total.jobs == {"success": 2, "failed": 1, "cancelled": 1, "lost": 1}
     assert (total.total, total.ran, total.waited) == (5, 8.5 + 6.5 + 0.5, 2 + 4 + 1 + 20.5)
-    assert minutes[-1][0] == int(store.time() // 60)
+    assert minutes[-1][0] == int(store.connection.server_time() // 60)
     assert [minute for minute, _ in minutes] == list(range(minutes[0][0], minutes[0][0] + 60))
-    key = next(store.redis.scan_iter(f"{store.prefix}ended:*"))
-    assert 86_400 < store.redis.ttl(key) <= 90_000
+    key = next(store.connection.redis.scan_iter(f"{store.config.prefix}ended:*"))
+    assert 86_400 < store.connection.redis.ttl(key) <= 90_000
 
 
 def test_what_cannot_be_sent_counts_as_failed(cluster, store):
     submit(ctx_default, "ada", "a job", None, print, threading.Lock())
-    assert sum(ended.jobs.get("failed", 0) for _, ended in store.ended(2)) == 1
-    assert store.states()["failed"] == 1
+    assert (
+        sum(ended.jobs.get("failed", 0) for _, ended in store.statistics.completed_by_minute(2))
+        == 1
+    )
+    assert store.statistics.count_by_state()["failed"] == 1
 
 
 def test_what_is_removed_is_in_no_index(store, groups):
     jobs = many_jobs_in(store, groups[0], 10)
     finish(store, jobs[0])
-    store.remove(groups[0].id)
-    assert store.redis.exists(store.jobs_key, store.all_key(groups[0].id)) == 0
-    assert set(store.states().values()) == {0}
+    store.tree.remove(groups[0].id)
+    assert store.connection.redis.exists(store.keys.jobs, store.keys.owner_jobs(groups[0].id)) == 0
+    assert set(store.statistics.count_by_state().values()) == {0}
 
 
 def test_a_process_is_measured():
@@ -141,7 +150,7 @@ def test_a_process_is_measured():
     assert vitals.cpus == os.cpu_count()
     assert vitals.cpu is None  # it has not been measured for long enough
     assert vitals.load >= 0
-    assert Vitals.from_json(vitals.to_json().encode()) == vitals
+    assert EngineMetrics.from_json(vitals.to_json().encode()) == vitals
 
 
 def test_the_load_of_a_process_is_measured_over_some_time():
@@ -157,27 +166,27 @@ def test_the_load_of_a_process_is_measured_over_some_time():
 
 @pytest.mark.parametrize("odd", [None, b"", b"{", b"[]", b"7", b"{}", b"[" * 10_000])
 def test_what_is_no_report_is_none(odd):
-    assert Vitals.from_json(odd) is None
+    assert EngineMetrics.from_json(odd) is None
 
 
 def test_of_a_report_that_another_program_wrote_the_good_is_taken():
     raw = b'{"engine": "one", "pid": "x", "cpu": [], "memory": null, "load": 1, "more": 1}'
-    assert Vitals.from_json(raw) == Vitals("one", load=1)
+    assert EngineMetrics.from_json(raw) == EngineMetrics("one", load=1)
 
 
 def test_a_report_is_kept_for_a_day(store):
-    store.report(Vitals("one", host="a"))
-    store.report(Vitals("two"))
-    store.report(Vitals("one", host="b"))
-    store.redis.set(store.engine_key("two"), "odd")
-    [report] = store.reports().values()
-    assert report.vitals.host == "b"
-    assert report.at == pytest.approx(store.time(), abs=5)
-    for key in (store.engines_key, store.engine_key("one")):
-        assert 0 < store.redis.ttl(key) <= 86_400
-    store.redis.zadd(store.engines_key, {"one": 0.0})
-    store.report(Vitals("two"))
-    assert list(store.reports()) == ["two"]
+    store.engines.report(EngineMetrics("one", host="a"))
+    store.engines.report(EngineMetrics("two"))
+    store.engines.report(EngineMetrics("one", host="b"))
+    store.connection.redis.set(store.keys.engine("two"), "odd")
+    [report] = store.engines.reports().values()
+    assert report.metrics.host == "b"
+    assert report.at == pytest.approx(store.connection.server_time(), abs=5)
+    for key in (store.keys.engines, store.keys.engine("one")):
+        assert 0 < store.connection.redis.ttl(key) <= 86_400
+    store.connection.redis.zadd(store.keys.engines, {"one": 0.0})
+    store.engines.report(EngineMetrics("two"))
+    assert list(store.engines.reports()) == ["two"]
 
 
 @pytest.mark.cluster
@@ -186,13 +195,16 @@ def test_an_engine_says_how_it_is_while_it_has_a_job(cluster, moi, store, tmp_pa
     gate = tmp_path / "gate"
     job = submit(ctx_default, "ada", "a job", None, work.held, str(gate), str(tmp_path / "told"))
     engine = wait_for(lambda: job.refresh().info.engine, "the start of the job")
-    report = wait_for(lambda: store.reports().get(engine), "a report")
+    report = wait_for(lambda: store.engines.reports().get(engine), "a report")
     told = tmp_path / "told.pid"
     pid, _ = wait_for(lambda: told.exists() and told.read_text(), "its process").split()
-    assert (report.vitals.pid, report.vitals.context) == (int(pid), "default")
-    assert [info.id for info, lease in store.running() if lease > store.time()] == [job.id]
-    again = wait_for(lambda: store.reports()[engine].at > report.at and store.reports()[engine])
-    assert again.vitals.memory > 0
+    assert (report.metrics.pid, report.metrics.context) == (int(pid), "default")
+    [(id, lease)] = store.queue.leases().items()
+    assert id == job.id and lease > store.connection.server_time()
+    again = wait_for(
+        lambda: store.engines.reports()[engine].at > report.at and store.engines.reports()[engine]
+    )
+    assert again.metrics.memory > 0
     gate.touch()
     assert job.value() == "released"
-    assert store.running() == []
+    assert store.queue.leases() == {}

@@ -102,8 +102,8 @@ def test_files_of_unknown_jobs_are_deleted_when_they_are_old(own_redis, moi, sto
     Reconciler(said.append).reconcile()
     assert (said, there()) == ([], set(files))
     moi["STRAY_FILES_AGE"] = 0.5
-    while store.uptime() < 1:
-        store.redis.blpop([f"{moi['KEY_PREFIX']}nothing"], timeout=0.1)
+    while store.connection.server_uptime() < 1:
+        store.connection.redis.blpop([f"{moi['KEY_PREFIX']}nothing"], timeout=0.1)
     file_in(fresh, -DAY)
     Reconciler(said.append).reconcile()
     assert said == ["the files of 1 unknown jobs were deleted"]
@@ -127,7 +127,7 @@ def test_a_storage_without_files_has_no_strays(store):
 def test_a_long_name_does_not_widen_the_page(port, visit, store, ada):
     job = job_in(store, Group.of(ada))
     noted = {"name": "n" * 200, "path": "x", "size": 1, "type": "text/plain"}
-    store.keep_file(job.id, noted["name"], json.dumps(noted))
+    store.artifacts.save_file(job.id, noted["name"], json.dumps(noted))
     page = visit(port, f"/moi/jobs/{job.id}/", viewport={"width": 390, "height": 800})
     expect(page.get_by_role("link", name="n" * 200)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -10,7 +10,7 @@ from moi_django.cluster import client
 from moi_django.models import State, now
 from moi_django.monitoring import cluster_state
 from moi_django.monitoring.cluster_state import EngineCondition
-from moi_django.store.vitals import Vitals
+from moi_django.store.engines import EngineMetrics
 from tests.processes import wait_for
 from tests.records import job_in
 from tests.site import work
@@ -29,8 +29,10 @@ def running_on(store, engine, lease=60.0):
     """Write a job as an engine does that runs it."""
     job = job_in(store, Group.of("ada"), "a job", context="default")
     dates = {"date_start": now(), "engine": engine}
-    info = store.change(job.id, lambda info: info.changed(state=State.RUNNING, **dates))
-    store.redis.zadd(store.running_key, {f"1:{job.id}": store.time() + lease})
+    info = store.jobs.change(job.id, lambda info: info.changed(state=State.RUNNING, **dates))
+    store.connection.redis.zadd(
+        store.keys.running, {f"1:{job.id}": store.connection.server_time() + lease}
+    )
     return info
 
 
@@ -50,9 +52,9 @@ def test_a_busy_engine_says_with_what(cluster, store, tmp_path):
     [busy] = [each for each in cluster_state.get_cluster_state().engines if each.id == engine]
     assert (str(busy.condition), busy.job.id, busy.context) == ("busy", held.job.id, "default")
     assert 0 <= busy.busy < 60
-    wait_for(lambda: store.reports().get(engine), "its report")
+    wait_for(lambda: store.engines.reports().get(engine), "its report")
     [busy] = [each for each in cluster_state.get_cluster_state().engines if each.id == engine]
-    assert busy.vitals.pid == held.pid
+    assert busy.metrics.pid == held.pid
     assert 0 <= busy.seen < 60
     assert cluster_state.get_cluster_state().contexts[0].busy == 1
     held.gate.touch()
@@ -63,9 +65,13 @@ def test_a_busy_engine_says_with_what(cluster, store, tmp_path):
 def test_what_waits_is_counted_by_context(cluster, store, moi):
     moi["CONTEXTS"]["away"] = {"connection_file": "/nowhere/ipcontroller-client.json"}
     for name in ("default", "away"):
-        store.redis.zadd(store.waiting_key(name), {"1:x": store.time() - 100})
-    store.redis.zadd(store.waiting_key("away"), {"1:y": store.time() - 200})
-    store.redis.zadd(store.delayed_key, {"2:z": store.time() + 100})
+        store.connection.redis.zadd(
+            store.keys.waiting(name), {"1:x": store.connection.server_time() - 100}
+        )
+    store.connection.redis.zadd(
+        store.keys.waiting("away"), {"1:y": store.connection.server_time() - 200}
+    )
+    store.connection.redis.zadd(store.keys.delayed, {"2:z": store.connection.server_time() + 100})
     job_in(store, Group.of("ada"))
     found = cluster_state.get_cluster_state()
     [default, away] = found.contexts
@@ -80,10 +86,13 @@ def test_engines_are_not_what_they_were(cluster, store, moi):
     [one, two] = sorted(conditions())
     running_on(store, one, lease=-1)
     running_on(store, "unheard", lease=60)
-    store.report(Vitals("gone", "default"))
-    store.report(Vitals("elsewhere", "away"))
-    store.report(Vitals("long gone", "default"))
-    store.redis.zadd(store.engines_key, {"long gone": store.time() - 2 * cluster_state.GONE_SHOWN})
+    store.engines.report(EngineMetrics("gone", "default"))
+    store.engines.report(EngineMetrics("elsewhere", "away"))
+    store.engines.report(EngineMetrics("long gone", "default"))
+    store.connection.redis.zadd(
+        store.keys.engines,
+        {"long gone": store.connection.server_time() - 2 * cluster_state.GONE_SHOWN},
+    )
     assert conditions() == {
         one: "silent",
         two: "idle",
@@ -99,8 +108,8 @@ def test_a_killed_engine_is_gone(own_cluster, store, tmp_path):
     told = tmp_path / "told"
     job = submit(ctx_default, "ada", "a job", None, work.held, str(tmp_path / "gate"), str(told))
     engine = wait_for(lambda: job.refresh().info.engine, "its start")
-    wait_for(lambda: store.reports().get(engine), "its report")
-    os.kill(store.reports()[engine].vitals.pid, signal.SIGKILL)
+    wait_for(lambda: store.engines.reports().get(engine), "its report")
+    os.kill(store.engines.reports()[engine].metrics.pid, signal.SIGKILL)
     wait_for(
         lambda: conditions().get(engine) in (EngineCondition.GONE, EngineCondition.SILENT),
         "its end",

@@ -90,7 +90,7 @@ def test_who_may_only_see_has_no_buttons_and_cannot_act(store, sweep):
     html = text_of(client.get(address(sweep)))
     assert "1 waiting" in html and 'name="act"' not in html
     assert client.post(act, {"act": "cancel", "confirmed": "yes"}).status_code == 404
-    assert store.totals(sweep.id) == {"queued": 1, "failed": 1, "success": 1}
+    assert store.tree.totals(sweep.id) == {"queued": 1, "failed": 1, "success": 1}
 
 
 def test_a_form_asks_before_it_ends_or_removes(client, store, sweep):
@@ -99,13 +99,13 @@ def test_a_form_asks_before_it_ends_or_removes(client, store, sweep):
     html = text_of(client.post(act, {"act": "cancel"}))
     assert "Really cancel 1 job?" in html
     assert f'href="{address(sweep)}"' in html and f'action="{act}"' in html
-    assert store.totals(sweep.id)["queued"] == 1
+    assert store.tree.totals(sweep.id)["queued"] == 1
     assert client.post(act, {"act": "cancel", "confirmed": "yes"}).url == address(sweep)
-    assert store.totals(sweep.id) == {"cancelled": 1, "failed": 1, "success": 1}
+    assert store.tree.totals(sweep.id) == {"cancelled": 1, "failed": 1, "success": 1}
     assert "Really remove 3 jobs?" in text_of(client.post(act, {"act": "remove"}))
     answer = client.post(act, {"act": "remove", "confirmed": "yes"})
     assert answer.url == f"/moi/groups/{sweep.info.parent}/"
-    assert store.get(sweep.id) is None
+    assert store.jobs.get(sweep.id) is None
     assert "The group was removed." in text_of(client.get(answer.url))
 
 
@@ -114,7 +114,7 @@ def test_nothing_is_asked_where_there_is_no_job(client, ada, store):
     for act in ("cancel", "nonsense", ""):
         assert client.post(address(group, "act_on_group"), {"act": act}).url == address(group)
     client.post(address(group, "act_on_group"), {"act": "remove"})
-    assert store.get(group.id) is None
+    assert store.jobs.get(group.id) is None
 
 
 def test_a_form_needs_its_token(ada, store, sweep):
@@ -122,7 +122,7 @@ def test_a_form_needs_its_token(ada, store, sweep):
     client.force_login(ada)
     given = {"act": "remove", "confirmed": "yes"}
     assert client.post(address(sweep, "act_on_group"), given).status_code == 403
-    assert store.get(sweep.id)
+    assert store.jobs.get(sweep.id)
 
 
 def test_a_form_says_why_it_cannot_retry(client, sweep):
@@ -136,7 +136,7 @@ def test_a_users_whole_tree_cannot_be_removed_by_a_page(client, ada, store, swee
     assert 'value="remove"' not in text_of(client.get(address(root)))
     given = {"act": "remove", "confirmed": "yes"}
     assert client.post(address(root, "act_on_group"), given).url == address(root)
-    assert store.get(root.id) and store.get(sweep.id)
+    assert store.jobs.get(root.id) and store.jobs.get(sweep.id)
 
 
 def names(html):
@@ -203,7 +203,7 @@ def test_the_head_is_live_and_asks_as_a_row_does(port, visit, ada, store, sweep)
     expect(page.locator(".moi-head")).to_be_hidden()
     expect(page.locator(".moi-item")).to_have_count(0)
     expect(page.locator("moi-jobs")).to_be_focused()
-    assert store.get(sweep.id) is None
+    assert store.jobs.get(sweep.id) is None
     page.get_by_role("link", name="the lot").click()
     expect(page.get_by_role("heading", name="the lot")).to_be_visible()
 
@@ -228,4 +228,4 @@ def test_without_a_connection_the_forms_act(port, visit, ada, store, sweep, scri
     page.get_by_role("button", name="Remove").click()
     expect(page.get_by_text("The group was removed.")).to_be_visible()
     expect(page.get_by_role("heading", name="the lot")).to_be_visible()
-    assert store.get(sweep.id) is None
+    assert store.jobs.get(sweep.id) is None

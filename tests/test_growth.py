@@ -6,7 +6,7 @@ import pytest
 
 from moi_django import Group, ctx_default, submit
 from moi_django.cluster import client
-from moi_django.cluster.dispatch import store_config
+from moi_django.site_store import engine_store_config
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -23,7 +23,7 @@ def test_nothing_is_kept_of_jobs_that_have_ended(cluster, store):
     group = Group.create("no-user", "many")
     for number in range(JOBS):
         submit(ctx_default, group, "a job", None, abs, -number)
-    wait_for(lambda: store.totals(group.id) == {"success": JOBS})
+    wait_for(lambda: store.tree.totals(group.id) == {"success": JOBS})
     context = client.context(ctx_default)
     ours = context._client
     wait_for(lambda: not kept(ours), "an empty client")
@@ -37,7 +37,7 @@ def test_nothing_is_kept_of_what_the_reconciler_asks(cluster, store):
     context = client.context(ctx_default)
     for _ in range(100):
         assert len(context.engines()) == 2
-        context.pulse(store_config(), store.time())
+        context.pulse(engine_store_config(), store.connection.server_time())
     wait_for(lambda: not kept(context._client), "an empty client")
 
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from moi_django.store.logs import Log, Piece
+from moi_django.store.logs import OutputPiece
 from tests.test_browser import ada  # noqa: F401 - a fixture
 from tests.test_job_page import job, look  # noqa: F401 - fixtures
 
@@ -16,12 +16,12 @@ E = "\x1b["
 @pytest.fixture
 def output(look, job, store):  # noqa: F811
     """Return what appends a piece to the output of a job and returns the element that shows it."""
-    log = Log(store, job.id)
+    log = store.logs.open(job.id)
     shown = look(job).locator("[data-moi=output]")
 
     def output(*texts, stream="stdout"):
         for text in texts:
-            log.append([Piece(stream, text)], 5_000_000)
+            log.append([OutputPiece(stream, text)], 5_000_000)
         return shown
 
     return output

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from moi_django import Group, ctx_default, submit
 from moi_django.models import State, now
-from moi_django.store.logs import Log, Piece
+from moi_django.store.logs import OutputPiece
 from tests.processes import free_port, site_process
 from tests.records import finish, job_in
 from tests.site import work
@@ -70,7 +70,7 @@ def test_a_rich_result_can_do_no_harm(look, job, store, mime):
         "image/png": base64.b64encode(PNG).decode(),
     }
     finish(store, job, result={"repr": "x", "type": "y"})
-    store.keep_display(job.id, {mime: forms[mime], "text/plain": "a description"})
+    store.artifacts.save_display(job.id, {mime: forms[mime], "text/plain": "a description"})
     page = look(job, quiet=True)  # the browser says that it has blocked something
     if mime == "text/html":
         frame = page.frame_locator("iframe")
@@ -101,14 +101,14 @@ def test_a_tree_opens_and_closes(look, job, store):
 
 
 def test_without_scripts_all_is_there(look, job, store):
-    Log(store, job.id).append([Piece("stdout", "said\n")], 1000)
+    store.logs.open(job.id).append([OutputPiece("stdout", "said\n")], 1000)
     page = look(job, java_script_enabled=False)
     expect(page.locator("[data-moi=output]")).to_have_text("said\n")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("status")).to_have_text("Cancelled")
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_role("heading", name="a sweep")).to_be_visible()
-    assert store.get(job.id) is None
+    assert store.jobs.get(job.id) is None
 
 
 def test_without_scripts_a_page_asks_before_what_runs_is_removed(look, job, store):
@@ -120,17 +120,17 @@ def test_without_scripts_a_page_asks_before_what_runs_is_removed(look, job, stor
     page.get_by_role("button", name="Remove", exact=True).click()
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_role("heading", name="a sweep")).to_be_visible()
-    assert store.get(job.id) is None
+    assert store.jobs.get(job.id) is None
 
 
 def start(store, job, **fields):
     """Let a job run."""
     begun = {"state": State.RUNNING, "status": "Running", "date_start": now(), **fields}
-    return store.change(job.id, lambda info: info.changed(**begun))
+    return store.jobs.change(job.id, lambda info: info.changed(**begun))
 
 
 def say(store, job, status, **fields):
-    return store.change(job.id, lambda info: info.changed(status=status, **fields))
+    return store.jobs.change(job.id, lambda info: info.changed(status=status, **fields))
 
 
 @pytest.mark.parametrize("name", ["Cancel", "Remove"])
@@ -147,10 +147,10 @@ def test_a_press_counts_whatever_changes_under_it(look, job, store, name):
     if name == "Remove":
         page.get_by_role("button", name="Really stop and remove?").click()
         expect(page.get_by_text("The job was removed.")).to_be_visible()
-        assert store.get(job.id) is None
+        assert store.jobs.get(job.id) is None
     else:
         expect(page.get_by_role("status")).to_have_text("Cancelled")
-        assert store.get(job.id).state is State.CANCELLED
+        assert store.jobs.get(job.id).state is State.CANCELLED
 
 
 def test_focus_stays_where_it_is_while_the_page_changes(look, job, store):
@@ -237,9 +237,9 @@ def is_fetch(request):
 
 
 def test_a_chatty_job_is_not_fetched_for_what_the_page_is_told(look, job, store):
-    log = Log(store, job.id)
+    log = store.logs.open(job.id)
     start(store, job)
-    log.append([Piece("stdout", "said before\n" * 1000)], 10_000_000)
+    log.append([OutputPiece("stdout", "said before\n" * 1000)], 10_000_000)
     page = look(job)
     expect(page.locator("[data-moi=output]")).to_contain_text("said before")
     fetched = fetches_of(page)
@@ -248,7 +248,7 @@ def test_a_chatty_job_is_not_fetched_for_what_the_page_is_told(look, job, store)
     assert "said before" not in answered.value.text()
     assert "without=output" in answered.value.url
     for number in range(40):
-        log.append([Piece("stdout", f"line {number}\n" * 1000)], 10_000_000)
+        log.append([OutputPiece("stdout", f"line {number}\n" * 1000)], 10_000_000)
         say(store, job, f"at {number}", progress=number / 40, done=number, total=40)
         expect(page.get_by_role("status")).to_have_text(f"at {number}")
     expect(page.locator("[data-moi=output]")).to_contain_text("line 39")
@@ -267,8 +267,8 @@ def test_a_fetch_that_fails_is_told_and_tried_again(port, visit, job, store, fai
     # From the first fetch on: one on its way could still bring the start of the job.
     prepare = partial(Page.route, url=fetches, handler=fail)
     page = visit(port, f"/moi/jobs/{job.id}/", live=False, quiet=True, prepare=prepare)
-    log = Log(store, job.id)
-    log.append([Piece("stdout", "said\n")], 1000)
+    log = store.logs.open(job.id)
+    log.append([OutputPiece("stdout", "said\n")], 1000)
     expect(page.locator("[data-moi=output]")).to_have_text("said\n")
     offline = page.get_by_text("Not live: the connection is lost")
     expect(offline).to_be_visible()
@@ -295,7 +295,7 @@ def test_what_was_missed_is_seen_after_the_connection_is_back(visit, site_env, j
     expect(page.get_by_text("Not live: the connection is lost")).to_be_visible()
     # Nothing of the info object tells of it.
     noted = {"name": "late.csv", "path": "", "size": 1, "type": "text/csv"}
-    store.keep_file(job.id, "late.csv", json.dumps(noted))
+    store.artifacts.save_file(job.id, "late.csv", json.dumps(noted))
     with site_process(port, **site_env):
         expect(page.get_by_text("late.csv")).to_be_visible(timeout=30_000)
         expect(page.locator("moi-job[live]")).to_be_visible()
@@ -334,14 +334,16 @@ def test_what_has_ended_is_removed_without_a_question(look, job, store):
     page = look(job, quiet=True)  # the page may just be about to be fetched
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_text("The job was removed.")).to_be_visible()
-    assert store.get(job.id) is None
+    assert store.jobs.get(job.id) is None
 
 
 def test_earlier_runs_are_told(look, job, store):
     page = look(job)
     for number in (1, 2):
         start(store, job, attempts=3)
-        store.change(job.id, lambda info: info.again(State.FAILED, f"x\nrun {info.attempt} fails"))
+        store.jobs.change(
+            job.id, lambda info: info.requeued(State.FAILED, f"x\nrun {info.attempt} fails")
+        )
         expect(page.locator(".moi-run")).to_have_count(number)
     finish(store, job, State.FAILED, result="run 3 fails")
     expect(page.get_by_text("Ended")).to_be_visible()
@@ -354,7 +356,7 @@ def test_earlier_runs_are_told(look, job, store):
 def test_a_long_name_stays_in_the_page(look, ada, store):  # noqa: F811
     job = job_in(store, Group.create(ada, "g" * 200), "n" * 200)
     noted = {"name": "f" * 200, "path": "", "size": 1, "type": "text/csv"}
-    store.keep_file(job.id, "f" * 200, json.dumps(noted))
+    store.artifacts.save_file(job.id, "f" * 200, json.dumps(noted))
     page = look(job, viewport={"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -362,11 +364,12 @@ def test_a_long_name_stays_in_the_page(look, ada, store):  # noqa: F811
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 390])
 def test_no_barriers(look, job, store, scheme, width):
-    store.change(
+    store.jobs.change(
         job.id, lambda info: info.changed(state=State.RUNNING, progress=0.3, done=3, total=9)
     )
-    Log(store, job.id).append(
-        [Piece("stdout", "".join(f"\x1b[{code}mcolour\x1b[0m\n" for code in range(30, 38)))], 9999
+    store.logs.open(job.id).append(
+        [OutputPiece("stdout", "".join(f"\x1b[{code}mcolour\x1b[0m\n" for code in range(30, 38)))],
+        9999,
     )
     page = look(job, color_scheme=scheme, viewport={"width": width, "height": 800})
     expect(page.locator(".moi-ink-4")).to_be_visible()
@@ -383,9 +386,9 @@ def no_barriers(page, width):
 
 
 def test_a_job_that_is_removed_says_so_in_its_page(look, job, store):
-    Log(store, job.id).append([Piece("stdout", "said\n")], 1000)
+    store.logs.open(job.id).append([OutputPiece("stdout", "said\n")], 1000)
     page = look(job, quiet=True)  # the page may just be about to be fetched
-    store.remove(job.id)
+    store.tree.remove(job.id)
     expect(page.get_by_role("alert")).to_have_text("The job was removed. a sweep")
     expect(page.locator("[data-moi=output]")).to_have_text("said\n")
     expect(page.get_by_role("button")).to_have_count(0)
@@ -398,7 +401,7 @@ def test_a_job_that_was_removed_unheard_is_not_waited_for(visit, site_env, job, 
     with site_process(port, **site_env):
         page = visit(port, f"/moi/jobs/{job.id}/", live=False, quiet=True)
         expect(page.locator("moi-job[live]")).to_be_visible()
-    store.remove(job.id)
+    store.tree.remove(job.id)
     with site_process(port, **site_env):
         gone = page.get_by_text("There is no such job, or you may not see it.")
         expect(gone).to_be_visible(timeout=30_000)

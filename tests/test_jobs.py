@@ -153,7 +153,7 @@ def test_a_result_beyond_the_limit_fails_with_a_reason(cluster, moi):
 
 def test_a_removed_job_does_not_come_back(cluster, tmp_path, store):
     job = submit_nouser(work.held_until, str(tmp_path / "go"))
-    with store.listen(job.id) as heard:
+    with store.jobs.listen(job.id) as heard:
         while job.refresh().status != "holding":
             heard(1)
     job.remove()
@@ -161,7 +161,11 @@ def test_a_removed_job_does_not_come_back(cluster, tmp_path, store):
     assert submit_nouser(work.triple, 1).value(SOON) == 3
     with pytest.raises(JobNotFound):
         job.refresh()
-    assert not [key for key in store.redis.keys(f"{store.prefix}*") if job.id.encode() in key]
+    assert not [
+        key
+        for key in store.connection.redis.keys(f"{store.config.prefix}*")
+        if job.id.encode() in key
+    ]
 
 
 def test_a_transaction_sends_after_its_commit(cluster, user):
@@ -267,7 +271,7 @@ def test_no_cluster_is_said_before_anything_is_written(moi, store, tmp_path):
     moi["CONTEXTS"] = {"default": {"connection_file": str(tmp_path / "none.json")}}
     with pytest.raises(ClusterUnavailable, match="moi up"):
         submit_nouser(len, "x")
-    assert store.redis.keys(f"{store.prefix}*") == []
+    assert store.connection.redis.keys(f"{store.config.prefix}*") == []
 
 
 def test_groups_that_would_hold_each_other_are_refused(store):

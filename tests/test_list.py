@@ -111,7 +111,7 @@ def test_a_row_stays_as_high_when_its_job_starts_and_ends(port, visit, ada, stor
     shown = row(page, "a job")
     height = shown.bounding_box()["height"]
     begun = {"state": State.RUNNING, "status": "On my way", "date_start": since(minutes=1)}
-    store.change(job.id, lambda info: info.changed(progress=0.2, done=2, total=10, **begun))
+    store.jobs.change(job.id, lambda info: info.changed(progress=0.2, done=2, total=10, **begun))
     expect(shown.locator("progress")).to_be_visible()
     expect(shown.locator("[data-moi=remaining]")).to_have_text("about 4 min left")
     assert shown.bounding_box()["height"] == height

@@ -46,7 +46,7 @@ def test_all_of_them_with_their_owners(ada, jobs):
 
 
 def test_an_owner_of_whom_nothing_is_known_is_an_id(ada, jobs, store):
-    store.redis.delete(store.key("user-id-map"))
+    store.connection.redis.delete(store.keys.users)
     assert {row.owner for row in job_search.search_jobs(ada).rows} == {
         job.owner for job in jobs.values()
     }

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moi_django.models import (
-    ERROR_KEPT,
     GROUP,
     JOB,
-    RUNS_KEPT,
+    MAX_EARLIER_ATTEMPTS,
+    MAX_ERROR_LENGTH,
+    Attempt,
     Info,
-    Run,
     State,
-    is_safe_url,
     now,
 )
+from moi_django.validation import is_safe_url
 
 SEED_KEYS = {
     *("id", "name", "type", "pubsub", "url", "parent", "status", "result"),
@@ -43,14 +43,16 @@ def test_earlier_runs_are_kept_the_last_ones():
     info = job(attempts=99, path="j")
     for number in range(1, 15):
         info = info.changed(state=State.RUNNING, date_start=now())
-        info = info.again(State.LOST if number == 14 else State.FAILED, f"at\nrun {number} fails\n")
+        info = info.requeued(
+            State.LOST if number == 14 else State.FAILED, f"at\nrun {number} fails\n"
+        )
     assert (info.state, info.attempt, info.date_start) == (State.QUEUED, 15, None)
-    assert [run.attempt for run in info.runs] == list(range(15 - RUNS_KEPT, 15))
+    assert [run.attempt for run in info.runs] == list(range(15 - MAX_EARLIER_ATTEMPTS, 15))
     last = info.runs[-1]
     assert (last.state, last.error) == (State.LOST, "run 14 fails")
-    assert 0 <= last.took < 1
+    assert 0 <= last.ran_seconds < 1
     assert Info.from_json(info.to_json()) == info
-    assert len(info.again(State.FAILED, "x" * 1000).runs[-1].error) == ERROR_KEPT
+    assert len(info.requeued(State.FAILED, "x" * 1000).runs[-1].error) == MAX_ERROR_LENGTH
 
 
 @pytest.mark.parametrize("runs", [None, 7, "x", [7], {"attempt": 1}, [[]]])
@@ -61,7 +63,7 @@ def test_runs_that_are_none_are_left_out(runs):
 def test_what_is_no_part_of_a_run_is_left_out():
     odd = {"attempt": "x", "state": [], "date_start": 7, "date_end": {}, "error": None}
     info = Info.from_json(json.dumps({"id": "j", "runs": [odd], "attached": "x"}))
-    assert info.runs == (Run(1, State.FAILED, None, None, ""),)
+    assert info.runs == (Attempt(1, State.FAILED, None, None, ""),)
     assert info.attached == 0
 
 

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from moi_django import Group
 from moi_django.bridge.change_notifier import NOTIFY_INTERVAL
 from moi_django.bridge.redis_bridge import HEARTBEAT
-from moi_django.store.vitals import Vitals
+from moi_django.store.engines import EngineMetrics
 from tests.processes import wait_for
 from tests.records import finish, job_in
 from tests.test_authorisation import kind, owned, visitor  # noqa: F401 - fixtures
@@ -25,7 +25,7 @@ def operator(moi):
 
 def listeners(store):
     """Return how many connections listen to the news of this test's jobs."""
-    [(_, number)] = store.redis.pubsub_numsub(store.jobs_key)
+    [(_, number)] = store.connection.redis.pubsub_numsub(store.keys.jobs)
     return number
 
 
@@ -52,9 +52,9 @@ async def test_each_kind_of_change_is_news(server, operator, store):
         assert await next_news(socket) < HEARTBEAT
         await sync_to_async(finish)(store, job)
         assert await next_news(socket) < HEARTBEAT
-        await sync_to_async(store.remove)(job.id)
+        await sync_to_async(store.tree.remove)(job.id)
         assert await next_news(socket) < HEARTBEAT
-        await sync_to_async(store.report)(Vitals("an engine"))
+        await sync_to_async(store.engines.report)(EngineMetrics("an engine"))
         assert await next_news(socket) < HEARTBEAT
         # And without any, for what dies says nothing.
         assert await next_news(socket) <= HEARTBEAT + 1
@@ -97,7 +97,7 @@ async def test_a_killed_connection_to_redis_is_news(server, operator, store):
     async with connected(server, operator) as socket:
         await ask(socket)
         await sync_to_async(wait_for)(lambda: listeners(store) == 1, "the subscription")
-        store.redis.client_kill_filter(_type="pubsub")
+        store.connection.redis.client_kill_filter(_type="pubsub")
         frames = [await hear(socket, 10) for _ in range(3)]
         assert ("live", False) in frames
         assert ("news", None) in frames

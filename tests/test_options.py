@@ -7,7 +7,6 @@ import pytest
 from moi_django import Options, ctx_default, submit, submit_nouser
 from moi_django.exceptions import InvalidJob
 from moi_django.models import State
-from moi_django.store.logs import Log
 from tests.processes import manage, wait_for
 from tests.site import work
 from tests.test_cancel import Held
@@ -45,17 +44,17 @@ def test_a_job_that_fails_is_run_again(cluster, reconciler, tmp_path, store):
     job = submit_nouser(work.fails_until, str(tmp_path / "runs"), 2, options=NOW)
     assert job.value(SOON) == 3
     assert (job.info.attempt, job.info.attempts) == (3, 3)
-    assert store.payload(job.id) is None
+    assert store.jobs.payload(job.id) is None
 
 
 def test_the_output_says_where_a_run_begins(cluster, reconciler, tmp_path, store):
     job = submit_nouser(work.prints_until, str(tmp_path / "runs"), 2, options=NOW)
     assert job.value(SOON) == 3
-    said = "".join(turn.piece.text for turn in Log(store, job.id).whole())
+    said = "".join(turn.piece.text for turn in store.logs.open(job.id).read_all())
     assert said == "it runs\nRun 2 of 3\nit runs\nRun 3 of 3\nit runs"
     silent = submit_nouser(work.fails_until, str(tmp_path / "others"), 2, options=NOW)
     assert silent.value(SOON) == 3
-    assert Log(store, silent.id).read() == []
+    assert store.logs.open(silent.id).read_after() == []
 
 
 def test_after_the_last_attempt_it_has_failed(cluster, reconciler, tmp_path):
@@ -79,11 +78,11 @@ def test_between_two_runs_it_is_queued_and_tells_why(cluster, tmp_path, store):
     wait_for(lambda: job.refresh().info.attempt == 2)
     assert (job.state, job.status, job.info.date_start) == (State.QUEUED, "Queued", None)
     assert job.result.endswith("ValueError: run 1 fails")
-    turn = store.turn(job.info, store.delayed_key)
-    assert 990 < turn.at - store.time() <= 1000
-    assert store.due() == []
+    turn = store.queue.find_attempt(job.info, store.keys.delayed)
+    assert 990 < turn.at - store.connection.server_time() <= 1000
+    assert store.queue.due() == []
     assert job.cancel()
-    assert store.turn(job.info, store.delayed_key) is None
+    assert store.queue.find_attempt(job.info, store.keys.delayed) is None
 
 
 def test_a_job_that_takes_too_long_is_interrupted(cluster, tmp_path):

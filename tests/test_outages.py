@@ -35,12 +35,12 @@ def pair(moi):
 
 
 def keys(store):
-    return set(store.redis.keys("*"))
+    return set(store.connection.redis.keys("*"))
 
 
 def refusals(store):
     """Return how many commands Redis has refused because it is full."""
-    return store.redis.info("errorstats").get("errorstat_OOM", {}).get("count", 0)
+    return store.connection.redis.info("errorstats").get("errorstat_OOM", {}).get("count", 0)
 
 
 def held(gate):
@@ -54,10 +54,10 @@ def test_a_full_redis_is_one_clear_error_and_no_half_job(own_redis, cluster):
     store = site_store()
     group = Group.of("ada")
     before = keys(store)
-    store.redis.config_set("maxmemory", "1")
+    store.connection.redis.config_set("maxmemory", "1")
     with pytest.raises(StoreUnavailable, match="maxmemory"):
         submit(ctx_default, group, "a job", None, work.triple, 1)
-    store.redis.config_set("maxmemory", "0")
+    store.connection.redis.config_set("maxmemory", "0")
     assert keys(store) == before
     assert submit(ctx_default, group, "a job", None, work.triple, 1).value(SOON) == 3
 
@@ -86,12 +86,12 @@ def test_a_result_computed_while_redis_is_full_is_not_lost(own_redis, cluster, t
     store = site_store()
     gate = tmp_path / "gate"
     job = held(gate)
-    store.redis.config_set("maxmemory", "1")
+    store.connection.redis.config_set("maxmemory", "1")
     before = refusals(store)
     gate.touch()
     wait_for(lambda: refusals(store) > before + 5)
     assert job.refresh().state is State.RUNNING
-    store.redis.config_set("maxmemory", "0")
+    store.connection.redis.config_set("maxmemory", "0")
     assert job.value(SOON) == "released"
 
 
@@ -101,14 +101,14 @@ def test_a_job_that_comes_to_an_engine_while_redis_is_full_is_run(own_redis, clu
     client = ipyparallel.Client(cluster)
     busy = client[:].apply_async(work.held_until, str(gate), status_update=str)
     job = submit_nouser(work.triple, 1)
-    store.redis.config_set("maxmemory", "1")
+    store.connection.redis.config_set("maxmemory", "1")
     before = refusals(store)
     gate.touch()
     busy.get(SOON)
     client.close()
     wait_for(lambda: refusals(store) > before + 3)
     assert job.refresh().state is State.QUEUED
-    store.redis.config_set("maxmemory", "0")
+    store.connection.redis.config_set("maxmemory", "0")
     assert job.value(SOON) == 3
 
 
@@ -180,7 +180,7 @@ def test_a_status_that_cannot_be_shown_does_not_fail_the_job(own_redis, cluster,
 def test_killed_connections_are_made_anew(own_redis, cluster):
     store = site_store()
     for number in range(5):
-        store.redis.client_kill_filter(_type="normal", skipme=True)
+        store.connection.redis.client_kill_filter(_type="normal", skipme=True)
         assert submit_nouser(work.triple, number).value(SOON) == number * 3
 
 
@@ -195,7 +195,7 @@ async def test_a_page_says_that_redis_is_away_and_then_shows_what_it_holds(own_r
         await sync_to_async(own_redis.kill)()
         assert await hear(socket) == ("live", False)
         await sync_to_async(own_redis.start)()
-        changed = await sync_to_async(store.change)(
+        changed = await sync_to_async(store.jobs.change)(
             job.id, lambda info: info.changed(status="meanwhile")
         )
         frames = []

@@ -14,7 +14,7 @@ from moi_django.engine.log_writer import LogWriter
 from moi_django.engine.output_capture import capture_output
 from moi_django.exceptions import StoreUnavailable
 from moi_django.site_store import get_store as site_store
-from moi_django.store.logs import PIECE, Log, Piece
+from moi_django.store.logs import MAX_PIECE, OutputPiece
 from tests.processes import wait_for
 from tests.site import work
 
@@ -22,34 +22,36 @@ SOON = 30
 
 
 def text_of(log):
-    return "".join(entry.piece.text for entry in log.whole())
+    return "".join(entry.piece.text for entry in log.read_all())
 
 
 @pytest.fixture
 def log(store):
-    return Log(store, "a-job")
+    return store.logs.open("a-job")
 
 
 def test_pieces_are_kept_in_order_and_in_place(log, store):
-    log.append([Piece("stdout", "a"), Piece("stdout", "é\n"), Piece("stderr", "c")], 1000)
-    log.append([Piece("stdout", "d")], 1000)
-    first, second, third = log.read()
+    log.append(
+        [OutputPiece("stdout", "a"), OutputPiece("stdout", "é\n"), OutputPiece("stderr", "c")], 1000
+    )
+    log.append([OutputPiece("stdout", "d")], 1000)
+    first, second, third = log.read_after()
     assert [entry.piece for entry in (first, second, third)] == [
         ("stdout", "aé\n"),
         ("stderr", "c"),
         ("stdout", "d"),
     ]
     assert [entry.at for entry in (first, second, third)] == [0, 4, 5]
-    assert log.read(second.id) == [third]
-    assert log.tail(2) == [second, third]
-    assert log.tail(99) == log.read()
-    assert 0 < store.redis.ttl(store.log_key("a-job")) <= store.expire
+    assert log.read_after(second.id) == [third]
+    assert log.read_last(2) == [second, third]
+    assert log.read_last(99) == log.read_after()
+    assert 0 < store.connection.redis.ttl(store.keys.log("a-job")) <= store.config.expire
 
 
 def test_the_oldest_is_dropped_beyond_the_limit(log):
     for number in range(100):
-        log.append([Piece("stdout", f"{number:09}\n")], 200)
-    entries = log.read()
+        log.append([OutputPiece("stdout", f"{number:09}\n")], 200)
+    entries = log.read_after()
     assert 190 <= sum(len(entry.piece.text) for entry in entries) <= 210
     assert entries[-1].piece.text == "000000099\n"
     assert entries[-1].end == 1000
@@ -57,27 +59,27 @@ def test_the_oldest_is_dropped_beyond_the_limit(log):
 
 
 def test_a_long_text_comes_in_bounded_pieces(log):
-    log.append([Piece("stdout", "é" * 50_000)], 1_000_000)
+    log.append([OutputPiece("stdout", "é" * 50_000)], 1_000_000)
     assert text_of(log) == "é" * 50_000
-    assert all(len(entry.piece.text.encode()) <= PIECE for entry in log.read())
+    assert all(len(entry.piece.text.encode()) <= MAX_PIECE for entry in log.read_after())
 
 
 @pytest.mark.parametrize(
     "whole", ["\x1b[38;5;196m", "\x1b[0m", "\r\n", "\x1b]8;;http://x/\x1b\\", "\x1b]0;x\x07"]
 )
 def test_what_belongs_together_is_never_cut(log, whole):
-    for before in range(PIECE // 4 - len(whole) - 1, PIECE // 4 + 2):
+    for before in range(MAX_PIECE // 4 - len(whole) - 1, MAX_PIECE // 4 + 2):
         text = "z" * before + whole + "RED"
-        log.append([Piece("stdout", text)], 1_000_000)
+        log.append([OutputPiece("stdout", text)], 1_000_000)
     assert text_of(log).count(whole) == len(whole) + 3
-    assert sum(entry.piece.text.count(whole) for entry in log.whole()) == len(whole) + 3
+    assert sum(entry.piece.text.count(whole) for entry in log.read_all()) == len(whole) + 3
 
 
 def test_text_that_never_ends_a_sequence_is_cut_all_the_same(log):
-    text = "\x1b[" + "1;" * PIECE + "\r" * PIECE
-    log.append([Piece("stdout", text)], 1_000_000)
+    text = "\x1b[" + "1;" * MAX_PIECE + "\r" * MAX_PIECE
+    log.append([OutputPiece("stdout", text)], 1_000_000)
     assert text_of(log) == text
-    assert all(len(entry.piece.text.encode()) <= PIECE for entry in log.read())
+    assert all(len(entry.piece.text.encode()) <= MAX_PIECE for entry in log.read_after())
 
 
 def test_a_reporter_waits_for_the_other_half(log):
@@ -86,7 +88,7 @@ def test_a_reporter_waits_for_the_other_half(log):
         seen = len(text_of(log))
         log_writer.note_output("stdout", text)
         wait_for(lambda seen=seen: len(text_of(log)) > seen)
-    assert [entry.piece.text for entry in log.whole()] == ["50 %", "\r\n", "\x1b[31mred"]
+    assert [entry.piece.text for entry in log.read_all()] == ["50 %", "\r\n", "\x1b[31mred"]
     log_writer.close()
     assert text_of(log) == "50 %\r\n\x1b[31mred\x1b"
 
@@ -98,15 +100,15 @@ def test_a_reporter_joins_what_comes_in_crumbs(log):
         log_writer.note_output("stdout", character)
     log_writer.close()
     assert text_of(log) == text
-    assert sum(entry.piece.text.count("\x1b[31m") for entry in log.whole()) == 5000
-    assert sum(entry.piece.text.count("\r\n") for entry in log.whole()) == 5000
+    assert sum(entry.piece.text.count("\x1b[31m") for entry in log.read_all()) == 5000
+    assert sum(entry.piece.text.count("\r\n") for entry in log.read_all()) == 5000
 
 
 def test_who_listens_is_told(log, store):
-    with store.redis.pubsub() as pubsub:
-        pubsub.subscribe(store.log_key("a-job"))
+    with store.connection.redis.pubsub() as pubsub:
+        pubsub.subscribe(store.keys.log("a-job"))
         assert pubsub.get_message(timeout=5)["type"] == "subscribe"
-        log.append([Piece("stdout", "x")], 10)
+        log.append([OutputPiece("stdout", "x")], 10)
         assert pubsub.get_message(timeout=5)["type"] == "message"
 
 
@@ -151,8 +153,8 @@ def test_a_job_may_set_up_logging_and_leaves_nothing_of_it(cluster, store):
     jobs = [submit_nouser(work.log_as_it_likes, "DEBUG") for _ in range(5)]
     assert len({job.value(SOON) for job in jobs}) == 1
     for job in jobs:
-        log = Log(store, job.id)
-        assert {entry.piece.stream for entry in log.whole()} == {"stderr"}
+        log = store.logs.open(job.id)
+        assert {entry.piece.stream for entry in log.read_all()} == {"stderr"}
         assert text_of(log) == "mine: in detail\nmine: loud\n"
 
 
@@ -183,7 +185,7 @@ def test_a_reporter_writes_from_its_own_thread_and_closes_with_the_rest(log):
     assert text_of(log).endswith("\n999\n")
     assert measures[-1] == (0.999, 999, 1000)
     assert len(measures) < 50
-    assert len(log.read()) < 50
+    assert len(log.read_after()) < 50
 
 
 def test_progress_that_cannot_be_written_leaves_the_output_alone(log, caplog):
@@ -200,16 +202,16 @@ def test_progress_that_cannot_be_written_leaves_the_output_alone(log, caplog):
 
 
 def test_output_that_cannot_be_written_waits_but_not_without_end(own_redis, caplog):
-    log = Log(site_store(), "a-job")
+    log = site_store().logs.open("a-job")
     log_writer = LogWriter(log, 100, lambda measure: None)
     own_redis.kill()
     with pytest.raises(StoreUnavailable):
-        log.read()
+        log.read_after()
     for number in range(100):
         log_writer.note_output("stdout", f"{number:09}\n")
     own_redis.start()
     log_writer.close()
-    entries = log.read()
+    entries = log.read_after()
     assert text_of(log).endswith("000000099\n")
     assert sum(len(entry.piece.text) for entry in entries) <= 110
     assert entries[-1].end == 1000
@@ -220,13 +222,13 @@ def test_output_that_cannot_be_written_waits_but_not_without_end(own_redis, capl
 def test_a_job_speaks_while_it_runs(cluster, store, tmp_path):
     gate = tmp_path / "gate"
     job = submit_nouser(work.speak, str(gate))
-    log = Log(store, job.id)
+    log = store.logs.open(job.id)
     wait_for(lambda: "logged loudly" in text_of(log))
     assert not job.refresh().finished
     gate.touch()
     job.wait(SOON)
     said = dict.fromkeys(("stdout", "stderr", "log"), "")
-    for entry in log.whole():
+    for entry in log.read_all():
         said[entry.piece.stream] += entry.piece.text
     assert said["stdout"] == "to stdout\nbytes \ufffd\nfrom a thread\nat the end"
     assert said["stderr"] == "to stderr\n"
@@ -235,7 +237,7 @@ def test_a_job_speaks_while_it_runs(cluster, store, tmp_path):
         "WARNING lab: logged loudly",
     ]
     job.remove()
-    assert log.read() == []
+    assert log.read_after() == []
 
 
 @pytest.mark.cluster
@@ -244,12 +246,12 @@ def test_a_shell_command_speaks_while_it_runs(cluster, store, tmp_path):
     gate = tmp_path / "gate"
     command = f"echo one; echo two >&2; while [ ! -e {gate} ]; do sleep 0.01; done; echo three"
     job = submit_nouser(system_call, command)
-    log = Log(store, job.id)
+    log = store.logs.open(job.id)
     wait_for(lambda: "one" in text_of(log) and "two" in text_of(log))
     assert not job.refresh().finished
     gate.touch()
     assert job.value(SOON) == ["one\nthree\n", "two\n", 0]
-    assert {entry.piece for entry in log.whole()} == {
+    assert {entry.piece for entry in log.read_all()} == {
         ("stdout", "one\n"),
         ("stderr", "two\n"),
         ("stdout", "three\n"),
@@ -262,7 +264,7 @@ def test_a_shell_command_speaks_before_its_line_ends(cluster, store, tmp_path):
     gate = tmp_path / "gate"
     command = f"printf '1 %%\\r2 %%'; while [ ! -e {gate} ]; do sleep 0.01; done; echo"
     job = submit_nouser(system_call, command)
-    wait_for(lambda: text_of(Log(store, job.id)) == "1 %\r2 %")
+    wait_for(lambda: text_of(store.logs.open(job.id)) == "1 %\r2 %")
     gate.touch()
     assert job.value(SOON) == ["1 %\r2 %\n", "", 0]
 
@@ -272,9 +274,9 @@ def test_a_shell_command_speaks_before_its_line_ends(cluster, store, tmp_path):
 def test_a_hundred_thousand_lines_are_kept_in_few_entries(cluster, store, moi):
     moi["LOG_LIMIT"] = 100_000
     job = submit_nouser(work.print_lines, 100_000).wait(SOON)
-    log = Log(store, job.id)
+    log = store.logs.open(job.id)
     assert text_of(log).endswith("\nline 99999\n")
-    entries = log.read()
+    entries = log.read_after()
     assert len(entries) < 100
-    assert sum(len(entry.piece.text) for entry in entries) < 100_000 + PIECE
+    assert sum(len(entry.piece.text) for entry in entries) < 100_000 + MAX_PIECE
     assert entries[0].at > 900_000

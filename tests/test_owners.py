@@ -134,7 +134,7 @@ def test_a_visitor_in_my_group_is_still_another_users(ada, bob, store):
     group = Group.create(bob, "mine")
     job = job_in(store, Group.of(ada))
     group.add(job.id)
-    assert not allowed(bob, "view", store.get(job.id))
+    assert not allowed(bob, "view", store.jobs.get(job.id))
 
 
 def decide(user, action, info):

@@ -18,38 +18,13 @@ import moi_django
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "moi_django"
 
-# A module imports only what stands above it or before it in its line; a package is one layer.
-TREE = """
-    exceptions models options
-    store: keys scripts pool queues reader pager leavings vitals figures store logs
-    engine: encoding current calls attachments tqdm_progress rich_display pickling invocation
-    engine: descriptors output_capture log_writer status_writer metrics heartbeat runner
-    state_dir conf site_store owners access layers
-    cluster: client payloads dispatch reconciler
-    jobs: on_commit creation api actions
-    bridge: tree_index change_notifier redis_bridge
-    protocol: frames sessions viewport send_queue subscriptions log_tail
-    consumers routing origin asgi
-    presentation: formatting ansi
-    monitoring: cluster_state job_search
-    pages: page_urls json_tree results downloads status_div views
-    urls
-    templatetags: moi
-    panel: plots bulk_actions views
-    permissions admin
-    terminal: text_report overview rich_view
-    services: parent_death embedded local_cluster serve orphan_reaper up
-    checks: install site
-    apps
-    management: arguments commands.moi
-"""
-LAYERS = [
-    f"{package}.{name}" if package else name
-    for package, names in re.findall(r"^ +(?:(\w+): )?(.+)$", TREE, re.MULTILINE)
-    for name in names.split()
+# The parts of the package in their order: a part imports only those above it, or within itself.
+PARTS = [
+    [name.rstrip("/") for name in re.findall(r"`([\w/]+)`", row)]
+    for row in re.findall(r"^\| ([^|]+) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    if row.startswith("`")
 ]
-# What an engine may need runs without Django.
-WITHOUT_DJANGO = LAYERS[: LAYERS.index("engine.runner") + 1]
+PART_OF = {name: index for index, names in enumerate(PARTS) for name in names}
 
 
 def modules():
@@ -70,19 +45,38 @@ def imports(path):
             yield from ((f"{node.module}.{name.name}", id(node) in at_once) for name in node.names)
 
 
-def test_the_layers_name_every_module():
-    assert set(LAYERS) == set(modules())
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_module_imports_only_what_stands_above_it(name):
+def own_imports(name):
+    """Return the modules of ours that one imports; the store's name stands for its module."""
     for imported, _ in imports(modules()[name]):
-        own = imported.removeprefix("moi_django.").replace("store.Store", "store.store")
-        if own in LAYERS:
-            assert LAYERS.index(own) < LAYERS.index(name), f"{name} imports {own}"
+        own = imported.removeprefix("moi_django.").removesuffix(".StoreConfig")
+        own = own.replace("store.Store", "store.store")
+        if own in modules():
+            yield own
 
 
-@pytest.mark.parametrize("name", WITHOUT_DJANGO)
+def part_of(name):
+    return PART_OF[name.split(".")[0]]
+
+
+def test_the_table_of_parts_names_every_module():
+    assert set(PART_OF) == {name.split(".")[0] for name in modules()}
+
+
+@pytest.mark.parametrize("name", modules())
+def test_a_module_imports_only_parts_above_its_own(name):
+    for own in own_imports(name):
+        assert part_of(own) <= part_of(name), f"{name} imports {own}"
+
+
+def test_no_modules_import_each_other():
+    left = {name: set(own_imports(name)) for name in modules()}
+    while free := [name for name, needs in left.items() if not needs & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if part_of(name) <= PART_OF["engine"]])
 def test_an_engine_needs_no_django(name):
     at_once = {imported for imported, now in imports(modules()[name]) if now}
     assert not [module for module in at_once if module.split(".")[0] in ("django", "channels")]
@@ -133,7 +127,7 @@ def test_importing_opens_and_starts_nothing(tmp_path):
     code = f"""
 import django, json, os, psutil, threading
 django.setup()
-for name in {LAYERS!r}:
+for name in {[*modules()]!r}:
     __import__("moi_django." + name)
 process = psutil.Process()
 print(json.dumps([threading.active_count(), len(process.net_connections("all")),

@@ -31,7 +31,7 @@ def text_of(date):
 def run(store, job, **fields):
     """Let a job run since a while."""
     given = {"state": State.RUNNING, "status": "Running", "date_start": text_of(BEGUN), **fields}
-    return store.change(job.id, lambda info: info.changed(**given))
+    return store.jobs.change(job.id, lambda info: info.changed(**given))
 
 
 def at(**later):
@@ -71,12 +71,12 @@ def test_progress_and_times_of_a_job_that_runs(port, visit, ada, store):
     expect(row(page, "another")).to_be_visible()
     page.clock.fast_forward(100_000)
     expect(figures.locator("[data-moi=remaining]")).to_be_empty()
-    store.change(job.id, lambda info: info.changed(progress=0.5, done=0.5, total=None))
+    store.jobs.change(job.id, lambda info: info.changed(progress=0.5, done=0.5, total=None))
     expect(figures).to_contain_text("50%")
     expect(figures.locator("[data-moi=remaining]")).to_have_text("about 13 min left")
     ended = {"state": State.SUCCESS, "status": "Success"}
     end = text_of(BEGUN + timedelta(hours=1, minutes=2, seconds=3.9))
-    store.change(job.id, lambda info: info.changed(progress=1, date_end=end, **ended))
+    store.jobs.change(job.id, lambda info: info.changed(progress=1, date_end=end, **ended))
     expect(bar).to_be_hidden()
     expect(figures).to_have_text("Run time 1:02:03")
     # Figures that tick are not for the ear.
@@ -138,7 +138,7 @@ def test_a_question_may_be_taken_back(port, visit, sweep, store, way):
     expect(remove).to_be_visible()
     if way != "blur":
         expect(remove).to_be_focused()
-    assert len(store.tree(sweep.id)) == 4
+    assert len(store.tree.subtree(sweep.id)) == 4
 
 
 def test_a_question_is_answered_once(port, visit, sweep, store):
@@ -156,7 +156,7 @@ def test_a_question_is_answered_once(port, visit, sweep, store):
     expect(button(page, "Remove a sweep")).to_be_focused()
     button(page, "Remove job 2").click()
     expect(page.locator(".moi-name", has_text="job 2")).to_have_count(0)
-    assert [info.name for info in store.tree(sweep.id)] == ["a sweep", "job 1"]
+    assert [info.name for info in store.tree.subtree(sweep.id)] == ["a sweep", "job 1"]
 
 
 def test_neither_a_double_click_nor_a_held_key_answers(port, visit, sweep, store):
@@ -172,7 +172,7 @@ def test_neither_a_double_click_nor_a_held_key_answers(port, visit, sweep, store
     expect(question).to_be_focused()
     job_in(store, Group.of(get_user_model().objects.get()), "later")
     expect(page.locator(".moi-name", has_text="later")).to_have_count(1)
-    assert len(store.tree(sweep.id)) == 4
+    assert len(store.tree.subtree(sweep.id)) == 4
 
 
 def test_a_question_counts_what_there_is_when_it_is_asked(port, visit, ada, sweep, store):
@@ -180,13 +180,13 @@ def test_a_question_counts_what_there_is_when_it_is_asked(port, visit, ada, swee
     empty = Group.create(ada, "empty")
     button(page, "Remove empty").click()
     expect(page.locator(".moi-name", has_text="empty")).to_have_count(0)
-    assert store.get(empty.id) is None
+    assert store.jobs.get(empty.id) is None
     job_in(store, sweep, "one more")
     expect(row(page, "a sweep").locator("> .moi-row .moi-counts")).to_contain_text("3 waiting")
     button(page, "Cancel a sweep").click()
     expect(button(page, "Really cancel 3 jobs?")).to_be_visible()
     # When what it asks about goes, so does the question.
-    store.remove(sweep.id)
+    store.tree.remove(sweep.id)
     expect(page.locator(".moi-item")).to_have_count(0)
     expect(page.locator("moi-jobs")).to_be_focused()
 
@@ -215,7 +215,7 @@ def _retry(page, store, id):
     # The keyboard is in the list, so the new row waits as any other.
     button(page, "1 new job").click()
     expect(page.locator(".moi-item[data-state=success]", has_text="alone")).to_be_visible()
-    assert store.get(id).retried
+    assert store.jobs.get(id).retried
     button(page, "Retry failed a sweep").click()
     counts = row(page, "a sweep").locator("> .moi-row .moi-counts")
     expect(counts).to_have_text("2 succeeded", use_inner_text=True)
@@ -255,9 +255,9 @@ def test_new_rows_wait_while_somebody_points_into_the_list(port, visit, ada, sto
     expect(names).to_have_text(["old"])
     assert row(page, "old").bounding_box() == place
     # Updates go on, those of what waits too; what is removed waits no more.
-    store.change(old.id, lambda info: info.changed(status="still me"))
+    store.jobs.change(old.id, lambda info: info.changed(status="still me"))
     finish(store, new[1])
-    store.remove(new[0].id)
+    store.tree.remove(new[0].id)
     expect(row(page, "old").locator("[data-moi=status]")).to_have_text("still me")
     expect(button(page, "2 new jobs")).to_be_visible()
     button(page, "2 new jobs").click()
@@ -308,8 +308,8 @@ def test_nothing_moves_away_from_under_the_pointer(port, visit, ada, store):
     row(page, "old").hover()
     job_in(store, group, "late")
     expect(button(page, "1 new job")).to_be_visible()
-    store.remove(newest.id)
-    store.remove(inner[0].id)
+    store.tree.remove(newest.id)
+    store.tree.remove(inner[0].id)
     for name in ("newest", "inner 0"):
         expect(row(page, name)).to_have_attribute("data-removed", "")
         expect(button(page, f"Remove {name}")).to_be_disabled()
@@ -321,7 +321,7 @@ def test_nothing_moves_away_from_under_the_pointer(port, visit, ada, store):
     names = ["a sweep", "inner 1", "inner 2", "late", "old"]
     expect(page.locator(".moi-name:visible")).to_have_text(names)
     row(page, "a sweep").locator("> .moi-row").hover()
-    store.remove(inner[2].id)
+    store.tree.remove(inner[2].id)
     job_in(store, group, "last")
     expect(page.locator(".moi-name:visible")).to_have_text([*names[:2], "late", "last", "old"])
 
@@ -344,7 +344,7 @@ def test_a_double_click_removes_one_row(port, visit, ada, store):
     page.keyboard.down("Enter")
     page.keyboard.up("Enter")
     expect(row(page, "job 0")).to_have_count(1)
-    assert store.size(root.id) == 1
+    assert store.tree.member_count(root.id) == 1
 
 
 def test_a_double_click_on_cancel_does_not_retry(port, visit, ada, store):
@@ -386,7 +386,7 @@ def end(store, job, seconds):
     """Let a job end that has run for so long."""
     run(store, job)
     ended = {"state": State.FAILED, "date_end": text_of(BEGUN + timedelta(seconds=seconds))}
-    return store.change(job.id, lambda info: info.changed(status="Failed", **ended))
+    return store.jobs.change(job.id, lambda info: info.changed(status="Failed", **ended))
 
 
 def test_the_end_of_long_jobs_is_told_to_who_looks_elsewhere(port, visit, ada, store):
@@ -457,7 +457,7 @@ def test_events_tell_a_script_of_the_site(port, visit, ada, store):
     expect(page.locator(".moi-name", has_text="a job")).to_be_visible()
     finish(store, job, result=[1, "two"])
     expect(row(page, "a job")).to_have_attribute("data-state", "success")
-    store.remove(group.id)
+    store.tree.remove(group.id)
     expect(page.locator(".moi-item")).to_have_count(1)
     heard = page.evaluate("heard")
     assert heard[0] == ["moi:add", "painted", None, painted.id]

@@ -13,7 +13,7 @@ from moi_django import Group
 from moi_django.cluster import dispatch
 from moi_django.models import State
 from moi_django.pages.json_tree import MAX_NODES, build_json_tree
-from moi_django.store.logs import Log, Piece
+from moi_django.store.logs import OutputPiece
 from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db
@@ -76,21 +76,21 @@ def test_a_group_is_no_job_and_a_job_no_group(client, job):
 
 def test_what_a_job_says_and_made_is_text(client, store, ada):
     job = job_in(store, Group.of(ada), EVIL, url=f"/x?{EVIL}")
-    store.change(job.id, lambda info: info.changed(status=EVIL))
-    Log(store, job.id).append([Piece("stdout", EVIL)], 1000)
+    store.jobs.change(job.id, lambda info: info.changed(status=EVIL))
+    store.logs.open(job.id).append([OutputPiece("stdout", EVIL)], 1000)
     finish(store, job, result={EVIL: [EVIL]})
     for name in (EVIL, EVIL.replace("/", "")):  # the former is no name for a file
         noted = {"name": name, "path": "", "size": 1, "type": EVIL}
-        store.keep_file(job.id, name, json.dumps(noted))
+        store.artifacts.save_file(job.id, name, json.dumps(noted))
     html = page(client, job).content.decode()
     assert "<script>alert" not in html
     assert html.count("&lt;script&gt;alert") >= 5
 
 
 def test_output_is_without_what_steers_terminals_and_can_be_downloaded(client, store, job):
-    log = Log(store, job.id)
+    log = store.logs.open(job.id)
     for number in range(60):
-        log.append([Piece("stdout", f"\x1b[31mred\x1b[0m {number}\n")], 100_000)
+        log.append([OutputPiece("stdout", f"\x1b[31mred\x1b[0m {number}\n")], 100_000)
     html = page(client, job).content.decode()
     assert "red 59" in html and "red 9\n" not in html and "\x1b" not in html
     assert "Only the last part is shown." in html
@@ -102,9 +102,9 @@ def test_output_is_without_what_steers_terminals_and_can_be_downloaded(client, s
 
 
 def test_a_download_says_what_was_dropped(client, store, job):
-    log = Log(store, job.id)
+    log = store.logs.open(job.id)
     for number in range(30):
-        log.append([Piece("stdout", f"line {number:02}\n" * 1000)], 100_000)
+        log.append([OutputPiece("stdout", f"line {number:02}\n" * 1000)], 100_000)
     text = b"".join(page(client, job, "output").streaming_content).decode()
     note, rest = text.split("\n", 1)
     assert note == f"[… {30 * 8000 - len(rest)} bytes left out]"
@@ -112,9 +112,9 @@ def test_a_download_says_what_was_dropped(client, store, job):
 
 
 def test_without_scripts_a_line_is_as_it_looks_in_the_end(client, store, job):
-    log = Log(store, job.id)
-    log.append([Piece("stdout", "".join(f"{n}%\r" for n in range(100)) + "\x1b[3")], 100_000)
-    log.append([Piece("stdout", "1mdone\n")], 100_000)
+    log = store.logs.open(job.id)
+    log.append([OutputPiece("stdout", "".join(f"{n}%\r" for n in range(100)) + "\x1b[3")], 100_000)
+    log.append([OutputPiece("stdout", "1mdone\n")], 100_000)
     assert 'tabindex="0">done\n</pre>' in page(client, job).content.decode()
     without = client.get(f"/moi/jobs/{job.id}/?without=output").content.decode()
     assert 'data-moi="output" tabindex="0"></pre>' in without
@@ -123,9 +123,9 @@ def test_without_scripts_a_line_is_as_it_looks_in_the_end(client, store, job):
 def test_every_field_is_shown(client, store, job):
     started = {"state": State.RUNNING, "engine": "an-engine", "status": "on my way"}
     counted = {"progress": 0.25, "done": 1234567.0, "total": 4938268, "attached": 77}
-    store.change(job.id, lambda info: info.changed(**started, **counted))
+    store.jobs.change(job.id, lambda info: info.changed(**started, **counted))
     html = page(client, job).content.decode().split("<dl")[1].split("</dl>")[0]
-    info = store.get(job.id)
+    info = store.jobs.get(job.id)
     for value in (info.type, info.pubsub, info.owner, info.path, "an-engine", "on my way"):
         assert f">{value}</dd>" in html
     for value in ("0.25", "1234567", "4938268", "77", info.version):
@@ -165,7 +165,7 @@ def test_a_rich_result_is_a_document_of_its_own(
     client, store, job, forms, shown, form, type, content
 ):
     finish(store, job, result={"repr": "x", "type": "y"})
-    store.keep_display(job.id, forms)
+    store.artifacts.save_display(job.id, forms)
     html = page(client, job).content.decode()
     assert shown in html and f"/shown/{form}" in html
     assert EVIL not in html
@@ -203,7 +203,7 @@ def test_other_results_are_a_tree_or_text(client, store, job, result, words):
 )
 def test_a_result_that_shows_itself_as_json_is_a_tree_or_text(client, store, job, data, shown):
     finish(store, job, result={"repr": "x", "type": "y"})
-    store.keep_display(job.id, {"application/json": data, "text/plain": "<JSON object>"})
+    store.artifacts.save_display(job.id, {"application/json": data, "text/plain": "<JSON object>"})
     html = page(client, job).content.decode()
     assert shown in html and "JSON object" not in html
 
@@ -246,21 +246,21 @@ def test_without_scripts_a_form_cancels_and_removes(client, store, job):
     act = reverse("moi:act", args=[job.id])
     assert client.get(act).status_code == 405
     assert Client(enforce_csrf_checks=True).post(act, {"act": "cancel"}).status_code in (302, 403)
-    assert store.get(job.id).state is State.QUEUED
+    assert store.jobs.get(job.id).state is State.QUEUED
     assert client.post(act, {"act": "cancel"}).url == f"/moi/jobs/{job.id}/"
-    assert store.get(job.id).state is State.CANCELLED
+    assert store.jobs.get(job.id).state is State.CANCELLED
     assert client.post(act, {"act": "remove"}).url == f"/moi/groups/{job.parent}/"
-    assert store.get(job.id) is None
+    assert store.jobs.get(job.id) is None
 
 
 def test_what_has_not_ended_is_removed_when_that_is_confirmed(client, store, job):
     act = reverse("moi:act", args=[job.id])
     asked = client.post(act, {"act": "remove"}).content.decode()
     assert "Really stop and remove?" in asked and 'name="confirmed"' in asked
-    assert store.get(job.id) == job
+    assert store.jobs.get(job.id) == job
     confirmed = client.post(act, {"act": "remove", "confirmed": "yes"})
     assert confirmed.url == f"/moi/groups/{job.parent}/"
-    assert store.get(job.id) is None
+    assert store.jobs.get(job.id) is None
 
 
 def test_who_may_only_see_cannot_act(store, job):
@@ -270,7 +270,7 @@ def test_who_may_only_see_cannot_act(store, job):
     client.force_login(bob)
     act = reverse("moi:act", args=[job.id])
     assert client.post(act, {"act": "remove"}).status_code == 404
-    assert store.get(job.id) == job
+    assert store.jobs.get(job.id) == job
 
 
 def test_without_redis_the_page_says_so(client, job, moi):
@@ -310,6 +310,6 @@ def test_a_site_without_our_urls_has_no_links_to_them(client, job, settings):
 def test_who_retries_twice_is_led_to_the_one_retry(client, job, store):
     """A second press, or another tab, is no mistake."""
     other = job_in(store, Group.of("somebody"), "the retry")
-    store.change(job.id, lambda info: info.changed(retried=other.id))
+    store.jobs.change(job.id, lambda info: info.changed(retried=other.id))
     response = client.post(f"/moi/jobs/{job.id}/act/", {"act": "retry"})
     assert response.url == f"/moi/jobs/{other.id}/"

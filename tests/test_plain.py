@@ -3,7 +3,7 @@
 import pytest
 
 from moi_django.presentation.ansi import apply_carriage_returns, note_gaps, strip_control
-from moi_django.store.logs import Entry, Piece
+from moi_django.store.logs import LogEntry, OutputPiece
 
 
 @pytest.mark.parametrize(
@@ -21,19 +21,23 @@ from moi_django.store.logs import Entry, Piece
     ],
 )
 def test_sequences_are_left_out_also_when_they_are_cut(texts, said):
-    assert "".join(strip_control(Piece("stdout", text) for text in texts)) == said
+    assert "".join(strip_control(OutputPiece("stdout", text) for text in texts)) == said
 
 
 def test_colours_are_kept_if_wanted_and_nothing_else():
     pieces = [
-        Piece("stdout", "\x1b[2K\x1b[1;31mred\x1b[0"),
-        Piece("stdout", "m\x1b[4:3m\x1b[A\x1b]0;title\x07\x1b"),
+        OutputPiece("stdout", "\x1b[2K\x1b[1;31mred\x1b[0"),
+        OutputPiece("stdout", "m\x1b[4:3m\x1b[A\x1b]0;title\x07\x1b"),
     ]
     assert "".join(strip_control(pieces, colours=True)) == "\x1b[1;31mred\x1b[0m\x1b[4:3m"
 
 
 def test_what_is_cut_in_one_stream_goes_on_in_that_one():
-    pieces = [Piece("stdout", "a\x1b[3"), Piece("stderr", "1m!"), Piece("stdout", "1mb")]
+    pieces = [
+        OutputPiece("stdout", "a\x1b[3"),
+        OutputPiece("stderr", "1m!"),
+        OutputPiece("stdout", "1mb"),
+    ]
     assert list(strip_control(pieces)) == ["a", "1m!", "b"]
 
 
@@ -51,12 +55,15 @@ def test_lines_look_as_they_do_in_the_end(text, looks):
 
 
 def test_what_was_begun_before_a_gap_ends_there():
-    entries = [Entry("1", 0, Piece("stdout", "a\x1b[")), Entry("2", 10, Piece("stdout", "hello"))]
+    entries = [
+        LogEntry("1", 0, OutputPiece("stdout", "a\x1b[")),
+        LogEntry("2", 10, OutputPiece("stdout", "hello")),
+    ]
     assert "".join(strip_control(note_gaps(entries))) == "a\n[… 7 bytes left out]\nhello"
 
 
 def test_what_was_dropped_is_noted():
-    entries = [Entry(str(at), at, Piece("stdout", "é" * 5)) for at in (7, 17, 30)]
+    entries = [LogEntry(str(at), at, OutputPiece("stdout", "é" * 5)) for at in (7, 17, 30)]
     texts = [piece.text for piece in note_gaps(entries)]
     assert texts == [
         *("[… 7 bytes left out]\n", "é" * 5, "é" * 5, "\n[… 3 bytes left out]\n", "é" * 5)

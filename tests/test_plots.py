@@ -16,7 +16,7 @@ from moi_django.presentation.formatting import (
     format_percent,
     format_size,
 )
-from moi_django.store.figures import Ended
+from moi_django.store.statistics import Completed
 
 NOW = 1_767_366_245.0
 MINUTE = int(NOW // 60)
@@ -26,7 +26,7 @@ def history(hours=1, **ended):
     """Return the history of what ended so many minutes ago."""
     minutes = range(MINUTE - plots.minutes_of(hours, NOW) + 1, MINUTE + 1)
     said = {MINUTE - int(ago.strip("m")): each for ago, each in ended.items()}
-    return plots.history(hours, [(minute, said.get(minute, Ended())) for minute in minutes])
+    return plots.history(hours, [(minute, said.get(minute, Completed())) for minute in minutes])
 
 
 def svg(plot):
@@ -55,8 +55,8 @@ def test_times_stand_at_whole_quarters_or_hours(hours, apart):
 
 def test_bars_are_as_high_as_their_numbers():
     found = history(
-        m0=Ended({"success": 6, "failed": 1, "lost": 1, "cancelled": 2}, 30.0, 20.0),
-        m1=Ended({"success": 5}),
+        m0=Completed({"success": 6, "failed": 1, "lost": 1, "cancelled": 2}, 30.0, 20.0),
+        m1=Completed({"success": 5}),
     )
     bars = found.throughput.bars
     whole = float(found.throughput.grid[0]) - float(found.throughput.grid[-1])
@@ -79,13 +79,13 @@ def test_bars_are_as_high_as_their_numbers():
 
 
 def test_what_lies_within_a_slot_is_added_up():
-    found = history(24, m0=Ended({"success": 1}, 4.0), m1=Ended({"failed": 1}, 2.0))
+    found = history(24, m0=Completed({"success": 1}, 4.0), m1=Completed({"failed": 1}, 2.0))
     assert sum(slot.ended.total for slot in found.filled) == 2
     assert found.total.ran == 6.0
 
 
 def test_a_curve_has_gaps_where_nothing_ended():
-    one = Ended({"success": 2}, 40.0, 10.0)
+    one = Completed({"success": 2}, 40.0, 10.0)
     found = history(m1=one, m2=one, m4=one)
     ran, waited = found.durations.lines
     assert re.sub(r"[\d. ]+", "", ran.path) == "MML"
@@ -97,7 +97,7 @@ def test_a_curve_has_gaps_where_nothing_ended():
 
 
 def test_the_shapes_lie_within_their_picture():
-    full = {f"m{ago}": Ended({"success": ago + 1}, 100.0 * ago, 3.0) for ago in range(60)}
+    full = {f"m{ago}": Completed({"success": ago + 1}, 100.0 * ago, 3.0) for ago in range(60)}
     found = history(**full)
     for plot in (found.throughput, found.durations):
         assert plot.view == f"0 0 {WIDTH} {HEIGHT}"
@@ -111,7 +111,7 @@ def test_the_shapes_lie_within_their_picture():
 
 def test_a_plot_is_an_image_with_a_text_in_every_language():
     with translation.override("de"):
-        drawn = svg(history(m0=Ended({"success": 3}, 4.5, 1.0)).throughput)
+        drawn = svg(history(m0=Completed({"success": 3}, 4.5, 1.0)).throughput)
     assert drawn.attrib["aria-label"] == "A <plot>"
     assert drawn.attrib["role"] == "img"
     names = {"x", "y", "width", "height", "x1", "x2", "y1", "y2", "cx", "cy", "r", "d", "viewBox"}
@@ -151,7 +151,7 @@ def test_measures_in_a_language():
             format_percent(1.6, format_localized),
         ]
         assert found == ["10,0 s", "5640,0 TB", "2 %"]
-        axis = history(m0=Ended({"success": 1}, 1.0, 1.0)).durations.marks
+        axis = history(m0=Completed({"success": 1}, 1.0, 1.0)).durations.marks
         assert [mark.text for mark in axis if mark.text] == ["0,0 s", "1,0 s", "2,0 s"]
 
 

@@ -18,6 +18,7 @@ from moi_django.cluster.payloads import Payload
 from moi_django.engine import runner
 from moi_django.exceptions import JobNotFound
 from moi_django.models import State
+from moi_django.site_store import engine_store_config
 from moi_django.site_store import get_store as site_store
 from tests.records import new_job
 from tests.test_websocket import close_code, connected, hear, say
@@ -31,7 +32,7 @@ def spec_of(job, attempt, **options):
     return runner.JobSpec(
         id=job.id,
         attempt=attempt,
-        home=dispatch.store_config(),
+        store=engine_store_config(),
         context="default",
         sent=0.0,
         options=Options(retries=RETRIES, backoff=0, **options),
@@ -45,7 +46,9 @@ def spec_of(job, attempt, **options):
 
 def ended(store):
     """Return how many jobs have ended in each state."""
-    return sum((Counter(minute.jobs) for _, minute in store.ended(60)), Counter())
+    return sum(
+        (Counter(minute.jobs) for _, minute in store.statistics.completed_by_minute(60)), Counter()
+    )
 
 
 class Life(RuleBasedStateMachine):
@@ -56,15 +59,15 @@ class Life(RuleBasedStateMachine):
         self.store, self.group, self.keeps = store, group, keeps
         self.job = new_job(self.group.info, context="default", attempts=RETRIES + 1)
         payload = Payload(b"call", Options(retries=RETRIES), "default")
-        self.store.create(self.job, payload.sign(self.job.id))
-        self.seen = self.store.get(self.job.id)
+        self.store.jobs.create(self.job, payload.sign(self.job.id))
+        self.seen = self.store.jobs.get(self.job.id)
         self.starts = []
         self.ended_before = ended(self.store)
         self.ends: set[State] = set()
 
     @property
     def info(self):
-        return self.store.get(self.job.id)
+        return self.store.jobs.get(self.job.id)
 
     @rule(attempt=st.integers(1, RETRIES + 1), name=st.sampled_from(["one", "two"]))
     def an_engine_takes_it(self, attempt, name):
@@ -74,14 +77,15 @@ class Life(RuleBasedStateMachine):
 
     @rule(attempt=st.integers(1, RETRIES + 1), ok=st.booleans())
     def an_engine_ends_it(self, attempt, ok):
-        success = {"state": State.SUCCESS, "status": "Success", "result": 1}
-        outcome = success if ok else runner.failure_fields("it failed", 1000)
+        success = runner.Outcome(State.SUCCESS, 1)
+        failure = runner.Outcome(State.FAILED, runner.failure_text("it failed", 1000))
+        outcome = success if ok else failure
         with_none_if_gone(runner.write_end, self.store, spec_of(self.job, attempt), outcome)
 
     @rule(text=st.text(max_size=5))
     def it_says_something(self, text):
         with_none_if_gone(
-            self.store.change, self.job.id, lambda info: info.changed(status=text or "x")
+            self.store.jobs.change, self.job.id, lambda info: info.changed(status=text or "x")
         )
 
     @rule(attempt=st.integers(1, RETRIES + 1))
@@ -90,30 +94,30 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def it_is_cancelled(self):
-        with_none_if_gone(self.store.cancel, self.job.id)
+        with_none_if_gone(self.store.jobs.cancel, self.job.id)
 
     @rule(new=st.sampled_from(["new", "newer"]))
     def it_is_retried(self, new):
         before = self.info
         is_free = before is not None and before.finished and not before.retried
-        assert self.store.mark_retried(self.job.id, new) == is_free
+        assert self.store.jobs.mark_retried(self.job.id, new) == is_free
 
     @rule()
     def it_comes_due(self):
-        for entry in self.store.due():
+        for entry in self.store.queue.due():
             if entry.id == self.job.id:
-                self.store.claim(entry, "default")
+                self.store.queue.claim(entry, "default")
 
     @rule()
     def its_lease_is_renewed(self):
         info = self.info
         is_running = info is not None and info.state is State.RUNNING
-        assert self.store.renew(info or self.job) == is_running
+        assert self.store.queue.renew(info or self.job) == is_running
 
     @precondition(lambda self: self.seen is not None)
     @rule()
     def it_is_removed(self):
-        self.store.remove(self.job.id)
+        self.store.tree.remove(self.job.id)
 
     @invariant()
     def time_only_goes_forward(self):
@@ -143,15 +147,15 @@ class Life(RuleBasedStateMachine):
         job = info or self.job
         held = [
             key
-            for key in self.store.queue_keys(job)
-            for member in self.store.redis.zrange(key, 0, -1)
+            for key in self.store.keys.queues(job).values()
+            for member in self.store.connection.redis.zrange(key, 0, -1)
             if member.decode().endswith(job.id)
         ]
         state = info.state if info else None
         if state is State.RUNNING:
-            assert held == [self.store.running_key]
+            assert held == [self.store.keys.running]
         elif state is State.QUEUED:
-            assert held in ([self.store.waiting_key("default")], [self.store.delayed_key])
+            assert held in ([self.store.keys.waiting("default")], [self.store.keys.delayed])
         else:
             assert held == []
 
@@ -161,24 +165,24 @@ class Life(RuleBasedStateMachine):
         may_run = info is not None and info.state is not State.SUCCESS and not info.retried
         last = info and (info.finished or (info.state is State.RUNNING and info.attempt > RETRIES))
         kept = may_run and (self.keeps or not last)
-        assert (self.store.payload(self.job.id) is not None) == kept
+        assert (self.store.jobs.payload(self.job.id) is not None) == kept
 
     @invariant()
     def its_group_counts_it(self):
         counted = [job.info.counted_as for job in Group.get(self.group.id).jobs()]
-        assert self.store.totals(self.group.id) == {
+        assert self.store.tree.totals(self.group.id) == {
             state: counted.count(state) for state in set(counted)
         }
 
     @invariant()
     def the_indices_have_it_in_its_state(self):
         info = self.info
-        indices = (self.store.jobs_key, self.store.all_key(self.group.info.owner))
+        indices = (self.store.keys.jobs, self.store.keys.owner_jobs(self.group.info.owner))
         held = {
-            key: self.store.redis.zscore(key, self.job.id) is not None
-            for key in (*indices, *map(self.store.state_key, State))
+            key: self.store.connection.redis.zscore(key, self.job.id) is not None
+            for key in (*indices, *map(self.store.keys.jobs_in_state, State))
         }
-        mine = (*indices, self.store.state_key(info.state)) if info else ()
+        mine = (*indices, self.store.keys.jobs_in_state(info.state)) if info else ()
         assert held == {key: key in mine for key in held}
 
     @invariant()
@@ -190,8 +194,11 @@ class Life(RuleBasedStateMachine):
         assert counted == dict.fromkeys(self.ends, 1)
 
     def teardown(self):
-        self.store.remove(self.job.id)
-        assert list(self.store.redis.scan_iter(f"{self.store.prefix}{self.job.id}*")) == []
+        self.store.tree.remove(self.job.id)
+        assert (
+            list(self.store.connection.redis.scan_iter(f"{self.store.config.prefix}{self.job.id}*"))
+            == []
+        )
 
 
 def with_none_if_gone(act, *args):

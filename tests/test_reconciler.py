@@ -36,15 +36,15 @@ def unsent(store, function, *args, options=None, attempts=1):
     """Do what `submit` has done when its process dies before it sends a job."""
     info = new_job(Group.of("no-user").info, context="default", attempts=attempts)
     payload = Payload(cloudpickle.dumps((function, args, {})), options or Options(), "default")
-    store.create(info, payload.sign(info.id))
+    store.jobs.create(info, payload.sign(info.id))
     return info
 
 
 def end_of(store, info, within=SOON):
     """Wait for the end of a job and return its info."""
     end = time.monotonic() + within
-    with store.listen(info.id) as heard:
-        while not (present := store.get(info.id)).finished:
+    with store.jobs.listen(info.id) as heard:
+        while not (present := store.jobs.get(info.id)).finished:
             assert time.monotonic() < end, f"job {info.id} has no end after {within} s: {present}"
             heard(1.0)
     return present
@@ -58,8 +58,8 @@ def test_a_job_whose_engine_is_killed_is_lost_within_15_s(own_cluster, reconcile
     file = client.connection_file("default")
     code = "import os, time; status_update(str(os.getpid())); time.sleep(600)"
     ran = manage("moi", "submit", "--cmd", code, **site_env, MOI_CONNECTION_FILE=str(file))
-    info = store.get(ran.stdout.split()[-1])
-    pid = wait_for(lambda: (now := store.get(info.id)).status.isdecimal() and int(now.status))
+    info = store.jobs.get(ran.stdout.split()[-1])
+    pid = wait_for(lambda: (now := store.jobs.get(info.id)).status.isdecimal() and int(now.status))
     os.kill(pid, signal.SIGKILL)
     info = end_of(store, info, within=15)
     assert (info.state, info.status) == (State.LOST, "Failed")
@@ -68,7 +68,7 @@ def test_a_job_whose_engine_is_killed_is_lost_within_15_s(own_cluster, reconcile
     wait_for(lambda: reconciler, "the reconciler's word")  # which it says when that is done
     assert reconciler == [f"job {info.id} lost its engine"]
     # It can be retried.
-    assert store.payload(info.id) is not None
+    assert store.jobs.payload(info.id) is not None
 
 
 def test_without_a_reconciler_its_submitter_notices(own_cluster, tmp_path):
@@ -126,7 +126,9 @@ def test_a_job_that_is_sent_many_times_runs_once(cluster, tmp_path, store):
     noted = tmp_path / "noted"
     info = unsent(store, work.note, str(noted))
     for _ in range(5):
-        assert dispatch.resend_attempt(store.turn(info, store.waiting_key("default")))
+        assert dispatch.resend_attempt(
+            store.queue.find_attempt(info, store.keys.waiting("default"))
+        )
     for each in held:
         each.gate.touch()
     assert end_of(store, info).state is State.SUCCESS
@@ -137,7 +139,9 @@ def test_a_job_that_is_sent_many_times_runs_once(cluster, tmp_path, store):
 
 def test_a_job_that_starts_while_it_is_sent_again_goes_on(cluster, tmp_path, store):
     held = Held(tmp_path, "held")
-    running = store.turn(wait_for(lambda: held.pid and held.job.refresh().info), store.running_key)
+    running = store.queue.find_attempt(
+        wait_for(lambda: held.pid and held.job.refresh().info), store.keys.running
+    )
     # What somebody reads who is a moment too late.
     dispatch._fail_refused(held.job.info.changed(state=State.QUEUED), "too late")
     assert running and held.job.refresh().state is State.RUNNING
@@ -147,7 +151,7 @@ def test_a_job_that_starts_while_it_is_sent_again_goes_on(cluster, tmp_path, sto
 
 def test_of_two_who_want_to_send_a_job_one_does(cluster, tmp_path, store):
     info = unsent(store, work.note, str(tmp_path / "noted"))
-    turn = store.turn(info, store.waiting_key("default"))
+    turn = store.queue.find_attempt(info, store.keys.waiting("default"))
     assert [dispatch.resend_attempt(turn), dispatch.resend_attempt(turn)] == [True, False]
 
 
@@ -158,21 +162,24 @@ def test_a_function_that_is_not_signed_for_the_job_is_refused(
     noted = tmp_path / "noted"
     info, other = (unsent(store, work.note, str(noted)) for _ in range(2))
     signed = {
-        "changed": store.payload(info.id).replace(".", ".AAAA", 1),
-        "of another job": store.payload(other.id),
+        "changed": store.jobs.payload(info.id).replace(".", ".AAAA", 1),
+        "of another job": store.jobs.payload(other.id),
         "gone": None,
         "nonsense": "\x00",
     }[harm]
     if signed is None:
-        store.redis.delete(store.payload_key(info.id))
+        store.connection.redis.delete(store.keys.payload(info.id))
     else:
-        store.redis.set(store.payload_key(info.id), signed)
-    assert dispatch.resend_attempt(store.turn(info, store.waiting_key("default"))) is False
-    info = store.get(info.id)
+        store.connection.redis.set(store.keys.payload(info.id), signed)
+    assert (
+        dispatch.resend_attempt(store.queue.find_attempt(info, store.keys.waiting("default")))
+        is False
+    )
+    info = store.jobs.get(info.id)
     assert info.state is State.FAILED
     assert ("is not kept" if harm == "gone" else "not signed by this site") in info.result
     assert info.id in caplog.text
-    assert store.turn(info, store.waiting_key("default")) is None
+    assert store.queue.find_attempt(info, store.keys.waiting("default")) is None
     assert not noted.exists()
 
 
@@ -214,7 +221,7 @@ def test_an_engine_that_was_given_up_cannot_change_what_was_decided(
 
 def test_a_function_that_keeps_the_interpreter_is_not_taken_for_lost(cluster, reconciler, store):
     job = submit_nouser(work.keeps_the_interpreter, 5)
-    wait_for(lambda: any(turn.id == job.id for turn in store.overdue()))
+    wait_for(lambda: any(turn.id == job.id for turn in store.queue.overdue()))
     assert job.value(SOON) == 0
     assert job.info.attempt == 1
 
@@ -231,7 +238,7 @@ def test_a_controller_that_is_silent_for_a_while_loses_no_job(
     for process in (hub, engine):
         process.suspend()
     try:
-        wait_for(lambda: any(turn.id == held.job.id for turn in store.overdue()))
+        wait_for(lambda: any(turn.id == held.job.id for turn in store.queue.overdue()))
         looker.reconcile()
         assert held.job.refresh().state is State.RUNNING
         monkeypatch.setattr(reconciler_module, "CONTROLLER_SILENCE", 0.0)
@@ -250,8 +257,10 @@ def test_a_job_that_its_engine_runs_no_more_is_lost(cluster, reconciler, store):
         context="default",
         state=State.QUEUED,
     )
-    store.create(stuck)
-    store.change(stuck.id, lambda info: info.changed(state=State.RUNNING, engine=job.info.engine))
+    store.jobs.create(stuck)
+    store.jobs.change(
+        stuck.id, lambda info: info.changed(state=State.RUNNING, engine=job.info.engine)
+    )
     assert end_of(store, stuck).state is State.LOST
 
 
@@ -262,7 +271,7 @@ def test_after_a_restart_of_redis_engines_have_time_to_renew_their_leases(
     assert held.pid
     own_redis.kill()
     own_redis.start()
-    time_up = time.monotonic() + store.lease + 4
+    time_up = time.monotonic() + store.config.lease + 4
     wait_for(lambda: time.monotonic() > time_up)
     assert held.job.refresh().state is State.RUNNING
     held.gate.touch()
@@ -273,7 +282,7 @@ def test_the_command_looks_once(own_cluster, site_env, store, tmp_path):
     own_cluster(1)
     file = str(client.connection_file("default"))
     info = unsent(store, work.fails_until, str(tmp_path / "runs"), 0)
-    store.arrive("default", store.time() + 10)
+    store.queue.arrive("default", store.connection.server_time() + 10)
     ran = manage("moi", "reconcile", "--once", **site_env, MOI_CONNECTION_FILE=file)
     assert ran.stdout == (f"job {info.id} was not with the scheduler and is sent again\n"), (
         ran.stderr
@@ -285,4 +294,4 @@ def test_the_command_looks_once(own_cluster, site_env, store, tmp_path):
 
 def test_two_payloads_of_equal_jobs_are_not_exchangeable(store):
     one, other = (unsent(store, abs, -1) for _ in range(2))
-    assert store.payload(one.id) != store.payload(other.id)
+    assert store.jobs.payload(one.id) != store.jobs.payload(other.id)

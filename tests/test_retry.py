@@ -45,13 +45,13 @@ def test_a_retry_is_a_new_job_and_the_old_one_tells_of_it(cluster, tmp_path, sto
     assert new.id != old.id
     for field in ("name", "url", "parent", "context", "attempts"):
         assert getattr(new.info, field) == getattr(before, field)
-    assert store.totals(group.id) == group.totals() == {"retried": 1, "success": 1}
+    assert store.tree.totals(group.id) == group.totals() == {"retried": 1, "success": 1}
     assert old.refresh().info == before.changed(retried=new.id)
     with pytest.raises(InvalidJob, match=f"was retried before, as {new.id}"):
         old.retry()
     assert [job.id for job in group.jobs()] == [old.id, new.id]
     old.remove()
-    assert store.totals(group.id) == {"success": 1}
+    assert store.tree.totals(group.id) == {"success": 1}
 
 
 def test_a_retry_that_fails_is_retried_in_turn(cluster, tmp_path):
@@ -91,7 +91,7 @@ def test_what_has_not_ended_or_has_succeeded_is_not_retried(cluster, tmp_path, s
     held.job.wait(SOON)
     with pytest.raises(InvalidJob, match="has succeeded"):
         held.job.retry()
-    assert store.payload(held.job.id) is None
+    assert store.jobs.payload(held.job.id) is None
     held.job.remove()
     with pytest.raises(JobNotFound):
         held.job.retry()
@@ -101,8 +101,8 @@ def test_a_function_is_kept_up_to_a_limit(cluster, moi):
     moi["RETRY_PAYLOAD_LIMIT"] = 50_000
     short = submit_nouser(int, "x" * 10_000).wait(SOON)
     long = submit_nouser(int, "x" * 100_000).wait(SOON)
-    assert len(site_store().payload(short.id)) < 50_000
-    assert site_store().payload(long.id) is None
+    assert len(site_store().jobs.payload(short.id)) < 50_000
+    assert site_store().jobs.payload(long.id) is None
     with pytest.raises(PayloadRefused, match="RETRY_PAYLOAD_LIMIT"):
         long.retry()
     assert long.refresh().info.retried is None
@@ -110,7 +110,9 @@ def test_a_function_is_kept_up_to_a_limit(cluster, moi):
 
 def test_a_function_that_somebody_has_changed_is_not_run(cluster, tmp_path, store):
     one, two = failed(tmp_path / "one"), failed(tmp_path / "two")
-    store.redis.set(store.payload_key(one.id), store.redis.get(store.payload_key(two.id)))
+    store.connection.redis.set(
+        store.keys.payload(one.id), store.connection.redis.get(store.keys.payload(two.id))
+    )
     with pytest.raises(PayloadRefused, match="not signed by this site"):
         one.retry()
     assert one.refresh().info.retried is None
@@ -139,7 +141,7 @@ def test_without_a_cluster_nothing_is_changed(cluster, moi, tmp_path, store):
         job.retry()
     assert Group.of("no-user").jobs() == [job]
     assert job.refresh().info.retried is None
-    assert store.payload(job.id)
+    assert store.jobs.payload(job.id)
 
 
 def test_in_a_transaction_it_waits_for_the_commit(cluster, tmp_path):
@@ -166,7 +168,7 @@ def test_a_group_retries_what_has_failed_once(cluster, tmp_path, store):
     for job in (visitor, fine, held.job):
         assert job.refresh().info.retried is None
     assert group.retry() == []
-    assert store.totals(group.id) == {"retried": 2, "success": 3, "cancelled": 1}
+    assert store.tree.totals(group.id) == {"retried": 2, "success": 3, "cancelled": 1}
 
 
 def test_of_a_group_those_are_left_out_whose_function_is_gone(cluster, tmp_path, store):
@@ -177,7 +179,7 @@ def test_of_a_group_those_are_left_out_whose_function_is_gone(cluster, tmp_path,
     failed(tmp_path / "runs", owner=group)
     [new] = group.retry()
     assert new.value(SOON) == 2
-    assert store.get(gone.id).retried is None
+    assert store.jobs.get(gone.id).retried is None
 
 
 async def test_a_page_retries(server, cluster, tmp_path, store):
@@ -220,10 +222,10 @@ def test_the_command_retries(cluster, tmp_path, site_env, connection_file):
 def test_a_retry_whose_sender_died_is_sent_by_the_reconciler(cluster, tmp_path, store, reconciler):
     """Between the note on the old job and the message to the cluster."""
     job = failed(tmp_path / "runs")
-    payload = verify_payload(job.info, store.payload(job.id))
+    payload = verify_payload(job.info, store.jobs.payload(job.id))
     info = new_job_info("default", job.info.parent, "again", None, payload.options)
-    store.create(info, payload.sign(info.id))
-    assert store.mark_retried(job.id, info.id)
+    store.jobs.create(info, payload.sign(info.id))
+    assert store.jobs.mark_retried(job.id, info.id)
     assert Job.get(info.id).value(SOON) == 2
     assert wait_for(lambda: len(Path(tmp_path / "runs").read_text().splitlines()) == 2)
 

@@ -56,7 +56,7 @@ def work(store, root):
     jobs = [job_in(store, root, f"job {number}") for number in range(JOBS)]
     for change in range(CHANGES):
         for job in jobs:
-            store.change(job.id, lambda info, n=change: info.changed(status=f"step {n}"))
+            store.jobs.change(job.id, lambda info, n=change: info.changed(status=f"step {n}"))
     for job in jobs:
         finish(store, job)
     return {job.id for job in jobs}

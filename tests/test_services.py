@@ -292,7 +292,7 @@ def test_odd_messages_do_not_end_it(project, site_env, store):
     with up(env, "--no-server") as (process, line):
         line("ready")
         for odd in ('{"add": ["\\ud800"]}', "7", "{", '{"add": 7}', "[" * 10_000):
-            store.redis.publish(store.channel("x"), odd)
+            store.connection.redis.publish(store.keys.channel("x"), odd)
         ran = manage("moi", "submit", "--cmd", "return 1", "--block", **env)
         assert "Success" in ran.stdout
         assert line("Success")
@@ -309,4 +309,4 @@ def test_a_redis_that_is_named_is_used_and_left_alone(project, site_env, store):
         assert not [child for child in started if "valkey" in " ".join(child.cmdline())]
         process.terminate()
         assert process.wait(20) == 0
-    store.ping()
+    store.connection.ping()

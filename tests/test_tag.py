@@ -123,7 +123,7 @@ def test_another_users_group_is_as_good_as_unknown(ada, bob, store):
 
 def test_a_name_is_no_group_and_makes_none(ada, store):
     assert "There is no such group" in render(ada, "{% moi_jobs group='nobody' %}")
-    assert store.user_lookup("nobody") is None
+    assert store.users.lookup("nobody") is None
 
 
 def test_who_may_only_view_gets_no_buttons(ada, bob, store):
@@ -188,7 +188,7 @@ def test_a_visitor_stands_at_the_top(ada, store):
 def test_what_a_foreign_program_wrote_is_shown(ada, store):
     root = Group.of(ada)
     job = replace(job_in(store, root), date_created="yesterday", state=State.SUCCESS, result={})
-    store.redis.set(store.key(job.id), job.to_json())
+    store.connection.redis.set(store.keys.info(job.id), job.to_json())
     assert 'datetime="">yesterday UTC</time>' in live(render(ada))
 
 

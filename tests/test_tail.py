@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from moi_django import Group
 from moi_django.protocol.log_tail import LogTail
 from moi_django.protocol.send_queue import SendQueue
-from moi_django.store.logs import Log, Piece
+from moi_django.store.logs import OutputPiece
 from tests.records import job_in
 from tests.test_outbox import running, until
 
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("before", [[], ["before\n"]])
 async def test_what_comes_while_it_reads_is_read_next(store, before):
     job = await sync_to_async(lambda: job_in(store, Group.of("example")))()
-    log, frames, late = Log(store, job.id), [], ["late\n"]
+    log, frames, late = store.logs.open(job.id), [], ["late\n"]
     for text in before:
-        await sync_to_async(log.append)([Piece("stdout", text)], 1000)
+        await sync_to_async(log.append)([OutputPiece("stdout", text)], 1000)
 
     async def send(text):
         frames.append(json.loads(text)["log"])
@@ -29,7 +29,7 @@ async def test_what_comes_while_it_reads_is_read_next(store, before):
         entries = await sync_to_async(work)(*args)
         if late and not entries:
             # Redis has answered, and tells of more before the answer is here.
-            await sync_to_async(log.append)([Piece("stdout", late.pop())], 1000)
+            await sync_to_async(log.append)([OutputPiece("stdout", late.pop())], 1000)
             tail.schedule_read()
         return entries
 

@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from moi_django import Group
 from moi_django.models import State
 from moi_django.site_store import get_store as site_store
-from moi_django.store.vitals import Vitals
+from moi_django.store.engines import EngineMetrics
 from tests.processes import environment, manage, wait_for
 from tests.records import finish, job_in, many_jobs_in
 from tests.test_cancel import Held
@@ -63,7 +63,9 @@ def test_top_once(shell, store, cluster, ada, tmp_path):
             job_in(store, Group.of("night shift"), "A sweep", context="default"),
             state,
         )
-    store.report(Vitals("gone", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8))
+    store.engines.report(
+        EngineMetrics("gone", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8)
+    )
     text = shell("top")
     assert text == "\n".join(line.rstrip() for line in text.split("\n"))
     assert lines(text, "succeeded") == [
@@ -109,7 +111,9 @@ def test_where_there_is_little_room_columns_are_left_out(env, store, cluster, ad
 
 def test_top_as_json(shell, store, cluster, ada):
     job = finish(store, job_in(store, Group.of(ada), "a job", context="default"))
-    store.report(Vitals("gone", "default", "node7", 4711, "3.13.1", 99.6, 82, 1.5, 8))
+    store.engines.report(
+        EngineMetrics("gone", "default", "node7", 4711, "3.13.1", 99.6, 82, 1.5, 8)
+    )
     found = json.loads(shell("top", "--json"))
     [context] = found["contexts"]
     assert (context["name"], context["answers"], context["engines"]) == ("default", True, 2)
@@ -135,7 +139,7 @@ def test_watch_once(shell, store, ada):
     finish(store, job_in(store, inner, "one"))
     finish(store, job_in(store, inner, "two"), State.LOST)
     running = job_in(store, root, "Stars")
-    store.change(
+    store.jobs.change(
         running.id, lambda i: i.changed(state=State.RUNNING, status="Looking", progress=0.25)
     )
     text = shell("watch", "--user=ada")
@@ -167,7 +171,7 @@ def test_watch_once(shell, store, ada):
 def test_how_far_a_job_is_can_be_watched(shell, store, ada, far, said):
     job = job_in(store, Group.of(ada), "Stars")
     running = {"state": State.RUNNING, "status": "Looking", **far}
-    store.change(job.id, lambda info: info.changed(**running))
+    store.jobs.change(job.id, lambda info: info.changed(**running))
     assert shell("watch", "--user=ada").splitlines()[-1].endswith(f" Stars: {said}")
 
 
@@ -187,8 +191,8 @@ def test_nobody_is_watched_who_has_no_jobs(shell, ada):
 
 def test_what_jobs_say_cannot_steer_a_terminal(shell, store, cluster):
     job = job_in(store, Group.of("evil[/red]"), EVIL, context="default")
-    store.change(job.id, lambda info: info.changed(status=EVIL))
-    store.report(Vitals("one", "default", EVIL, 4711, EVIL))
+    store.jobs.change(job.id, lambda info: info.changed(status=EVIL))
+    store.engines.report(EngineMetrics("one", "default", EVIL, 4711, EVIL))
     for text in (shell("top", "--once"), shell("watch", "--user=evil[/red]")):
         assert "\x1b" not in text
         assert SAFE in text

@@ -142,7 +142,7 @@ def test_the_page_speaks_the_language(moi, store, locale):
     group = Group.create(ada, "a sweep")
     finish(store, job_in(store, group, "one"))
     finish(store, job_in(store, group, "two"), State.FAILED)
-    store.change(job_in(store, group, "own").id, lambda info: info.changed(status="Own words"))
+    store.jobs.change(job_in(store, group, "own").id, lambda info: info.changed(status="Own words"))
     language = locale.lower().replace("_", "-")
     with translation.override(language):
         html = render(ada)

@@ -49,12 +49,12 @@ def shown(rows, depth=1):
 
 def put(store, group, *ids):
     """Do what no call of ours does: a foreign program may put anything into a group."""
-    store.redis.sadd(store.members_key(group.id), *ids)
+    store.connection.redis.sadd(store.keys.members(group.id), *ids)
 
 
 def expire(store, id):
     """Let a key go as if its time had come."""
-    assert store.redis.delete(store.key(id)) == 1
+    assert store.connection.redis.delete(store.keys.info(id)) == 1
 
 
 class TestCycles:
@@ -101,10 +101,10 @@ class TestDepth:
     def test_a_deep_tree_is_as_good_as_a_flat_one(self, groups, store, root, ada):
         job = job_in(store, groups[-1], "deepest")
         assert names(root) == ["ada", *(f"level {n}" for n in range(DEEP)), "deepest"]
-        assert root.totals() == store.totals(root.id) == {"queued": 1}
+        assert root.totals() == store.tree.totals(root.id) == {"queued": 1}
         assert userjobs("ada") == ["deepest"]
         finish(store, job)
-        assert root.totals() == store.totals(groups[DEEP // 2].id) == {"success": 1}
+        assert root.totals() == store.tree.totals(groups[DEEP // 2].id) == {"success": 1}
         other = job_in(store, groups[-1], "other")
         assert root.cancel() == 1
         assert Job.get(other.id).state is State.CANCELLED
@@ -153,13 +153,13 @@ class TestMissingParents:
         group = Group.create(root, "group")
         expire(store, group.id)
         with pytest.raises(GroupNotFound):
-            store.create(new_job(group.info))
+            store.jobs.create(new_job(group.info))
         with pytest.raises(GroupNotFound):
             Group.create(group, "inner")
 
     def test_a_job_of_moi_0_2_without_a_path_is_shown_where_it_is_put(self, store, root, ada):
         old = {"id": "old", "name": "old", "type": "job", "parent": "nobody", "status": "Queued"}
-        store.redis.set(store.key("old"), json.dumps(old))
+        store.connection.redis.set(store.keys.info("old"), json.dumps(old))
         put(store, root, "old")
         assert names(root) == ["ada", "old"]
         assert root.totals() == {"queued": 1}
@@ -203,7 +203,7 @@ class TestSeveralGroups:
         with pytest.raises(JobNotFound):
             job.refresh()
         assert names(other) == ["other"]
-        assert store.members(other.id) == set()
+        assert store.tree.members(other.id) == set()
 
     def test_it_may_leave_its_home_and_be_where_it_visits(self, two, root):
         home, other, job = two
@@ -220,7 +220,7 @@ class TestSeveralGroups:
         assert names(root) == ["ada", "mine", "theirs", "job"]
         assert root.cancel() == 0
         mine.delete()
-        assert store.get(job.id) == job
+        assert store.jobs.get(job.id) == job
         assert names(theirs) == ["theirs", "job"]
 
 
@@ -229,7 +229,7 @@ class TestExpiredChildren:
         kept, gone = (job_in(store, root, name) for name in ("kept", "gone"))
         expire(store, gone.id)
         assert names(root) == ["ada", "kept"]
-        assert store.members(root.id) == {kept.id}
+        assert store.tree.members(root.id) == {kept.id}
         assert root.totals() == {"queued": 1}
         assert userjobs("ada") == ["kept"]
         assert list(shown(status_div(ada).rows)) == [(1, "kept")]

@@ -16,7 +16,7 @@ from django.test import AsyncClient
 
 from moi_django import Group
 from moi_django.bridge.redis_bridge import _bridges
-from moi_django.store.logs import Log, Piece
+from moi_django.store.logs import OutputPiece
 from tests.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,7 +66,7 @@ async def test_a_client_of_moi_0_2_is_understood(server, ada, store):
         second = await sync_to_async(job_in)(store, root, "second")
         verb, info = await hear(socket)
         assert (verb, info["id"], info["status"]) == ("add", second.id, "Queued")
-        await sync_to_async(store.change)(
+        await sync_to_async(store.jobs.change)(
             second.id, lambda info: info.changed(status="I'm about to say hello")
         )
         verb, info = await hear(socket)
@@ -74,7 +74,7 @@ async def test_a_client_of_moi_0_2_is_understood(server, ada, store):
         await say(socket, "remove", [first.id])
         verb, info = await hear(socket)
         assert (verb, info["id"]) == ("remove", first.id)
-        assert await sync_to_async(store.get)(first.id) is None
+        assert await sync_to_async(store.jobs.get)(first.id) is None
         await say(socket, "close", None)
         assert await close_code(socket) == 1000
 
@@ -110,31 +110,31 @@ async def test_removing_a_group_removes_all_below_it(server, ada, store):
             verb, info = await hear(socket)
             assert verb == "remove"
             removed.add(info["id"])
-    assert await sync_to_async(store.tree)(root.id) == [root.info]
+    assert await sync_to_async(store.tree.subtree)(root.id) == [root.info]
 
 
 async def test_pubsub_of_a_group_does_what_moi_0_2_says(server, ada, store):
     user, root = ada
     other = await sync_to_async(Group.of)("somebody else")
     visitor = await sync_to_async(job_in)(store, other, "visitor")
-    publish = sync_to_async(store.redis.publish)
+    publish = sync_to_async(store.connection.redis.publish)
     async with connected(server, user) as socket:
         await say(socket, "get", [])
         await hear(socket)
-        await publish(store.channel(root.id), "not json")
-        await publish(store.channel(root.id), '{"add": 7}')
-        await publish(store.channel(root.id), json.dumps({"add": [visitor.id, "nonsense"]}))
+        await publish(store.keys.channel(root.id), "not json")
+        await publish(store.keys.channel(root.id), '{"add": 7}')
+        await publish(store.keys.channel(root.id), json.dumps({"add": [visitor.id, "nonsense"]}))
         verb, info = await hear(socket)
         assert (verb, info["id"]) == ("add", visitor.id)
-        assert await sync_to_async(store.members)(root.id) == {visitor.id}
-        await publish(store.channel(root.id), json.dumps({"get": [visitor.id]}))
+        assert await sync_to_async(store.tree.members)(root.id) == {visitor.id}
+        await publish(store.keys.channel(root.id), json.dumps({"get": [visitor.id]}))
         verb, info = await hear(socket)
         assert (verb, info["id"]) == ("get", visitor.id)
-        await publish(store.channel(root.id), json.dumps({"remove": [visitor.id]}))
+        await publish(store.keys.channel(root.id), json.dumps({"remove": [visitor.id]}))
         verb, info = await hear(socket)
         assert (verb, info["id"]) == ("remove", visitor.id)
-        assert await sync_to_async(store.members)(root.id) == set()
-        assert await sync_to_async(store.get)(visitor.id) is not None
+        assert await sync_to_async(store.tree.members)(root.id) == set()
+        assert await sync_to_async(store.jobs.get)(visitor.id) is not None
 
 
 async def test_what_belongs_to_another_is_as_good_as_unknown(server, ada, store):
@@ -150,7 +150,7 @@ async def test_what_belongs_to_another_is_as_good_as_unknown(server, ada, store)
                 assert (answer, error["verb"], error["id"]) == ("error", verb, id)
                 reasons.append(error["reason"])
             assert len(set(reasons)) == 1
-    assert await sync_to_async(store.get)(secret.id) == secret
+    assert await sync_to_async(store.jobs.get)(secret.id) == secret
 
 
 @pytest.mark.parametrize(
@@ -305,9 +305,9 @@ async def test_a_killed_connection_to_redis_leaves_no_gap(server, ada, store):
         await say(socket, "watch", [root.id])
         for _ in range(4):
             await hear(socket)
-        await sync_to_async(store.redis.client_kill_filter)(_type="pubsub")
+        await sync_to_async(store.connection.redis.client_kill_filter)(_type="pubsub")
         # While the bridge cannot hear it:
-        await sync_to_async(store.change)(job.id, lambda info: info.changed(status="unheard"))
+        await sync_to_async(store.jobs.change)(job.id, lambda info: info.changed(status="unheard"))
         heard = []
         while ("live", True) not in heard or "unheard" not in str(heard):
             heard.append(await hear(socket))
@@ -383,7 +383,7 @@ async def test_what_was_undone_at_once_stays_undone(server, ada, store):
         while (await hear(socket))[1].get("id") != last.id:
             pass
         # By now every notice has been heard.
-        assert await sync_to_async(store.members)(root.id) == {last.id}
+        assert await sync_to_async(store.tree.members)(root.id) == {last.id}
 
 
 async def test_poison_in_one_tree_leaves_the_others_live(server, ada, store):
@@ -396,13 +396,13 @@ async def test_poison_in_one_tree_leaves_the_others_live(server, ada, store):
             await say(each, "watch", [group.id])
             while (await hear(each)) != ("sync", {"group": group.id, "complete": True}):
                 pass
-        publish = sync_to_async(store.redis.publish)
+        publish = sync_to_async(store.connection.redis.publish)
         for poison in ('"result": NaN', '"path": 5', '"parent": [1]', '"name": "\\ud800"'):
             raw = f'{{"id": "{odd.id}", {poison}}}'
-            await sync_to_async(store.redis.set)(store.key(odd.id), raw)
-            await publish(store.channel(odd.id), json.dumps({"update": [odd.id]}))
-        await publish(store.channel(root.id), '{"add": ["\\ud800"]}')
-        await publish(store.channel(root.id), '{"get": [["x"]], "done": 7}')
+            await sync_to_async(store.connection.redis.set)(store.keys.info(odd.id), raw)
+            await publish(store.keys.channel(odd.id), json.dumps({"update": [odd.id]}))
+        await publish(store.keys.channel(root.id), '{"add": ["\\ud800"]}')
+        await publish(store.keys.channel(root.id), '{"get": [["x"]], "done": 7}')
         job = await sync_to_async(job_in)(store, his)
         assert (await hear(other))[1]["id"] == job.id
 
@@ -503,7 +503,7 @@ async def test_changes_come_a_few_times_a_second(server, ada, store):
 
     def hurry():
         for number in range(400):
-            store.change(job.id, lambda info, n=number: info.changed(status=f"step {n}"))
+            store.jobs.change(job.id, lambda info, n=number: info.changed(status=f"step {n}"))
 
     async with connected(server, user) as socket:
         await say(socket, "watch", [root.id])
@@ -543,10 +543,10 @@ async def test_a_long_result_is_sent_to_who_asks_for_it(server, ada, moi, store)
 async def test_output_comes_as_it_is_written(server, ada, store):
     user, root = ada
     job = await sync_to_async(job_in)(store, root)
-    log = Log(store, job.id)
+    log = store.logs.open(job.id)
 
     def write(*texts):
-        log.append([Piece("stdout", text) for text in texts], 1_000_000)
+        log.append([OutputPiece("stdout", text) for text in texts], 1_000_000)
 
     await sync_to_async(write)("before\n")
     async with connected(server, user) as socket:
@@ -559,7 +559,7 @@ async def test_output_comes_as_it_is_written(server, ada, store):
         verb, said = await hear(socket)
         assert (verb, said["at"], said["pieces"]) == ("log", 7, [["stdout", "after\n"]])
         # A gap is found: the bridge subscribes anew.
-        await sync_to_async(store.redis.client_kill_filter)(_type="pubsub")
+        await sync_to_async(store.connection.redis.client_kill_filter)(_type="pubsub")
         await sync_to_async(write)("unheard\n")
         verbs = {}
         while "log" not in verbs:
@@ -578,11 +578,11 @@ async def test_output_comes_as_it_is_written(server, ada, store):
 async def test_a_page_that_comes_late_gets_the_last_output(server, ada, store):
     user, root = ada
     job = await sync_to_async(job_in)(store, root)
-    log = Log(store, job.id)
+    log = store.logs.open(job.id)
 
     def write():
         for number in range(100):
-            log.append([Piece("stdout", f"{number:04}\n")], 1_000_000)
+            log.append([OutputPiece("stdout", f"{number:04}\n")], 1_000_000)
 
     await sync_to_async(write)()
     async with connected(server, user) as socket:

@@ -7,7 +7,7 @@ import pytest
 
 from moi_django.models import GROUP, JOB, Info
 from moi_django.protocol.viewport import Viewport
-from moi_django.store.pager import Outline
+from moi_django.store.tree_pages import TreePage
 
 
 def info(id, parent="root", type=JOB, path=None, **fields):
@@ -24,7 +24,7 @@ def window():
     window = Viewport("root", top=10, rows=3)
     infos = [ROOT, info("a"), info("g", type=GROUP, size=5)]
     infos += [info(f"m{number}", "g") for number in range(3)]
-    window.apply_snapshot(Outline(infos, {"root": 2, "g": 3}))
+    window.apply_snapshot(TreePage(infos, {"root": 2, "g": 3}))
     assert window.take_partial() == {"g": 3}
     return window
 
@@ -67,7 +67,7 @@ def test_a_new_group_is_filled_until_it_is_full(window):
 def test_a_group_that_is_no_root_grows_at_its_end_on_its_own_page():
     window = Viewport("root", top=4, rows=3)
     top = replace(ROOT, parent="up")
-    window.apply_snapshot(Outline([top, info("a"), info("b")], {"root": 2}))
+    window.apply_snapshot(TreePage([top, info("a"), info("b")], {"root": 2}))
     assert not window.newest_first("root")
     assert [add(window, info(f"c{number}")) for number in range(3)] == [True, True, False]
     assert window.take_partial() == {"root": 4}
@@ -105,7 +105,7 @@ def test_what_it_covers_is_what_it_shows(seed):
     """Whatever comes and goes, the number it tells of a group is that of the rows a page has."""
     chance = random.Random(seed)
     window, rows = Viewport("root", 10, 3), {}
-    window.apply_snapshot(Outline([ROOT], {"root": 0}))
+    window.apply_snapshot(TreePage([ROOT], {"root": 0}))
     groups = ["root"]
     for number in range(200):
         if rows and chance.random() < 0.3:

@@ -26,9 +26,11 @@ from moi_django.bridge.change_notifier import ChangeNotifier
 from moi_django.bridge.tree_index import Frame, TreeIndex
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
-from moi_django.models import Info, is_id
+from moi_django.models import Info
 from moi_django.site_store import get_store
-from moi_django.store.pool import OPTIONS, align, cancel, close
+from moi_django.store.async_redis import align_subscriptions, cancel_tasks, close_clients
+from moi_django.store.connection import CONNECTION_OPTIONS
+from moi_django.validation import is_id
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ class Bridge:
         self._subscribed: set[str] = set()
         self._subscribed_logs: set[str] = set()
         self._wake = asyncio.Event()
-        self.change_notifier = ChangeNotifier(self._store.jobs_key, self._wake.set)
+        self.change_notifier = ChangeNotifier(self._store.keys.jobs, self._wake.set)
         self._listeners: set[Callable[[bool], None]] = set()
         self._tasks = [
             asyncio.create_task(run(), name=f"moi-bridge-{run.__name__.strip('_')}")
@@ -142,8 +144,8 @@ class Bridge:
 
     async def _shut_down(self) -> None:
         # The one that listens last: the others use its connection.
-        await cancel(*self._tasks[1:])
-        await cancel(self._tasks[0])
+        await cancel_tasks(*self._tasks[1:])
+        await cancel_tasks(self._tasks[0])
         self.change_notifier.cancel_timer()
         self._threads.shutdown(wait=False)
 
@@ -153,7 +155,7 @@ class Bridge:
         """Keep one connection to Redis; on any trouble say so and open the next."""
         delay = 0.1
         while True:
-            client = redis.asyncio.Redis.from_url(self._store.url, **OPTIONS)
+            client = redis.asyncio.Redis.from_url(self._store.config.url, **CONNECTION_OPTIONS)
             pubsub = client.pubsub()
             try:
                 await pubsub.ping()
@@ -170,7 +172,7 @@ class Bridge:
                 self._set_live(False)
                 # Used once more, a closed one would connect again and stay subscribed.
                 async with self._subscribing:
-                    await close(pubsub, client)
+                    await close_clients(pubsub, client)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
 
@@ -199,13 +201,13 @@ class Bridge:
         if message["type"] not in ("subscribe", "message"):
             return
         channel = message["channel"].decode(errors="replace")
-        if log := self._store.id_of_log(channel):
+        if log := self._store.keys.id_of_log(channel):
             for listener in list(self._followed.get(log, ())):
                 listener()
             return
         if self.change_notifier.accepts(channel):
             return
-        id = self._store.id_of_channel(channel)
+        id = self._store.keys.id_of_channel(channel)
         if message["type"] == "subscribe":
             self._dirty.add(id)
         else:
@@ -262,8 +264,9 @@ class Bridge:
                 await self._align(self._pubsub)
 
     async def _align(self, pubsub: PubSub) -> None:
-        await align(pubsub, self._tree_index.nodes.keys(), self._subscribed, self._store.channel)
-        await align(pubsub, self._followed.keys(), self._subscribed_logs, self._store.log_key)
+        keys, nodes = self._store.keys, self._tree_index.nodes
+        await align_subscriptions(pubsub, nodes.keys(), self._subscribed, keys.channel)
+        await align_subscriptions(pubsub, self._followed.keys(), self._subscribed_logs, keys.log)
         await self.change_notifier.align_subscription(pubsub)
 
     async def _handle_requests(self) -> None:
@@ -278,11 +281,11 @@ class Bridge:
             elif verb == "add" and id not in node.members:
                 await self.in_thread(self._add_member, group, id)
             elif verb == "remove" and id in node.members:
-                await self.in_thread(self._store.detach, group, id)
+                await self.in_thread(self._store.tree.remove_member, group, id)
 
     def _add_member(self, group: str, id: str) -> None:
-        if self._store.get(id) is not None:
-            self._store.attach(group, id)
+        if self._store.jobs.get(id) is not None:
+            self._store.tree.add_member(group, id)
 
     async def _load_dirty(self) -> None:
         """Read what is dirty, and what that leads to, until all below the watched is known."""
@@ -308,7 +311,7 @@ class Bridge:
         pairs = [pair for pair in moved if pair[0] in self._tree_index.nodes]
         found: set[str] = set()
         if pairs:
-            held = await self.in_thread(self._store.holds_many, pairs)
+            held = await self.in_thread(self._store.tree.are_members, pairs)
             for (group, id), is_in in zip(pairs, held, strict=True):
                 found |= self._tree_index.put_member(group, id, is_in=is_in)
         return found
@@ -317,7 +320,7 @@ class Bridge:
         """Read jobs and groups and the members of groups; return the ids that must be read next."""
         infos = await self.in_thread(self._load_infos, ids)
         groups = [info.id for info in infos if info is not None and info.is_group]
-        members = await self.in_thread(self._store.members_many, groups)
+        members = await self.in_thread(self._store.tree.members_many, groups)
         found: set[str] = set()
         for number, (id, info) in enumerate(zip(ids, infos, strict=True), 1):
             self._tree_index.put_node(id, info)
@@ -328,8 +331,8 @@ class Bridge:
         return found
 
     def _load_infos(self, ids: list[str]) -> list[Info | None]:
-        infos = self._store.get_many(ids)
-        counted = iter(self._store.counted([info for info in infos if info is not None]))
+        infos = self._store.jobs.get_many(ids)
+        counted = iter(self._store.tree.with_counts([info for info in infos if info is not None]))
         return [None if info is None else next(counted) for info in infos]
 
     async def _load_counts(self, groups: set[str]) -> None:
@@ -337,7 +340,7 @@ class Bridge:
         nodes = [self._tree_index.nodes[id] for id in groups if id in self._tree_index.nodes]
         infos = [node.info for node in nodes if node.info is not None]
         if infos:
-            for info in await self.in_thread(self._store.counted, infos):
+            for info in await self.in_thread(self._store.tree.with_counts, infos):
                 self._tree_index.put_node(info.id, info)
 
     async def _send_frames(self) -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from moi_django.conf import conf
-from moi_django.engine.runner import Home, JobSpec
+from moi_django.engine.runner import JobSpec
 from moi_django.exceptions import ClusterUnavailable
+from moi_django.store import StoreConfig
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Context:
         """
         self._task("run_job", [spec, payload], spec.id, [], on_lost)
 
-    def pulse(self, home: Home, sent: float, engine: str | None = None) -> None:
+    def pulse(self, config: StoreConfig, sent: float, engine: str | None = None) -> None:
         """Let an engine say that it has no job, and how far the scheduler has come.
 
         `engine` is the id of a certain one, which is asked besides the queue of all. Raises
@@ -93,7 +94,7 @@ class Context:
         """
         context = None if engine else self.name
         targets = [engine] if engine else []
-        self._task("pulse", [home, context, sent], "pulse", targets, lambda reason, died: None)
+        self._task("pulse", [config, context, sent], "pulse", targets, lambda reason, died: None)
 
     def engines(self) -> set[str] | None:
         """Return the ids of the engines that the controller has, none when that is gone.

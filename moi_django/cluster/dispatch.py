@@ -9,11 +9,11 @@ from moi_django.cluster import client
 from moi_django.cluster.payloads import Payload, verify_payload
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine.attachments import AttachmentStorage
-from moi_django.engine.runner import Home, JobSpec, Limits
+from moi_django.engine.runner import JobSpec, Limits
 from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
-from moi_django.models import Info, State, now
-from moi_django.site_store import get_store
-from moi_django.store.queues import Turn
+from moi_django.models import Info, State
+from moi_django.site_store import engine_store_config, get_store
+from moi_django.store.queue import QueuedAttempt
 
 logger = logging.getLogger(__name__)
 
@@ -33,30 +33,19 @@ def create_and_send(
     transaction it belongs to, or when it is the retry of another job, it is kept and ends as lost.
     Raises InvalidJob when that other one has been retried or removed meanwhile.
     """
-    sent = get_store().create(info, payload.sign(info.id))
-    if instead_of and not get_store().mark_retried(instead_of, info.id):
-        get_store().remove(info.id)
+    sent = get_store().jobs.create(info, payload.sign(info.id))
+    if instead_of and not get_store().jobs.mark_retried(instead_of, info.id):
+        get_store().tree.remove(info.id)
         raise InvalidJob(f"Job {instead_of} was retried or removed by somebody else just now.")
     try:
         _send_attempt(info, payload, sent)
     except MoiError as error:
         if not committed and not instead_of:
-            get_store().remove(info.id)
+            get_store().tree.remove(info.id)
             raise
         # What was written with it stays, so the job does too, and says what happened to it.
         logger.error("Job %s could not be sent after it was created: %s", info.id, error)
         mark_lost(info.id, info.attempt, str(error))
-
-
-def store_config() -> Home:
-    """Return where the engines find the jobs of this site."""
-    return Home(
-        conf.engine_redis_url,
-        conf.KEY_PREFIX,
-        conf.EXPIRE,
-        conf.LEASE,
-        conf.RETRY_PAYLOAD_LIMIT,
-    )
 
 
 def attachment_storage() -> AttachmentStorage:
@@ -68,7 +57,7 @@ def _send_attempt(info: Info, payload: Payload, sent: float) -> None:
     spec = JobSpec(
         id=info.id,
         attempt=info.attempt,
-        home=store_config(),
+        store=engine_store_config(),
         context=payload.context,
         sent=sent,
         options=payload.options,
@@ -82,22 +71,22 @@ def _send_attempt(info: Info, payload: Payload, sent: float) -> None:
     client.context(payload.context or DEFAULT_CONTEXT).send(spec, payload.call, on_lost)
 
 
-def resend_attempt(turn: Turn) -> bool:
+def resend_attempt(turn: QueuedAttempt) -> bool:
     """Send a run that is not with the scheduler; tell whether it was this call that did.
 
     An engine starts a run once, however often it was sent. Raises ClusterUnavailable; the run then
     waits to be found once more.
     """
-    info = get_store().get(turn.id)
+    info = get_store().jobs.get(turn.id)
     if info is None or info.state is not State.QUEUED or info.attempt != turn.attempt:
-        get_store().forget(turn)
+        get_store().queue.discard(turn)
         return False
     try:
-        payload = verify_payload(info, get_store().payload(info.id))
+        payload = verify_payload(info, get_store().jobs.payload(info.id))
     except PayloadRefused as error:
         _fail_refused(info, str(error))
         return False
-    sent = get_store().claim(turn, info.context)
+    sent = get_store().queue.claim(turn, info.context)
     if sent is None:
         return False
     _send_attempt(info, payload, sent)
@@ -111,16 +100,15 @@ def _fail_refused(info: Info, reason: str) -> None:
         if present.state is not State.QUEUED or present.attempt != info.attempt:
             return None  # it was started meanwhile, and then its function is dropped
         logger.error("%s", reason)
-        state = State.FAILED
-        return present.changed(state=state, status=state.status, result=reason, date_end=now())
+        return present.ended(State.FAILED, result=reason)
 
     with suppress(JobNotFound):
-        get_store().change(info.id, end)
+        get_store().jobs.change(info.id, end)
 
 
 def mark_lost(id: str, attempt: int, reason: str) -> None:
     """End a run that got lost; the job is run again if it had begun and asked for that."""
-    info = get_store().get(id)
+    info = get_store().jobs.get(id)
     if info is None or info.finished or info.attempt != attempt:
         return
     payload = _rerun_payload(info)
@@ -130,12 +118,11 @@ def mark_lost(id: str, attempt: int, reason: str) -> None:
         if info.attempt != attempt:
             return None
         if rerun and info.state is State.RUNNING and info.attempt < info.attempts:
-            return info.again(State.LOST, reason)
-        state = State.LOST
-        return info.changed(state=state, status=state.status, result=reason, date_end=now())
+            return info.requeued(State.LOST, reason)
+        return info.ended(State.LOST, result=reason)
 
     try:
-        get_store().change(id, end, pause=payload.options.pause(attempt) if payload else 0.0)
+        get_store().jobs.change(id, end, delay=payload.options.pause(attempt) if payload else 0.0)
     except JobNotFound:
         logger.info("Job %s was lost after its removal: %s", id, reason)
 
@@ -145,7 +132,7 @@ def _rerun_payload(info: Info) -> Payload | None:
     if info.attempt >= info.attempts:
         return None
     try:
-        return verify_payload(info, get_store().payload(info.id))
+        return verify_payload(info, get_store().jobs.payload(info.id))
     except PayloadRefused as error:
         logger.error("%s", error)
         return None
@@ -153,18 +140,18 @@ def _rerun_payload(info: Info) -> Payload | None:
 
 def _on_task_lost(id: str, attempt: int, reason: str, died: bool) -> None:
     """Act on what ipyparallel says of a task: it could not be run, or its engine died."""
-    info = get_store().get(id)
+    info = get_store().jobs.get(id)
     if info is None or info.attempt != attempt or info.finished:
         return
     if not died:
         mark_lost(id, attempt, reason)
     elif info.state is State.QUEUED:
         # It died before the job was started.
-        if turn := get_store().turn(info, get_store().waiting_key(info.context)):
+        if turn := get_store().queue.find_attempt(info, get_store().keys.waiting(info.context)):
             resend_attempt(turn)
     else:
         # An engine that the controller has given up may be alive: its lease tells.
-        timer = threading.Timer(get_store().lease, _unless_alive, [info])
+        timer = threading.Timer(get_store().config.lease, _unless_alive, [info])
         timer.daemon = True
         timer.start()
 
@@ -172,8 +159,8 @@ def _on_task_lost(id: str, attempt: int, reason: str, died: bool) -> None:
 def _unless_alive(info: Info) -> None:
     """End a run whose engine was reported dead, unless that still renews its lease."""
     try:
-        turn = get_store().turn(info, get_store().running_key)
-        if turn is not None and turn.at < get_store().time():
+        turn = get_store().queue.find_attempt(info, get_store().keys.running)
+        if turn is not None and turn.at < get_store().connection.server_time():
             mark_lost(info.id, info.attempt, ENGINE_GONE)
     except MoiError as error:
         logger.warning("Cannot tell what became of job %s: %s", info.id, error)

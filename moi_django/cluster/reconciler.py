@@ -13,8 +13,8 @@ from moi_django.cluster import client, dispatch
 from moi_django.conf import conf
 from moi_django.exceptions import ClusterUnavailable, MoiError, UnknownContext
 from moi_django.models import Info, State
-from moi_django.site_store import get_store
-from moi_django.store.queues import Turn
+from moi_django.site_store import engine_store_config, get_store
+from moi_django.store.queue import QueuedAttempt
 
 logger = logging.getLogger(__name__)
 
@@ -54,24 +54,27 @@ class Reconciler:
 
     def reconcile(self) -> None:
         """Do what is to be done now. Raises StoreUnavailable or NotRunning."""
-        for turn in get_store().due():
-            self._resend_attempt(turn, "is run again")
+        for attempt in get_store().queue.due():
+            self._resend_attempt(attempt, "is run again")
         # A Redis that was away has heard of no lease.
-        if time.monotonic() >= self._trusts_from and get_store().uptime() > conf.LEASE:
-            self._check_running(get_store().overdue())
+        if (
+            time.monotonic() >= self._trusts_from
+            and get_store().connection.server_uptime() > conf.LEASE
+        ):
+            self._check_running(get_store().queue.overdue())
         for context in conf.CONTEXTS:
             self._check_waiting(context)
         if time.monotonic() >= self._deletes_orphaned_at:
             self._deletes_orphaned_at = time.monotonic() + ORPHANED_FILES_INTERVAL
             self._delete_orphaned_files()
 
-    def _check_running(self, turns: list[Turn]) -> None:
+    def _check_running(self, attempts: list[QueuedAttempt]) -> None:
         """Find out which of these engines are dead."""
         alive: dict[str | None, set[str] | None] = {}
-        infos = get_store().get_many([turn.id for turn in turns])
-        for turn, info in zip(turns, infos, strict=True):
-            if info is None or info.state is not State.RUNNING or info.attempt != turn.attempt:
-                get_store().forget(turn)
+        infos = get_store().jobs.get_many([attempt.id for attempt in attempts])
+        for attempt, info in zip(attempts, infos, strict=True):
+            if info is None or info.state is not State.RUNNING or info.attempt != attempt.attempt:
+                get_store().queue.discard(attempt)
                 continue
             if info.context not in alive:
                 alive[info.context] = self._known_engines(info.context)
@@ -81,7 +84,7 @@ class Reconciler:
             if info.engine not in engines:
                 dispatch.mark_lost(info.id, info.attempt, dispatch.ENGINE_GONE)
                 self._say(f"job {info.id} lost its engine")
-            elif self._is_idle(info, turn):
+            elif self._is_idle(info, attempt):
                 dispatch.mark_lost(info.id, info.attempt, dispatch.END_UNKNOWN)
                 self._say(f"job {info.id} is run no more and has no end")
 
@@ -97,30 +100,32 @@ class Reconciler:
         since = self._silent.setdefault(context, time.monotonic())
         return None if time.monotonic() - since < CONTROLLER_SILENCE else set()
 
-    def _is_idle(self, info: Info, turn: Turn) -> bool:
+    def _is_idle(self, info: Info, attempt: QueuedAttempt) -> bool:
         """Tell whether an engine that is there runs this job no more.
 
         A function that never lets go of the interpreter keeps an engine from renewing the lease.
         """
         engine = info.engine or ""
-        if get_store().idle_at(engine) > turn.at:
+        if get_store().engines.idle_since(engine) > attempt.at:
             return True
         self._pulse(info.context or "", engine)
         return False
 
     def _check_waiting(self, context: str) -> None:
         """Send again what the scheduler of a context has lost; find out whether it has."""
-        for turn in get_store().passed_over(context, CLOCK_SLACK):
-            self._resend_attempt(turn, "was not with the scheduler and is sent again")
-        since = get_store().waits_since(context)
-        if since is not None and since < get_store().time() - PULSE_INTERVAL:
+        for attempt in get_store().queue.passed_over(context, CLOCK_SLACK):
+            self._resend_attempt(attempt, "was not with the scheduler and is sent again")
+        since = get_store().queue.waiting_since(context)
+        if since is not None and since < get_store().connection.server_time() - PULSE_INTERVAL:
             self._pulse(context)
 
     def _pulse(self, context: str, engine: str | None = None) -> None:
-        if not get_store().may_pulse(engine or context, PULSE_INTERVAL):
+        if not get_store().engines.may_pulse(engine or context, PULSE_INTERVAL):
             return
         try:
-            client.context(context).pulse(dispatch.store_config(), get_store().time(), engine)
+            client.context(context).pulse(
+                engine_store_config(), get_store().connection.server_time(), engine
+            )
         except (ClusterUnavailable, UnknownContext) as error:
             logger.info("Cannot ask the cluster for jobs it has lost: %s", error)
 
@@ -139,9 +144,9 @@ class Reconciler:
             if jobs:
                 self._say(f"the files of {jobs} {kind} jobs were deleted")
 
-    def _resend_attempt(self, turn: Turn, what: str) -> None:
+    def _resend_attempt(self, attempt: QueuedAttempt, what: str) -> None:
         try:
-            if dispatch.resend_attempt(turn):
-                self._say(f"job {turn.id} {what}")
+            if dispatch.resend_attempt(attempt):
+                self._say(f"job {attempt.id} {what}")
         except (ClusterUnavailable, UnknownContext) as error:
-            logger.info("Cannot send job %s: %s", turn.id, error)
+            logger.info("Cannot send job %s: %s", attempt.id, error)

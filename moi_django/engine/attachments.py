@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from moi_django.exceptions import InvalidJob, MoiError
-from moi_django.models import clean
 from moi_django.store import Store
+from moi_django.validation import escape_surrogates
 
 FOLDER = "moi"
 # In bytes: file systems take 255, and storages add something to a name that is taken.
@@ -66,7 +66,7 @@ class AttachmentStorage:
             path = storage.save(f"{FOLDER}/{id}/{name}", file)
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         attached = Attachment(name, path, size, kind)
-        store.keep_file(id, name, json.dumps(asdict(attached)))
+        store.artifacts.save_file(id, name, json.dumps(asdict(attached)))
         if before is not None and before.path != path:
             storage.delete(before.path)
         return attached
@@ -88,10 +88,10 @@ class AttachmentStorage:
 
     def delete_orphaned(self, store: Store) -> int:
         """Delete the files of jobs that were removed or have expired; return of how many."""
-        gone = store.outlived_by_files()
+        gone = store.artifacts.gone_jobs_with_files()
         for id in gone:
             self.delete_all(id)
-            store.forget_files(id)
+            store.artifacts.forget_files(id)
         return len(gone)
 
     def delete_unknown(self, store: Store, age: float) -> int:
@@ -101,7 +101,7 @@ class AttachmentStorage:
         been up for as long, since it may be filled again.
         """
         storage = self._storage()
-        if store.uptime() < age:
+        if store.connection.server_uptime() < age:
             return 0
         try:
             folders, _ = storage.listdir(FOLDER)
@@ -109,7 +109,9 @@ class AttachmentStorage:
             return 0
         ids = [folder for folder in folders if _is_job_folder(folder)]
         looked_at = random.sample(ids, min(len(ids), MAX_FOLDERS))
-        strays = [id for id in store.unknown(looked_at) if self._seconds_since_change(id) > age]
+        strays = [
+            id for id in store.jobs.missing(looked_at) if self._seconds_since_change(id) > age
+        ]
         for id in strays:
             self.delete_all(id)
         return len(strays)
@@ -137,7 +139,7 @@ class AttachmentStorage:
 
 def attachments_of(store: Store, id: str) -> dict[str, Attachment]:
     """Return the files of a job by their names."""
-    noted = sorted(store.files(id).items())
+    noted = sorted(store.artifacts.load_files(id).items())
     return {name: Attachment(**json.loads(raw)) for name, raw in noted if _is_valid_name(name)}
 
 
@@ -166,7 +168,7 @@ def _open_regular(path: Path) -> BinaryIO:
 
 
 def _checked_filename(name: object) -> str:
-    text = clean(name) if isinstance(name, str) else ""
+    text = escape_surrogates(name) if isinstance(name, str) else ""
     if not _is_valid_name(text):
         raise InvalidJob(
             f"{name!r} is no name for a file: give up to {NAME_LIMIT} bytes of UTF-8, "

@@ -35,7 +35,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
-from moi_django.models import clean
+from moi_django.validation import escape_surrogates
 
 MAX_DEPTH = 64
 MAX_REPR = 10_000
@@ -137,7 +137,10 @@ def describe(value: object) -> dict[str, str]:
         text = repr(value)
     except Exception as error:
         text = f"<{kind.__qualname__} whose repr raised {type(error).__name__}>"
-    return {"repr": clean(text[:MAX_REPR]), "type": f"{kind.__module__}.{kind.__qualname__}"}
+    return {
+        "repr": escape_surrogates(text[:MAX_REPR]),
+        "type": f"{kind.__module__}.{kind.__qualname__}",
+    }
 
 
 def _plain_value(value: Any) -> Any:
@@ -145,7 +148,7 @@ def _plain_value(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return clean(str.__str__(value))
+        return escape_surrogates(str.__str__(value))
     # Python refuses to write an integer of more than 4300 digits as decimal text.
     return int(value) if value.bit_length() < 14_000 else describe(_Hex(int(value)))
 
@@ -182,7 +185,7 @@ def _base64(value: bytes | bytearray | memoryview) -> dict[str, str]:
 _LEAVES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     ((datetime.datetime, datetime.date, datetime.time), lambda value: value.isoformat()),
     (datetime.timedelta, _duration),
-    ((Decimal, Fraction, uuid.UUID, pathlib.PurePath), lambda value: clean(str(value))),
+    ((Decimal, Fraction, uuid.UUID, pathlib.PurePath), lambda value: escape_surrogates(str(value))),
     ((bytes, bytearray, memoryview), _base64),
 )
 
@@ -193,7 +196,7 @@ def _key_text(key: object) -> str:
         key = key.value
     if key is None or isinstance(key, bool):
         return json.dumps(key)
-    return clean(str(key))
+    return escape_surrogates(str(key))
 
 
 def _sorted_if_possible(values: Iterable[Any]) -> list[Any]:

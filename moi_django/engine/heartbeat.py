@@ -159,10 +159,10 @@ class Heartbeat:
         """Renew the lease of one job after the other, until there has been none for a while."""
         while True:
             try:
-                with self._store.orders(self._engine) as wait:
+                with self._store.engines.control_channel(self._engine) as wait:
                     while not self._should_stop():
                         self._renew_lease()
-                        wait(self._store.lease / 4)
+                        wait(self._store.config.lease / 4)
                     return
             except StoreUnavailable as error:
                 logger.warning("Cannot renew a lease: %s", error)
@@ -181,6 +181,6 @@ class Heartbeat:
         run = self._run
         if run is not None:
             self._context = run.info.context
-            if not self._store.renew(run.info):
+            if not self._store.queue.renew(run.info):
                 self._interrupt(run, InterruptReason.UNWANTED)
-        self._store.report(self._sampler.sample(self._context))
+        self._store.engines.report(self._sampler.sample(self._context))

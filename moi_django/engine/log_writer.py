@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from moi_django.engine.current import ProgressUpdate
 from moi_django.exceptions import MoiError
-from moi_django.store.logs import LONGEST, Log, Piece, whole_until
+from moi_django.store.logs import MAX_UNFINISHED, JobLog, OutputPiece, cut_position
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +23,11 @@ class LogWriter:
     """What one run of a job says of itself; the thread begins with the first word."""
 
     def __init__(
-        self, log: Log, limit: int, write_progress: WriteProgress, heading: str = ""
+        self, log: JobLog, limit: int, write_progress: WriteProgress, heading: str = ""
     ) -> None:
         self._log, self._limit, self._write_progress = log, limit, write_progress
         self._lock = threading.Lock()
-        self._pieces: deque[Piece] = deque()
+        self._pieces: deque[OutputPiece] = deque()
         # What goes before the first words.
         self._heading = heading
         # Bytes in the pieces, and those dropped because Redis was too slow or away.
@@ -40,13 +40,13 @@ class LogWriter:
         """Note some output."""
         with self._lock:
             if self._heading:
-                self._add_piece(Piece("log", self._heading))
+                self._add_piece(OutputPiece("log", self._heading))
                 self._heading = ""
-            self._add_piece(Piece(stream, text))
+            self._add_piece(OutputPiece(stream, text))
             self._drop_oldest()
         self._start_thread()
 
-    def _add_piece(self, piece: Piece) -> None:
+    def _add_piece(self, piece: OutputPiece) -> None:
         self._pieces.append(piece)
         self._pending_bytes += len(piece.text.encode())
 
@@ -121,19 +121,19 @@ class LogWriter:
                 self._drop_oldest()
             raise
 
-    def _hold_unfinished(self, pieces: deque[Piece]) -> None:
+    def _hold_unfinished(self, pieces: deque[OutputPiece]) -> None:
         """Keep for later what pieces end with when its other half is still to come."""
         tail, count = "", 0
         for stream, text in reversed(pieces):
-            if stream != pieces[-1].stream or len(tail) >= LONGEST:
+            if stream != pieces[-1].stream or len(tail) >= MAX_UNFINISHED:
                 break
             tail, count = text + tail, count + 1
-        whole = whole_until(tail, -1, len(tail))
+        whole = cut_position(tail, -1, len(tail))
         if whole == len(tail):
             return
         stream = pieces[-1].stream
         for _ in range(count):
             pieces.pop()
         if whole:
-            pieces.append(Piece(stream, tail[:whole]))
-        self._add_piece(Piece(stream, tail[whole:]))
+            pieces.append(OutputPiece(stream, tail[:whole]))
+        self._add_piece(OutputPiece(stream, tail[whole:]))

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import psutil
 
-from moi_django.store.vitals import Vitals
+from moi_django.store.engines import EngineMetrics
 
 # Seconds over which CPU time is measured at least: over less, a tick of its clock is too much.
 CPU_WINDOW = 0.5
@@ -25,9 +25,9 @@ class MetricsSampler:
         with suppress(psutil.Error):
             self._process.cpu_percent()  # from here on it counts
 
-    def sample(self, context: str | None) -> Vitals:
+    def sample(self, context: str | None) -> EngineMetrics:
         """Return how the engine is now, and the context that its job is of."""
-        return Vitals(
+        return EngineMetrics(
             engine=self._engine,
             context=context,
             host=socket.gethostname(),

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 
 from moi_django.engine.descriptors import DESCRIPTORS, STDERR, STDOUT, Diversion, Write, diverted
-from moi_django.models import clean
+from moi_django.validation import escape_surrogates
 
 LOG = "log"
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -52,7 +52,7 @@ class Stream(io.TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text:
-            self._write(self.name, clean(text))
+            self._write(self.name, escape_surrogates(text))
         return len(text)
 
     def writable(self) -> bool:
@@ -99,7 +99,7 @@ class _Handler(logging.Handler):
         if record.name.split(".")[0] in _ENGINE_LOGGERS or _is_printed_by_job():
             return
         try:
-            self._write(LOG, clean(self.format(record)) + "\n")
+            self._write(LOG, escape_surrogates(self.format(record)) + "\n")
         except Exception:
             self.handleError(record)
 

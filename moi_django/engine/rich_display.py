@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from moi_django.models import clean
+from moi_django.validation import escape_surrogates
 
 PLAIN = "text/plain"
 # What a page shows as it is, from the result itself; not what inherits from them, which may know
@@ -84,7 +84,7 @@ def _mime_forms(value: object) -> dict[str, str]:
 def _form_text(data: Any) -> str:
     if isinstance(data, bytes):
         return base64.b64encode(data).decode()
-    return clean(data) if isinstance(data, str) else json.dumps(data)
+    return escape_surrogates(data) if isinstance(data, str) else json.dumps(data)
 
 
 def _cut_to_limit(limit: int, forms: dict[str, str]) -> dict[str, str]:

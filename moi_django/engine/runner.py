@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
@@ -32,10 +32,10 @@ from moi_django.engine.pickling import unpickle_call
 from moi_django.engine.rich_display import display_forms, print_displayed
 from moi_django.engine.status_writer import StatusWriter
 from moi_django.exceptions import JobNotFound, StoreUnavailable
-from moi_django.models import Info, State, clean, now
+from moi_django.models import Info, State, now
 from moi_django.options import Options
-from moi_django.store import Store
-from moi_django.store.logs import Log
+from moi_django.store import Store, StoreConfig
+from moi_django.validation import escape_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -46,15 +46,12 @@ START_TIMEOUT = 30.0
 SECRET_VARIABLES = ("IPP_CONNECTION_INFO", "IPP_CURVE_SECRETKEY")
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """Where a site keeps its jobs, as its engines reach it."""
+class Outcome(NamedTuple):
+    """How an attempt has ended."""
 
-    redis_url: str
-    prefix: str
-    expire: int
-    lease: float
-    keep: int
+    state: State
+    # What the function returned, as JSON has it, or the traceback of what it raised.
+    result: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,8 @@ class JobSpec:
 
     id: str
     attempt: int
-    home: Home
+    # Where the site keeps its jobs, as its engines reach it.
+    store: StoreConfig
     context: str
     # When it was sent, by the clock of Redis.
     sent: float
@@ -94,40 +92,40 @@ def run_job(spec: JobSpec, payload: bytes) -> None:
     """
     for name in SECRET_VARIABLES:
         os.environ.pop(name, None)
-    store = _open_store(spec.home)
-    _retry_while_away(lambda: store.arrive(spec.context, spec.sent), START_TIMEOUT)
+    store = _open_store(spec.store)
+    _retry_while_away(lambda: store.queue.arrive(spec.context, spec.sent), START_TIMEOUT)
     with suppress(JobNotFound):  # it was removed, so nobody asks for its end
         info = mark_running(store, spec, engine_id())
         if info is None:
             return
-        heartbeat = _heartbeat(spec.home)
+        heartbeat = _heartbeat(spec.store)
         with heartbeat.watch_over(
             info, spec.grace, partial(_write_stubborn_end, store, spec)
         ) as run:
             is_open = heartbeat.interruptible(run, spec.options.timeout)
             outcome = _run_function(store, spec, info, payload, is_open)
             if run.reason is InterruptReason.TIMEOUT:
-                outcome = _timeout_fields(spec, outcome["result"])
+                outcome = _timed_out(spec, outcome.result)
             write_end(store, spec, outcome)
 
 
-def pulse(home: Home, context: str | None, sent: float) -> None:
+def pulse(config: StoreConfig, context: str | None, sent: float) -> None:
     """Say that this engine has no job now, and how far the scheduler of a context has come."""
-    store = _open_store(home)
-    store.note_idle(engine_id())
+    store = _open_store(config)
+    store.engines.mark_idle(engine_id())
     if context is not None:
-        store.arrive(context, sent)
+        store.queue.arrive(context, sent)
 
 
 @lru_cache(maxsize=8)
-def _open_store(home: Home) -> Store:
+def _open_store(config: StoreConfig) -> Store:
     """Return the connection of this process: a fresh one for each job would double its cost."""
-    return Store(home.redis_url, home.prefix, home.expire, home.lease, home.keep)
+    return Store(config)
 
 
 @lru_cache(maxsize=8)
-def _heartbeat(home: Home) -> Heartbeat:
-    return Heartbeat(_open_store(home), engine_id())
+def _heartbeat(config: StoreConfig) -> Heartbeat:
+    return Heartbeat(_open_store(config), engine_id())
 
 
 def engine_id() -> str:
@@ -148,20 +146,20 @@ def mark_running(store: Store, spec: JobSpec, engine: str) -> Info | None:
             state=State.RUNNING, status=State.RUNNING.status, date_start=begun, engine=engine
         )
 
-    info = _retry_while_away(lambda: store.change(spec.id, begin), START_TIMEOUT)
+    info = _retry_while_away(lambda: store.jobs.change(spec.id, begin), START_TIMEOUT)
     mine = (info.state, info.date_start, info.engine) == (State.RUNNING, begun, engine)
     return info if mine else None
 
 
 def _run_function(
     store: Store, spec: JobSpec, info: Info, payload: bytes, is_open: AbstractContextManager[None]
-) -> dict[str, Any]:
-    """Run the function and return the fields in which its end shows."""
+) -> Outcome:
+    """Run the function and return how that has ended."""
     status_writer = StatusWriter(store, info, spec.limits.status)
     # All runs of a job share its log.
     heading = f"\nRun {info.attempt} of {info.attempts}\n" if info.attempt > 1 else ""
     log_writer = LogWriter(
-        Log(store, info.id), spec.limits.log, status_writer.write_progress, heading
+        store.logs.open(info.id), spec.limits.log, status_writer.write_progress, heading
     )
     job = _make_current_job(store, spec, info, status_writer, log_writer)
     try:
@@ -177,15 +175,13 @@ def _run_function(
             return _call_for_result(store, spec, job, payload)
     # SystemExit and KeyboardInterrupt end the job, not the engine.
     except BaseException as error:
-        return failure_fields(error, spec.limits.result)
+        return Outcome(State.FAILED, failure_text(error, spec.limits.result))
     finally:
         # So that a job which has ended has said all.
         log_writer.close()
 
 
-def _call_for_result(
-    store: Store, spec: JobSpec, job: CurrentJob, payload: bytes
-) -> dict[str, Any]:
+def _call_for_result(store: Store, spec: JobSpec, job: CurrentJob, payload: bytes) -> Outcome:
     if spec.python != PYTHON_VERSION:
         raise RuntimeError(
             f"The job was submitted by Python {spec.python} and this engine runs Python "
@@ -199,8 +195,8 @@ def _call_for_result(
     )
     result = encode_result(value, spec.limits.result)
     if forms := display_forms(value, spec.limits.display):
-        _retry_while_away(lambda: store.keep_display(spec.id, forms), spec.patience)
-    return {"state": State.SUCCESS, "status": State.SUCCESS.status, "result": result}
+        _retry_while_away(lambda: store.artifacts.save_display(spec.id, forms), spec.patience)
+    return Outcome(State.SUCCESS, result)
 
 
 def _make_current_job(
@@ -235,20 +231,20 @@ def _injected_values(job: CurrentJob) -> dict[str, Any]:
     }
 
 
-def write_end(store: Store, spec: JobSpec, outcome: dict[str, Any]) -> None:
+def write_end(store: Store, spec: JobSpec, outcome: Outcome) -> None:
     """Write how a run has ended: the end of the job, or that it is to be run again."""
-    final = outcome["state"] is State.SUCCESS or spec.attempt >= spec.options.attempts
+    final = outcome.state is State.SUCCESS or spec.attempt >= spec.options.attempts
 
     def ended(info: Info) -> Info | None:
         if info.state is not State.RUNNING or info.attempt != spec.attempt:
             return None
         if final:
-            return info.changed(date_end=now(), **outcome)
-        return info.again(State.FAILED, outcome["result"])
+            return info.ended(outcome.state, result=outcome.result)
+        return info.requeued(State.FAILED, outcome.result)
 
-    pause = spec.options.pause(spec.attempt)
+    delay = spec.options.pause(spec.attempt)
     # A result that took hours must outlive a restart of Redis.
-    _retry_while_away(lambda: store.change(spec.id, ended, pause=pause), spec.patience)
+    _retry_while_away(lambda: store.jobs.change(spec.id, ended, delay=delay), spec.patience)
 
 
 def _retry_while_away(act: Callable[[], Any], patience: float) -> Any:
@@ -263,25 +259,22 @@ def _retry_while_away(act: Callable[[], Any], patience: float) -> Any:
     return retry.call_with_retry(act, unless_late)
 
 
-def _timeout_fields(spec: JobSpec, trace: object = None) -> dict[str, Any]:
-    """Return the fields of a job that took too long; `trace` says where it was."""
+def _timed_out(spec: JobSpec, trace: object = None) -> Outcome:
+    """Return the outcome of an attempt that took too long; `trace` says where it was."""
     reason = f"TimeoutError: the job took longer than its {spec.options.timeout:g} s."
     interrupted = isinstance(trace, str) and trace.endswith("KeyboardInterrupt")
-    return failure_fields(f"{trace}\n\n{reason}" if interrupted else reason, spec.limits.result)
+    text = f"{trace}\n\n{reason}" if interrupted else reason
+    return Outcome(State.FAILED, failure_text(text, spec.limits.result))
 
 
 def _write_stubborn_end(store: Store, spec: JobSpec, reason: InterruptReason) -> None:
     """Write the end of a job whose engine is about to be killed because it would not stop."""
     if reason is InterruptReason.TIMEOUT:
-        write_end(store, spec, _timeout_fields(spec))
+        write_end(store, spec, _timed_out(spec))
 
 
-def failure_fields(error: BaseException | str, limit: int) -> dict[str, Any]:
-    """Return the fields of a job that ended with an error: its traceback is the result."""
+def failure_text(error: BaseException | str, limit: int) -> str:
+    """Return the result of a job that ended with an error: its traceback."""
     text = f"{error}" if isinstance(error, (str, ResultTooLarge)) else format_error(error)
     # The end of a traceback says what happened; each character may take 12 bytes of JSON.
-    return {
-        "state": State.FAILED,
-        "status": State.FAILED.status,
-        "result": clean(text)[-max(limit // 12, 200) :],
-    }
+    return escape_surrogates(text)[-max(limit // 12, 200) :]

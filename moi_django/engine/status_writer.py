@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from moi_django.engine.current import ProgressUpdate
 from moi_django.exceptions import JobNotFound, StoreUnavailable
-from moi_django.models import Info, State, clean
+from moi_django.models import Info, State
 from moi_django.store import Store
+from moi_django.validation import escape_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ class StatusWriter:
     def status_update(self, status: str) -> str:
         """Show a status text to everyone who watches; return the one before."""
         before = self._change(
-            lambda info: info.changed(status=clean(str(status))[: self._status_limit])
+            lambda info: info.changed(status=escape_surrogates(str(status))[: self._status_limit])
         )
         return before.status if before else ""
 
@@ -43,7 +44,7 @@ class StatusWriter:
             return change(info) if is_ours else None
 
         try:
-            self._store.change(self._run.id, update)
+            self._store.jobs.change(self._run.id, update)
         except StoreUnavailable as error:
             # The work is worth more than what it says of itself.
             logger.warning("Cannot show how a job is doing: %s", error)

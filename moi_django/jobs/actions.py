@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 def find_permitted(user: Any, action: access.Action, id: str) -> Info | None:
     """Return a job or group if it is there and the user may do that with it."""
-    info = get_store().get(id)
+    info = get_store().jobs.get(id)
     may = info is not None and access.allowed(user, action, info)
     return info if may else None
 
@@ -23,13 +23,13 @@ def cancel_permitted(user: Any, id: str) -> bool:
     """Cancel a job, or what is unfinished below a group; tell whether the user may."""
     if find_permitted(user, "change", id) is None:
         return False
-    get_store().cancel_below(id)
+    get_store().tree.cancel(id)
     return True
 
 
 def remove_permitted(user: Any, id: str) -> bool:
     """Remove a job, or a group with all below it; tell whether the user may."""
-    return find_permitted(user, "change", id) is not None and bool(get_store().remove(id))
+    return find_permitted(user, "change", id) is not None and bool(get_store().tree.remove(id))
 
 
 def retry_for_page(info: Info) -> str:

@@ -12,7 +12,7 @@ from moi_django import owners
 from moi_django.cluster import client, dispatch, payloads
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.engine import pickling
-from moi_django.engine.runner import failure_fields
+from moi_django.engine.runner import failure_text
 from moi_django.exceptions import (
     GroupNotFound,
     InvalidJob,
@@ -21,7 +21,7 @@ from moi_django.exceptions import (
     PayloadRefused,
 )
 from moi_django.jobs import creation, on_commit
-from moi_django.models import Info, State, now
+from moi_django.models import Info, State
 from moi_django.options import Options
 from moi_django.site_store import get_store
 
@@ -110,7 +110,7 @@ def _create_or_defer(job: "Job", create: Callable[[bool], object]) -> "Job":
 
 
 def _create(info: Info, committed: bool) -> None:
-    get_store().create(info)
+    get_store().jobs.create(info)
 
 
 def _failed_at_submit(info: Info, error: Exception) -> Info:
@@ -119,8 +119,7 @@ def _failed_at_submit(info: Info, error: Exception) -> Info:
         "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
         "pass what they are made from instead (a path, a primary key), and open it in the job."
     )
-    end = failure_fields(error, conf.RESULT_LIMIT)
-    return info.changed(date_end=now(), **end)
+    return info.ended(State.FAILED, result=failure_text(error, conf.RESULT_LIMIT))
 
 
 class _Handle:
@@ -205,7 +204,7 @@ class Job(_Handle):
         """
         self._refuse_before_commit("wait for it")
         deadline = None if timeout is None else time.monotonic() + timeout
-        with get_store().listen(self.id) as heard:
+        with get_store().jobs.listen(self.id) as heard:
             while not self.refresh().finished:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
@@ -231,7 +230,7 @@ class Job(_Handle):
         JobNotFound when it is gone, InvalidJob while it waits for a commit.
         """
         self._refuse_before_commit("cancel it")
-        self.info, done = get_store().cancel(self.id)
+        self.info, done = get_store().jobs.cancel(self.id)
         return done
 
     def retry(self) -> "Job":
@@ -243,7 +242,7 @@ class Job(_Handle):
         """
         self._refuse_before_commit("retry it")
         # Read first: who retries it at the same time drops it, and the info then tells of that.
-        signed = get_store().payload(self.id)
+        signed = get_store().jobs.payload(self.id)
         old = self.refresh().info
         _refuse_retry(old)
         payload = payloads.verify_payload(old, signed)
@@ -258,8 +257,8 @@ class Job(_Handle):
 
         One that is not finished is stopped as by `cancel`.
         """
-        if not get_store().remove(self.id):
-            raise JobNotFound(f"There is no job {self.id}: it was removed or has expired.")
+        if not get_store().tree.remove(self.id):
+            raise JobNotFound.for_id(self.id)
 
     def _refuse_before_commit(self, act: str) -> None:
         if self._awaits_commit:
@@ -269,9 +268,9 @@ class Job(_Handle):
 
     @classmethod
     def _load_info(cls, id: str) -> Info:
-        info = get_store().get(id)
+        info = get_store().jobs.get(id)
         if info is None or info.is_group:
-            raise JobNotFound(f"There is no job {id}: it was removed or has expired.")
+            raise JobNotFound.for_id(id)
         return info
 
 
@@ -286,7 +285,7 @@ class Group(_Handle):
         empty, when that is rolled back. Raises InvalidJob, GroupNotFound or StoreUnavailable.
         """
         info = creation.new_group_info(owners.group_id_of(owner), name, url)
-        get_store().create(info)
+        get_store().jobs.create(info)
         return cls(info)
 
     @classmethod
@@ -300,27 +299,27 @@ class Group(_Handle):
         Raises JobNotFound for an unknown id, InvalidJob for a group that would hold itself.
         """
         ids = [_id_of(member) for member in members]
-        for id, info in zip(ids, get_store().get_many(ids), strict=True):
+        for id, info in zip(ids, get_store().jobs.get_many(ids), strict=True):
             if info is None:
                 raise JobNotFound(f"There is no job or group {id}.")
-            if info.is_group and self.id in {below.id for below in get_store().tree(id)}:
+            if info.is_group and self.id in {below.id for below in get_store().tree.subtree(id)}:
                 raise InvalidJob(f"The group {self.id} lies in {id} and cannot hold it.")
         for id in ids:
-            get_store().attach(self.id, id)
+            get_store().tree.add_member(self.id, id)
 
     def remove(self, *members: "Job | Group | str") -> None:
         """Take jobs and groups out of this group; they are not removed themselves."""
         for member in members:
-            get_store().detach(self.id, _id_of(member))
+            get_store().tree.remove_member(self.id, _id_of(member))
 
     def traverse(self) -> Iterator["Job | Group"]:
         """Yield this group and everything below it, parents first, siblings from the oldest on."""
-        for info in get_store().tree(self.id):
+        for info in get_store().tree.subtree(self.id):
             yield Group(info) if info.is_group else Job(info)
 
     def jobs(self) -> list[Job]:
         """Return all jobs below this group, from the oldest on."""
-        found = [Job(info) for info in get_store().tree(self.id) if not info.is_group]
+        found = [Job(info) for info in get_store().tree.subtree(self.id) if not info.is_group]
         return sorted(found, key=lambda job: job.info.date_created or "")
 
     def totals(self) -> dict[str, int]:
@@ -329,7 +328,7 @@ class Group(_Handle):
 
     def cancel(self) -> int:
         """Cancel what is not finished of the jobs that have their home below; return how many."""
-        return get_store().cancel_below(self.id)
+        return get_store().tree.cancel(self.id)
 
     def retry(self) -> list[Job]:
         """Retry what has failed or got lost of the jobs that have their home below.
@@ -337,7 +336,7 @@ class Group(_Handle):
         Returns the new jobs. One that cannot be retried is left out; when that is so with all of
         them, what the last one raised is raised.
         """
-        homes, _ = get_store().inhabitants(self._load_info(self.id))
+        homes, _ = get_store().tree.descendants(self._load_info(self.id))
         new, refusal = list[Job](), None
         for info in homes:
             if info.counted_as in (State.FAILED, State.LOST):
@@ -351,14 +350,14 @@ class Group(_Handle):
 
     def delete(self) -> None:
         """Remove this group and everything that has its home below it, which stops what runs."""
-        if not get_store().remove(self.id):
-            raise GroupNotFound(f"There is no group {self.id}: it was removed or has expired.")
+        if not get_store().tree.remove(self.id):
+            raise GroupNotFound.for_id(self.id)
 
     @classmethod
     def _load_info(cls, id: str) -> Info:
-        info = get_store().get(id)
+        info = get_store().jobs.get(id)
         if info is None or not info.is_group:
-            raise GroupNotFound(f"There is no group {id}: it was removed or has expired.")
+            raise GroupNotFound.for_id(id)
         return info
 
 

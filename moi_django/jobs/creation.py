@@ -5,9 +5,10 @@ from typing import Any
 
 from moi_django.conf import conf
 from moi_django.exceptions import GroupNotFound, InvalidJob
-from moi_django.models import GROUP, JOB, Info, State, clean, is_safe_url, now
+from moi_django.models import GROUP, JOB, Info, State, now
 from moi_django.options import Options
 from moi_django.site_store import get_store
+from moi_django.validation import escape_surrogates, is_safe_url
 
 
 def new_job_info(context: str, group: str, name: str, url: str | None, options: Options) -> Info:
@@ -51,16 +52,16 @@ def _new_info(type: str, group: str, name: str, url: str | None, **more: Any) ->
 
 
 def _parent_info(id: str) -> Info:
-    info = get_store().get(id)
+    info = get_store().jobs.get(id)
     if info is None:
-        raise GroupNotFound(f"There is no group {id}: it was removed or has expired.")
+        raise GroupNotFound.for_id(id)
     return info
 
 
 def _checked_name(name: object) -> str:
     if not isinstance(name, str) or not name.strip():
         raise InvalidJob(f"{name!r} is no name for a job or a group: give some text.")
-    return clean(name)[: conf.NAME_LIMIT]
+    return escape_surrogates(name)[: conf.NAME_LIMIT]
 
 
 def _checked_url(url: object) -> str | None:

@@ -7,10 +7,9 @@ from typing import Any
 
 from moi_django.cluster import client
 from moi_django.conf import conf
-from moi_django.models import Info, timestamp
+from moi_django.models import Info, State
 from moi_django.site_store import get_store
-from moi_django.store.figures import Report
-from moi_django.store.vitals import Vitals
+from moi_django.store.engines import EngineMetrics, EngineReport
 
 # Seconds for which the answer of a controller is believed, and for which its silence is.
 ANSWER_TTL, SILENCE_TTL = 5.0, 15.0
@@ -39,16 +38,16 @@ class EngineState:
     context: str
     condition: EngineCondition
     # What it has said of itself, if it has had a job for less than a day.
-    report: Report | None
+    report: EngineReport | None
     job: Info | None
     # Seconds since it has said something, and for which it has run its job.
     seen: float | None
     busy: float | None
 
     @property
-    def vitals(self) -> Vitals:
+    def metrics(self) -> EngineMetrics:
         """What it has said of itself, which may be nothing."""
-        return self.report.vitals if self.report else Vitals(self.id)
+        return self.report.metrics if self.report else EngineMetrics(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class ClusterState:
 
     contexts: list[ContextState]
     engines: list[EngineState]
-    # How many jobs of all users are in each state, and how many pause before their next run.
+    # How many jobs of all users are in each state, and how many wait for their next attempt.
     states: dict[str, int]
     paused: int
 
@@ -89,19 +88,30 @@ def get_cluster_state() -> ClusterState:
     """
     # A controller that has none says no more of an engine than one that is not there.
     known = {name: _controller_cache.engines(name) or None for name in conf.CONTEXTS}
-    now, reports = get_store().time(), get_store().reports()
-    jobs = {info.engine: (info, lease) for info, lease in get_store().running() if info.engine}
+    store = get_store()
+    present, reports, jobs = store.connection.server_time(), store.engines.reports(), _running()
     engines = [
-        _engine_state(id, known, reports.get(id), jobs.get(id), now)
+        _engine_state(id, known, reports.get(id), jobs.get(id), present)
         for id in {*reports, *jobs, *(id for ids in known.values() for id in ids or ())}
     ]
     shown = [each for each in engines if _is_shown(each)]
     return ClusterState(
-        contexts=[_context_state(name, known[name], shown, now) for name in known],
+        contexts=[_context_state(name, known[name], shown, present) for name in known],
         engines=sorted(shown, key=_sort_key),
-        states=get_store().states(),
-        paused=get_store().paused(),
+        states=store.statistics.count_by_state(),
+        paused=store.queue.delayed_count(),
     )
+
+
+def _running() -> dict[str, tuple[Info, float]]:
+    """Return by engine the job that it runs, and the end of its lease."""
+    leases = get_store().queue.leases()
+    infos = get_store().jobs.get_many(list(leases))
+    return {
+        info.engine: (info, lease)
+        for info, lease in zip(infos, leases.values(), strict=True)
+        if info is not None and info.state is State.RUNNING and info.engine
+    }
 
 
 class _ControllerCache:
@@ -127,22 +137,22 @@ _controller_cache = _ControllerCache()
 def _engine_state(
     id: str,
     known: dict[str, set[str] | None],
-    report: Report | None,
+    report: EngineReport | None,
     running: tuple[Info, float] | None,
-    now: float,
+    present: float,
 ) -> EngineState:
     job, lease = running or (None, 0.0)
     homes = [name for name, ids in known.items() if id in (ids or ())]
-    said = (job and job.context) or (report and report.vitals.context)
+    said = (job and job.context) or (report and report.metrics.context)
     context = said if said and (said in homes or not homes) else (homes or [""])[0]
     return EngineState(
         id=id,
         context=context,
-        condition=_engine_condition(bool(homes), known.get(context), job, lease < now),
+        condition=_engine_condition(bool(homes), known.get(context), job, lease < present),
         report=report,
         job=job,
-        seen=max(0.0, now - report.at) if report else None,
-        busy=max(0.0, now - timestamp(job.date_start)) if job else None,
+        seen=max(0.0, present - report.at) if report else None,
+        busy=job.ran_seconds(present) if job else None,
     )
 
 
@@ -151,12 +161,11 @@ def _engine_condition(
 ) -> EngineCondition:
     if job is not None and not is_overdue:
         return EngineCondition.BUSY
-    if not is_known:
-        gone = EngineCondition.GONE if ids is not None else EngineCondition.UNKNOWN
-        return (
-            EngineCondition.SILENT if job is not None and gone is EngineCondition.UNKNOWN else gone
-        )
-    return EngineCondition.SILENT if job is not None else EngineCondition.IDLE
+    if not is_known and ids is not None:
+        return EngineCondition.GONE
+    if job is not None:
+        return EngineCondition.SILENT
+    return EngineCondition.IDLE if is_known else EngineCondition.UNKNOWN
 
 
 def _is_shown(engine: EngineState) -> bool:
@@ -166,21 +175,21 @@ def _is_shown(engine: EngineState) -> bool:
 
 
 def _context_state(
-    name: str, ids: set[str] | None, engines: list[EngineState], now: float
+    name: str, ids: set[str] | None, engines: list[EngineState], present: float
 ) -> ContextState:
     mine = [each.condition for each in engines if each.context == name]
-    waiting, since = get_store().queue(name)
+    since = get_store().queue.waiting_since(name)
     return ContextState(
         name=name,
         answers=ids is not None,
         engines=len(ids or ()),
         busy=mine.count(EngineCondition.BUSY) + mine.count(EngineCondition.SILENT),
-        waiting=waiting,
-        longest=max(0.0, now - since) if since is not None else None,
+        waiting=get_store().queue.waiting_count(name),
+        longest=max(0.0, present - since) if since is not None else None,
     )
 
 
 def _sort_key(engine: EngineState) -> tuple[Any, ...]:
     """Sort engines so that they keep their place while they work: those that are gone come last."""
     is_gone = engine.condition is EngineCondition.GONE
-    return (is_gone, engine.context, engine.vitals.host or "~", engine.vitals.pid, engine.id)
+    return (is_gone, engine.context, engine.metrics.host or "~", engine.metrics.pid, engine.id)

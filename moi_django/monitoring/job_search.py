@@ -6,9 +6,9 @@ from typing import Any
 
 from moi_django import access, owners
 from moi_django.conf import conf
-from moi_django.models import Info, State, timestamp
+from moi_django.models import Info, State
 from moi_django.site_store import get_store
-from moi_django.store.figures import Place
+from moi_django.store.job_index import IndexPosition
 
 # Jobs on a page; the most that are looked at for one page, and for all of them.
 PAGE_SIZE, MAX_SCANNED, MAX_SCANNED_IN_ALL = 50, 2_000, 20_000
@@ -48,7 +48,7 @@ class SearchPage:
 
     rows: list[JobSummary] = field(default_factory=list)
     # From where to go on with older ones; None at the end.
-    older: Place | None = None
+    older: IndexPosition | None = None
     # How many jobs were looked at, in case that is why there are not more rows.
     looked_at: int = 0
 
@@ -59,7 +59,10 @@ class SearchPage:
 
 
 def search_jobs(
-    user: Any, query: JobQuery = JobQuery(), before: Place | None = None, count: int = PAGE_SIZE
+    user: Any,
+    query: JobQuery = JobQuery(),
+    before: IndexPosition | None = None,
+    count: int = PAGE_SIZE,
 ) -> SearchPage:
     """Return the newest jobs of all users that a user wants to see and may, older than a place.
 
@@ -68,18 +71,18 @@ def search_jobs(
     if query.owner and _find_group_id(query.owner) is None:
         return SearchPage()
     fits = _matcher(user, query)
-    known = get_store().get(query.text) if owners.is_uuid(query.text) else None
+    known = get_store().jobs.get(query.text) if owners.is_uuid(query.text) else None
     if known is not None and not known.is_group:
         return SearchPage(summarize_jobs([known] if fits(known) else []))
     index = _index_key(query)
     found, page = list[Info](), SearchPage(older=before)
     while len(found) < count and page.looked_at < MAX_SCANNED:
-        infos, place = get_store().recent(index, page.older)
+        infos, place = get_store().index.newest(index, page.older)
         page.looked_at += len(infos)
         fitting = [info for info in infos if fits(info)]
         left = count - len(found)
         found += fitting[:left]
-        page.older = position_of(found[-1]) if len(fitting) > left else place
+        page.older = IndexPosition.of_job(found[-1]) if len(fitting) > left else place
         if page.older is None:
             break
     page.rows = summarize_jobs(found)
@@ -100,14 +103,9 @@ def iterate_jobs(user: Any, query: JobQuery) -> Iterator[Info]:
 def _index_key(query: JobQuery) -> str:
     """Return the index in which to look: the one that has the fewest jobs besides."""
     if group := _find_group_id(query.owner):
-        info = get_store().get(group)
-        return get_store().all_key(info.owner if info else group)
-    return get_store().state_key(query.state) if query.state else get_store().jobs_key
-
-
-def position_of(info: Info) -> Place:
-    """Return where a job is among all."""
-    return Place(timestamp(info.date_created), info.id)
+        info = get_store().jobs.get(group)
+        return get_store().keys.owner_jobs(info.owner if info else group)
+    return get_store().keys.jobs_in_state(query.state) if query.state else get_store().keys.jobs
 
 
 def _matcher(user: Any, query: JobQuery) -> Callable[[Info], bool]:
@@ -139,14 +137,12 @@ def _find_group_id(text: str) -> str | None:
 
 def summarize_jobs(infos: list[Info]) -> list[JobSummary]:
     """Return jobs as the list shows them."""
-    names, now = owners.display_names({info.owner for info in infos}), get_store().time()
-    return [_summarize(info, names[info.owner], now) for info in infos]
-
-
-def _summarize(info: Info, owner: str, now: float) -> JobSummary:
-    start, end = timestamp(info.date_start), timestamp(info.date_end) or now
-    waited = max(0.0, (start or end) - timestamp(info.date_created))
-    return JobSummary(info, owner, waited, max(0.0, end - start) if start else None)
+    names = owners.display_names({info.owner for info in infos})
+    present = get_store().connection.server_time()
+    return [
+        JobSummary(info, names[info.owner], info.waited_seconds(present), info.ran_seconds(present))
+        for info in infos
+    ]
 
 
 def parse_state(text: str) -> str:

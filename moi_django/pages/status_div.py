@@ -14,7 +14,7 @@ from moi_django.models import GROUP, JOB, Info, State
 from moi_django.pages.page_urls import page_url, page_url_patterns, row_link
 from moi_django.presentation import formatting
 from moi_django.site_store import get_store
-from moi_django.store.pager import Outline
+from moi_django.store.tree_pages import TreePage
 
 logger = logging.getLogger(__name__)
 
@@ -214,14 +214,14 @@ def status_div(user: Any, group: Any = None, limit: int = 100) -> StatusDiv:
         return StatusDiv(problem="login")
     try:
         id = owners.group_id_of(user) if group is None else str(getattr(group, "id", group))
-        outline = get_store().outline(id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+        outline = get_store().pages.first_page(id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
         return _fill_div(user, outline, limit)
     except MoiError as error:
         logger.warning("Cannot show the jobs of a page: %s", error)
         return StatusDiv(problem="unavailable")
 
 
-def _fill_div(user: Any, outline: Outline, limit: int) -> StatusDiv:
+def _fill_div(user: Any, outline: TreePage, limit: int) -> StatusDiv:
     if not outline.infos or not access.allowed(user, "view", outline.infos[0]):
         return StatusDiv(problem="unknown")
     root = outline.infos[0]
@@ -240,8 +240,8 @@ def _format_amount(number: float) -> str:
     return f"{int(number * 10 + 0.5) / 10:.1f}".removesuffix(".0")
 
 
-def _unshown_count(outline: Outline, info: Info) -> int:
-    return max(0, (info.size or 0) - outline.covered.get(info.id, 0))
+def _unshown_count(outline: TreePage, info: Info) -> int:
+    return max(0, (info.size or 0) - outline.shown_counts.get(info.id, 0))
 
 
 def _is_closed(info: Info, depth: int) -> bool:
@@ -249,7 +249,7 @@ def _is_closed(info: Info, depth: int) -> bool:
     return info.is_group and (depth > 0 or (info.size or 0) > conf.PAGE_ROWS)
 
 
-def _build_rows(outline: Outline) -> list[Row]:
+def _build_rows(outline: TreePage) -> list[Row]:
     """Return the rows at the top of a tree that is given parents first; the rest is in them."""
     root, *below = outline.infos
     top: list[Row] = []

@@ -33,7 +33,6 @@ from moi_django.pages.page_urls import page_url
 from moi_django.pages.status_div import Row, StatusDiv
 from moi_django.presentation.ansi import apply_carriage_returns, note_gaps, strip_control
 from moi_django.site_store import get_store
-from moi_django.store.logs import Log
 
 View = Callable[..., HttpResponseBase]
 # Of the output, so much stands in the page as the server renders it.
@@ -49,7 +48,7 @@ def _permitted_object(action: access.Action, *, group: bool = False) -> Callable
         @wraps(view)
         def guarded(request: HttpRequest, id: Any, **more: Any) -> HttpResponseBase:
             try:
-                info = get_store().get(str(id))
+                info = get_store().jobs.get(str(id))
                 if info is None or info.is_group is not group or not _may(request, action, info):
                     return _refuse(request)
                 return view(request, info, **more)
@@ -85,13 +84,13 @@ def _refuse(request: HttpRequest) -> HttpResponseBase:
 def job(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Show everything about a job; for the script without the output, which it has already."""
     is_whole = request.GET.get("without") != "output"
-    entries = Log(get_store(), info.id).tail(OUTPUT_ENTRIES) if is_whole else []
+    entries = get_store().logs.open(info.id).read_last(OUTPUT_ENTRIES) if is_whole else []
     parent = _visible_parent(request, info)
     shown = {
         "info": info,
         "row": Row(info),
         "took": timestamp(info.date_end) - timestamp(info.date_start),
-        "result": results.preview_result(info, get_store().display(info.id)),
+        "result": results.preview_result(info, get_store().artifacts.load_display(info.id)),
         "output": apply_carriage_returns("".join(strip_control(entry.piece for entry in entries))),
         "is_cut": bool(entries and entries[0].at),
         "files": attachments_of(get_store(), info.id).values(),
@@ -105,7 +104,7 @@ def job(request: HttpRequest, info: Info) -> HttpResponseBase:
 
 
 def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
-    parent = get_store().get(info.parent) if info.parent else None
+    parent = get_store().jobs.get(info.parent) if info.parent else None
     return parent if parent is not None and _may(request, "view", parent) else None
 
 
@@ -132,7 +131,7 @@ def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
     if question := _confirmation_page(request, info):
         return question
     if act == "cancel":
-        get_store().cancel_below(info.id)
+        get_store().tree.cancel(info.id)
     elif act == "retry" and (reason := actions.retry_for_page(info)):
         messages.error(request, reason, fail_silently=True)
     elif act == "remove" and not info.is_root:
@@ -143,7 +142,7 @@ def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
 def _remove_and_leave(request: HttpRequest, info: Info, said: str) -> HttpResponseBase:
     """Remove a job or a group, and go where it stood."""
     parent = _visible_parent(request, info)
-    get_store().remove(info.id)
+    get_store().tree.remove(info.id)
     messages.info(request, said, fail_silently=True)
     return redirect(_url_above(parent))
 
@@ -173,7 +172,7 @@ def _job_confirmation(act: str | None, info: Info) -> str:
 
 def _group_confirmation(act: str | None, info: Info) -> str:
     """Return what to ask before an act ends or removes jobs of a group; empty without any."""
-    totals = get_store().totals(info.id)
+    totals = get_store().tree.totals(info.id)
     if act == "cancel":
         n = sum(totals.get(state, 0) for state in (State.QUEUED, State.RUNNING))
         text = ngettext("Really cancel %(number)s job?", "Really cancel %(number)s jobs?", n)
@@ -189,7 +188,7 @@ def _group_confirmation(act: str | None, info: Info) -> str:
 @_permitted_object("view")
 def output(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Send all output of a job that is kept, as a text file."""
-    texts = strip_control(note_gaps(Log(get_store(), info.id).whole()))
+    texts = strip_control(note_gaps(get_store().logs.open(info.id).read_all()))
     return downloads.text_response(request, texts, f"{info.id}.txt")
 
 
@@ -207,7 +206,7 @@ def result(request: HttpRequest, info: Info) -> HttpResponseBase:
 @_permitted_object("view")
 def form(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
     """Send one of the forms in which a result can be shown."""
-    data = get_store().display(info.id).get(results.FORMS.get(name, ""))
+    data = get_store().artifacts.load_display(info.id).get(results.FORMS.get(name, ""))
     if data is None:
         raise Http404
     return results.document_response(name, data)
@@ -236,7 +235,7 @@ def act(request: HttpRequest, info: Info) -> HttpResponseBase:
         return question
     try:
         if act == "cancel":
-            get_store().cancel(info.id)
+            get_store().jobs.cancel(info.id)
         elif act == "retry":
             return redirect("moi:job", info.retried or Job(info).retry().id)
         elif act == "remove":

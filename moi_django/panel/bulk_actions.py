@@ -50,13 +50,13 @@ def apply_to_jobs(action: BulkAction, ids: Iterable[str]) -> Iterator[tuple[str,
 
 def _cancel_job(id: str) -> bool:
     try:
-        return get_store().cancel(id)[1]
+        return get_store().jobs.cancel(id)[1]
     except JobNotFound:
         return False
 
 
 def _remove_job(id: str) -> bool:
-    return bool(get_store().remove(id))
+    return bool(get_store().tree.remove(id))
 
 
 def _retry_job(id: str) -> bool:

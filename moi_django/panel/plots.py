@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from moi_django.models import State
 from moi_django.presentation.formatting import format_duration, format_localized
-from moi_django.store.figures import Ended
+from moi_django.store.statistics import Completed
 
 # Slots on the axis of time, and minutes between its marks: the least of which at most six fit in.
 SLOTS, APART = 60, (15, 60, 240)
@@ -33,7 +33,7 @@ class Slot:
 
     # Seconds since 1970.
     at: int
-    ended: Ended
+    ended: Completed
 
     @property
     def time(self) -> datetime:
@@ -107,9 +107,9 @@ class History:
     durations: Plot
 
     @property
-    def total(self) -> Ended:
+    def total(self) -> Completed:
         """All of it."""
-        total = Ended()
+        total = Completed()
         for slot in self.slots:
             total.add(slot.ended)
         return total
@@ -126,13 +126,13 @@ def minutes_of(hours: int, now: float) -> int:
     return (SLOTS - 1) * step + int(now // 60) % step + 1
 
 
-def history(hours: int, minutes: Sequence[tuple[int, Ended]]) -> History:
+def history(hours: int, minutes: Sequence[tuple[int, Completed]]) -> History:
     """Put what ended in each minute, as `Figures.ended` gives it, into slots of `hours` minutes."""
     step = hours
     slots = dict[int, Slot]()
     for minute, ended in minutes:
         at = minute // step * step * 60
-        slots.setdefault(at, Slot(at, Ended())).ended.add(ended)
+        slots.setdefault(at, Slot(at, Completed())).ended.add(ended)
     shown = list(slots.values())[-SLOTS:]
     return History(hours, step, shown, _throughput(shown), _durations(shown))
 

@@ -25,7 +25,7 @@ from moi_django.pages.status_div import websocket_url
 from moi_django.panel import bulk_actions, plots
 from moi_django.panel.bulk_actions import ACTIONS, BulkAction
 from moi_django.site_store import get_store
-from moi_django.store.figures import Place
+from moi_django.store.job_index import IndexPosition
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Choice:
     # The first of them, for the page that asks.
     shown: list[Info]
     # Of all that match, the newest when it was asked: those that came later are left alone.
-    newest: Place | None = None
+    newest: IndexPosition | None = None
 
     @property
     def more(self) -> int:
@@ -96,7 +96,7 @@ def _choice(request: HttpRequest, action: BulkAction) -> Choice:
     """Return the chosen jobs that are there and that the user may change."""
     if "all" in request.POST:
         return _all(request, action)
-    infos = get_store().get_many(request.POST.getlist("id")[: job_search.PAGE_SIZE])
+    infos = get_store().jobs.get_many(request.POST.getlist("id")[: job_search.PAGE_SIZE])
     jobs = [info for info in infos if info is not None and not info.is_group]
     mine = [info for info in jobs if access.allowed(request.user, "change", info)]
     return Choice([info.id for info in mine], mine)
@@ -104,9 +104,9 @@ def _choice(request: HttpRequest, action: BulkAction) -> Choice:
 
 def _all(request: HttpRequest, action: BulkAction) -> Choice:
     """Return the jobs of all pages with which there may be something to do."""
-    newest, choice = Place.of(request.POST.get("newest", "")), Choice([], [])
+    newest, choice = IndexPosition.from_text(request.POST.get("newest", "")), Choice([], [])
     for info in job_search.iterate_jobs(request.user, _wanted(request.GET)):
-        place = job_search.position_of(info)
+        place = IndexPosition.of_job(info)
         if newest is None:
             newest = place
         # Who comes here may change all jobs, but for what the site has to say about it.
@@ -130,14 +130,14 @@ def _shown(request: HttpRequest) -> dict[str, Any]:
     """Return what the panel shows of what was asked for."""
     asked = request.GET
     wanted = _wanted(asked)
-    before = Place.of(asked.get("before", ""))
+    before = IndexPosition.from_text(asked.get("before", ""))
     found = job_search.search_jobs(request.user, wanted, before)
     hours = next((each for each in HOURS if str(each) == asked.get("hours")), HOURS[0])
+    store = get_store()
+    minutes = plots.minutes_of(hours, store.connection.server_time())
     return {
         "cluster_state": get_cluster_state(),
-        "history": plots.history(
-            hours, get_store().ended(plots.minutes_of(hours, get_store().time()))
-        ),
+        "history": plots.history(hours, store.statistics.completed_by_minute(minutes)),
         "hours": [{"hours": each, "query": _query(asked, hours=each)} for each in sorted(HOURS)],
         "states": list(State),
         "wanted": wanted,

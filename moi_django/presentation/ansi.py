@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from django.utils.translation import ngettext
 
-from moi_django.store.logs import UNFINISHED, Entry, Piece
+from moi_django.store.logs import UNFINISHED, LogEntry, OutputPiece
 
 # Escape sequences: of colours and weights, of whatever else a terminal can do, of titles and links,
 # others; then single characters.
@@ -24,7 +24,7 @@ _BEGUN = re.compile(rf"{UNFINISHED}\Z")
 _LONGEST = 4096
 
 
-def strip_control(pieces: Iterable[Piece], colours: bool = False) -> Iterator[str]:
+def strip_control(pieces: Iterable[OutputPiece], colours: bool = False) -> Iterator[str]:
     """Yield the texts of pieces without what steers a terminal, its colours excepted if wanted."""
     kept = r"\g<colour>" if colours else ""
     # Of each stream, what its last piece has begun.
@@ -52,12 +52,12 @@ def _last_look(line: str) -> str:
     return look
 
 
-def note_gaps(entries: Iterable[Entry]) -> Iterator[Piece]:
+def note_gaps(entries: Iterable[LogEntry]) -> Iterator[OutputPiece]:
     """Yield the pieces of a log, and a note wherever some were dropped."""
     end = 0
     for entry in entries:
         if entry.at > end:
-            yield Piece("note", ("\n" if end else "") + _gap_note(entry.at - end))
+            yield OutputPiece("note", ("\n" if end else "") + _gap_note(entry.at - end))
         yield entry.piece
         end = entry.end
 

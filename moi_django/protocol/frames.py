@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from moi_django.models import is_id
+from moi_django.validation import is_id
 
 
 class ProtocolError(Exception):

@@ -7,7 +7,7 @@ from typing import Any
 from moi_django.bridge.redis_bridge import Bridge
 from moi_django.protocol.send_queue import SendQueue
 from moi_django.site_store import get_store
-from moi_django.store.logs import BEGINNING, Log
+from moi_django.store.logs import BEGINNING
 
 # So many pieces of output are sent at once, and at first: what is older can be downloaded.
 PIECES_PER_FRAME, PIECES_IN_FIRST_FRAME = 20, 40
@@ -31,12 +31,12 @@ class LogTail:
 
     async def _send_next(self) -> None:
         self._is_due = False  # what comes from here on, this may not see
-        log = Log(get_store(), self._id)
+        log = get_store().logs.open(self._id)
         if self._after is None:
-            entries = await self._in_thread(log.tail, PIECES_IN_FIRST_FRAME)
+            entries = await self._in_thread(log.read_last, PIECES_IN_FIRST_FRAME)
             self._after = BEGINNING
         else:
-            entries = await self._in_thread(log.read, self._after, PIECES_PER_FRAME)
+            entries = await self._in_thread(log.read_after, self._after, PIECES_PER_FRAME)
         if not entries:
             return
         self._after = entries[-1].id

@@ -18,7 +18,7 @@ from moi_django.models import Info
 from moi_django.protocol.send_queue import PendingUpdate, SendQueue
 from moi_django.protocol.viewport import Viewport
 from moi_django.site_store import get_store
-from moi_django.store.pager import Cut, Outline
+from moi_django.store.tree_pages import PageRequest, TreePage
 
 # So many infos are read at once for an answer.
 CHUNK = 100
@@ -172,10 +172,10 @@ class Subscriptions:
         await self._send_infos(outline.infos)
         await self._send_partial_counts(viewport)
 
-    def _load_tree_page(self, viewport: Viewport) -> Outline:
+    def _load_tree_page(self, viewport: Viewport) -> TreePage:
         if not self._may_view(viewport.root):
-            return Outline()
-        return get_store().outline(
+            return TreePage()
+        return get_store().pages.first_page(
             viewport.root, viewport.requested, viewport.rows, conf.SNAPSHOT_LIMIT
         )
 
@@ -190,7 +190,7 @@ class Subscriptions:
         return is_seen
 
     def _walk_visible(self, id: str) -> Iterator[Info]:
-        return get_store().walk(id) if self._may_view(id) else iter(())
+        return get_store().pages.walk(id) if self._may_view(id) else iter(())
 
     def viewport_with(self, group: str) -> Viewport | None:
         """Return the viewport in which a group is shown."""
@@ -201,17 +201,19 @@ class Subscriptions:
     async def send_more(self, viewport: Viewport, group: str) -> None:
         """Send the next members of a group that a viewport shows in part."""
         count = viewport.shown_count(group) + conf.PAGE_ROWS
-        cut = Cut(group, 0, count, newest=viewport.newest_first(group))
+        cut = PageRequest(group, 0, count, newest=viewport.newest_first(group))
         page, size = await self._in_thread(self._load_more, viewport, cut)
         viewport.add_page(group, page, is_last=size <= count)
         await self._send_infos(page)
         await self._send_partial_counts(viewport)
 
-    def _load_more(self, viewport: Viewport, cut: Cut) -> tuple[list[Info], int]:
+    def _load_more(self, viewport: Viewport, cut: PageRequest) -> tuple[list[Info], int]:
         """Return what of a page the viewport does not show, and how many members the group has."""
         if not self._may_view(viewport.root):
             return [], 0
-        return get_store().rest_of(cut, viewport), get_store().size(cut.group)
+        return get_store().pages.load_unknown(cut, viewport), get_store().tree.member_count(
+            cut.group
+        )
 
     async def _send_infos(self, infos: Iterable[Info], *, whole: bool = False) -> None:
         for info in infos:

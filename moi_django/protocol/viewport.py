@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from moi_django.models import Info
-from moi_django.store.pager import Outline
+from moi_django.store.tree_pages import TreePage
 
 
 class Viewport:
@@ -51,12 +51,12 @@ class Viewport:
         """Return how many members of a group are shown."""
         return self._shown_counts[group]
 
-    def apply_snapshot(self, outline: Outline) -> None:
+    def apply_snapshot(self, page: TreePage) -> None:
         """Take in what a snapshot shows."""
-        self._is_root = bool(outline.infos) and outline.infos[0].is_root
-        self._shown_counts = dict(outline.covered)
-        self._shown = {info.id: info.parent or self.root for info in outline.infos}
-        sizes = {info.id: info.size or 0 for info in outline.infos}
+        self._is_root = bool(page.infos) and page.infos[0].is_root
+        self._shown_counts = dict(page.shown_counts)
+        self._shown = {info.id: info.parent or self.root for info in page.infos}
+        sizes = {info.id: info.size or 0 for info in page.infos}
         self._partial = {
             group for group, shown in self._shown_counts.items() if shown < sizes[group]
         }

@@ -26,14 +26,16 @@ from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine.calls import PRIVATE_VARIABLES
 from moi_django.exceptions import MoiError, ServiceError
-from moi_django.models import Info, is_id
+from moi_django.models import Info
 from moi_django.services import parent_death
 from moi_django.services.embedded import EmbeddedRedis, remove_stale
 from moi_django.services.local_cluster import connection_file, local_cluster
 from moi_django.services.orphan_reaper import OrphanReaper
-from moi_django.store import Store
-from moi_django.store.pool import OPTIONS, cancel, without_secret
+from moi_django.store import Store, StoreConfig
+from moi_django.store.async_redis import cancel_tasks
+from moi_django.store.connection import CONNECTION_OPTIONS, without_secret
 from moi_django.terminal.text_report import escape_terminal
+from moi_django.validation import is_id
 
 # Seconds for the web server to answer, and for it to end when asked to.
 READY_WITHIN, STOPPED_WITHIN = 30.0, 5.0
@@ -179,7 +181,7 @@ class _Supervisor:
             cluster.controller.on_stop(lambda data: self._fail("The cluster's controller ended."))
             replacing = asyncio.create_task(self._replace_engines(cluster, client))
             yield
-            await cancel(replacing)
+            await cancel_tasks(replacing)
             client.close()
         finally:
             await cluster.stop_cluster()
@@ -253,14 +255,14 @@ class _Supervisor:
         reconciling = asyncio.create_task(asyncio.to_thread(reconciler.run_until, enough))
         await asyncio.wait({following, stopped, reconciling}, return_when=asyncio.FIRST_COMPLETED)
         enough.set()
-        await cancel(following)
+        await cancel_tasks(following)
         await reconciling
         if not following.cancelled():
             following.result()
 
     async def _follow_jobs(self, url: str) -> None:
         """Tell of jobs, whatever becomes of the connection."""
-        store = Store(url, conf.KEY_PREFIX, conf.EXPIRE)
+        store = Store(StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE))
         told: dict[str, str] = {}
         while True:
             try:
@@ -270,14 +272,14 @@ class _Supervisor:
                 await asyncio.sleep(1)
 
     async def _read_job_changes(self, store: Store, told: dict[str, str]) -> None:
-        client = redis.asyncio.Redis.from_url(store.url, **OPTIONS)
+        client = redis.asyncio.Redis.from_url(store.config.url, **CONNECTION_OPTIONS)
         async with client, client.pubsub() as heard:
-            await heard.psubscribe(store.channel("*"))
+            await heard.psubscribe(store.keys.channel("*"))
             while True:
                 message = await heard.get_message(timeout=1.0)
                 if message is not None and message["type"] == "pmessage":
                     for info in await asyncio.to_thread(
-                        store.get_many, _message_ids(message["data"])
+                        store.jobs.get_many, _message_ids(message["data"])
                     ):
                         self._announce_job(info, told)
 

@@ -50,8 +50,6 @@ a group renews the keys of the groups above it, so a group outlives its youngest
 
 from moi_django.models import Info
 
-USER_MAP = "user-id-map"
-
 
 class Keys:
     """The names under one key prefix."""
@@ -59,8 +57,10 @@ class Keys:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
 
-    def key(self, id: str) -> str:
-        """Return the key of a job or group, or of the map of users."""
+    # One job or group
+
+    def info(self, id: str) -> str:
+        """Return the key of the info object of a job or group."""
         return f"{self.prefix}{id}"
 
     def channel(self, id: str) -> str:
@@ -68,134 +68,152 @@ class Keys:
         return f"{self.prefix}{id}:pubsub"
 
     def id_of_channel(self, channel: str) -> str:
-        """Return whose channel it is."""
+        """Return the id of the job or group whose channel it is."""
         return channel.removeprefix(self.prefix).removesuffix(":pubsub")
 
-    def engine_channel(self, engine: str) -> str:
-        """Return the channel on which an engine is told to look at its job."""
-        return f"{self.prefix}engine:{engine}"
-
-    def payload_key(self, id: str) -> str:
-        """Return where the function of a job is kept."""
+    def payload(self, id: str) -> str:
+        """Return the key of the signed function of a job."""
         return f"{self.prefix}{id}:payload"
 
-    def log_key(self, id: str) -> str:
-        """Return where is kept what a job has printed; also the channel that tells of more."""
+    def log(self, id: str) -> str:
+        """Return the key of what a job has printed; also the channel that tells of more."""
         return f"{self.prefix}{id}:log"
 
     def id_of_log(self, channel: str) -> str | None:
-        """Return whose log it is that a channel tells of; None for a channel of another kind."""
+        """Return the id of the job whose log a channel tells of; None for another channel."""
         id = channel.removeprefix(self.prefix)
         return id.removesuffix(":log") if id.endswith(":log") else None
 
-    def display_key(self, id: str) -> str:
-        """Return where is kept how the result of a job looks."""
+    def display(self, id: str) -> str:
+        """Return the key of how the result of a job looks."""
         return f"{self.prefix}{id}:display"
 
-    def files_key(self, id: str) -> str:
-        """Return where is kept what a job has attached."""
+    def files(self, id: str) -> str:
+        """Return the key of what a job has attached."""
         return f"{self.prefix}{id}:files"
 
-    def own_keys(self, id: str) -> list[str]:
+    def artifacts(self, id: str) -> dict[str, str]:
         """Return what there is of a job besides its info object; all of it lives as long."""
-        return [self.payload_key(id), self.log_key(id), self.display_key(id), self.files_key(id)]
+        return {
+            "payload": self.payload(id),
+            "log": self.log(id),
+            "display": self.display(id),
+            "files": self.files(id),
+        }
 
-    def waiting_key(self, context: str | None) -> str:
-        """Return the name of the zset of the jobs that a context's scheduler has."""
-        return f"{self.prefix}waiting:{context or ''}"
+    # Groups
 
-    @property
-    def with_files_key(self) -> str:
-        """The name of the set of the jobs that have attached something."""
-        return f"{self.prefix}with-files"
-
-    @property
-    def delayed_key(self) -> str:
-        """The name of the zset of the jobs that are to be run again."""
-        return f"{self.prefix}delayed"
-
-    @property
-    def running_key(self) -> str:
-        """The name of the zset of the jobs that engines run."""
-        return f"{self.prefix}running"
-
-    def queue_keys(self, info: Info) -> list[str]:
-        """Return the three zsets that a job may be in."""
-        return [self.waiting_key(info.context), self.delayed_key, self.running_key]
-
-    def dispatched_key(self, context: str) -> str:
-        """Return where is kept how far a context's scheduler has come."""
-        return f"{self.prefix}dispatched:{context}"
-
-    def pulse_key(self, name: str) -> str:
-        """Return what says that a pulse was sent a short while ago."""
-        return f"{self.prefix}pulse:{name}"
-
-    def idle_key(self, engine: str) -> str:
-        """Return where is kept when an engine was last without a job."""
-        return f"{self.prefix}idle:{engine}"
-
-    def all_key(self, root: str) -> str:
-        """Return the name of the zset of all jobs below a root group."""
-        return f"{self.prefix}{root}:all"
-
-    @property
-    def jobs_key(self) -> str:
-        """The name of the zset of the jobs of all users; also the channel that tells of changes."""
-        return f"{self.prefix}jobs"
-
-    def state_key(self, state: str) -> str:
-        """Return the name of the zset of the jobs of all users in one state."""
-        return f"{self.jobs_key}:{state}"
-
-    @property
-    def ended_key(self) -> str:
-        """What the names of the hashes begin with that count what has ended."""
-        return f"{self.prefix}ended"
-
-    def minute_key(self, minute: int) -> str:
-        """Return the name of the hash of what has ended in one minute since 1970."""
-        return f"{self.ended_key}:{minute}"
-
-    @property
-    def engines_key(self) -> str:
-        """The name of the zset of the engines that have said how they are."""
-        return f"{self.prefix}engines"
-
-    def engine_key(self, engine: str) -> str:
-        """Return where is kept what an engine has said of itself."""
-        return f"{self.prefix}engine:{engine}"
-
-    def members_key(self, group: str) -> str:
-        """Return the name of the set of what is in a group."""
+    def members(self, group: str) -> str:
+        """Return the key of the set of what is in a group."""
         return f"{self.prefix}{group}:jobs"
 
-    def order_key(self, group: str) -> str:
-        """Return the name of the zset of what is in a group, by age."""
+    def order(self, group: str) -> str:
+        """Return the key of the zset of what is in a group, by age."""
         return f"{self.prefix}{group}:order"
 
-    def totals_key(self, group: str) -> str:
-        """Return the name of the hash of the states below a group."""
+    def totals(self, group: str) -> str:
+        """Return the key of the hash of the states below a group."""
         return f"{self.prefix}{group}:totals"
 
-    def seal_key(self, group: str) -> str:
-        """Return what says that a group is being removed."""
+    def seal(self, group: str) -> str:
+        """Return the key that is there while a group is being removed."""
         return f"{self.prefix}{group}:seal"
 
-    def above(self, info: Info) -> list[str]:
-        """Return four keys for each group above, the nearest first."""
+    def ancestors(self, info: Info) -> list[str]:
+        """Return four keys for each group above, the nearest first: see `lua/create.lua`."""
         return [
             key
             for group in reversed(info.ancestors)
             for key in (
-                self.key(group),
-                self.members_key(group),
-                self.totals_key(group),
-                self.order_key(group),
+                self.info(group),
+                self.members(group),
+                self.totals(group),
+                self.order(group),
             )
         ]
 
+    @property
+    def users(self) -> str:
+        """The key of the map of users."""
+        return f"{self.prefix}user-id-map"
+
+    # Queues
+
+    def waiting(self, context: str | None) -> str:
+        """Return the key of the zset of the jobs that the scheduler of a context has."""
+        return f"{self.prefix}waiting:{context or ''}"
+
+    @property
+    def delayed(self) -> str:
+        """The key of the zset of the jobs that are to be run again."""
+        return f"{self.prefix}delayed"
+
+    @property
+    def running(self) -> str:
+        """The key of the zset of the jobs that engines run."""
+        return f"{self.prefix}running"
+
+    def queues(self, info: Info) -> dict[str, str]:
+        """Return the three zsets that a job may be in."""
+        return {
+            "waiting": self.waiting(info.context),
+            "delayed": self.delayed,
+            "running": self.running,
+        }
+
+    def dispatched(self, context: str) -> str:
+        """Return the key of how far the scheduler of a context has come."""
+        return f"{self.prefix}dispatched:{context}"
+
+    def pulse(self, name: str) -> str:
+        """Return the key that is there for a while after a pulse was sent."""
+        return f"{self.prefix}pulse:{name}"
+
+    # Indices and statistics
+
+    def owner_jobs(self, root: str) -> str:
+        """Return the key of the zset of all jobs below a root group."""
+        return f"{self.prefix}{root}:all"
+
+    @property
+    def jobs(self) -> str:
+        """The key of the zset of the jobs of all users; also the channel that tells of changes."""
+        return f"{self.prefix}jobs"
+
+    def jobs_in_state(self, state: str) -> str:
+        """Return the key of the zset of the jobs of all users in one state."""
+        return f"{self.jobs}:{state}"
+
+    @property
+    def ended(self) -> str:
+        """What the keys of the hashes begin with that count what has ended."""
+        return f"{self.prefix}ended"
+
+    def ended_in_minute(self, minute: int) -> str:
+        """Return the key of the hash of what has ended in one minute since 1970."""
+        return f"{self.ended}:{minute}"
+
+    @property
+    def with_files(self) -> str:
+        """The key of the set of the jobs that have attached something."""
+        return f"{self.prefix}with-files"
+
+    # Engines
+
+    @property
+    def engines(self) -> str:
+        """The key of the zset of the engines that have said how they are."""
+        return f"{self.prefix}engines"
+
+    def engine(self, engine: str) -> str:
+        """Return the key of what an engine has said of itself; also its control channel."""
+        return f"{self.prefix}engine:{engine}"
+
+    def idle(self, engine: str) -> str:
+        """Return the key of when an engine was last without a job."""
+        return f"{self.prefix}idle:{engine}"
+
 
 def member(info: Info) -> str:
-    """Return what stands for a run of a job in the zsets."""
+    """Return what stands for an attempt of a job in the zsets."""
     return f"{info.attempt}:{info.id}"

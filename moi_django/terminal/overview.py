@@ -9,8 +9,8 @@ from moi_django.conf import conf
 from moi_django.exceptions import GroupNotFound
 from moi_django.monitoring import cluster_state, job_search
 from moi_django.site_store import get_store
-from moi_django.store.figures import Ended
-from moi_django.store.pager import Outline
+from moi_django.store.statistics import Completed
+from moi_django.store.tree_pages import TreePage
 
 # Of these last minutes is shown what ended, and of so many jobs how they are.
 MINUTES, JOBS = 60, 15
@@ -22,7 +22,7 @@ class Overview:
 
     clusters: cluster_state.ClusterState
     # What ended in the last minutes.
-    ended: Ended
+    ended: Completed
     # The newest of all users.
     jobs: list[job_search.JobSummary]
 
@@ -41,10 +41,10 @@ class Overview:
 
 def _engine_dict(engine: cluster_state.EngineState) -> dict[str, Any]:
     own = {name: getattr(engine, name) for name in ("id", "context", "condition", "busy", "seen")}
-    vitals = asdict(engine.vitals)
+    metrics = asdict(engine.metrics)
     job = {"job": engine.job and engine.job.id, "job_name": engine.job and engine.job.name}
     return {
-        **{name: vitals[name] for name in vitals if name not in ("engine", "context")},
+        **{name: metrics[name] for name in metrics if name not in ("engine", "context")},
         **own,
         **job,
     }
@@ -58,8 +58,8 @@ def _job_dict(row: job_search.JobSummary) -> dict[str, Any]:
 
 def get_overview() -> Overview:
     """Return how all of the site is now. Raises StoreUnavailable or NotRunning."""
-    ended = Ended()
-    for _, minute in get_store().ended(MINUTES):
+    ended = Completed()
+    for _, minute in get_store().statistics.completed_by_minute(MINUTES):
         ended.add(minute)
     return Overview(
         cluster_state.get_cluster_state(), ended, job_search.search_jobs(None, count=JOBS).rows
@@ -71,7 +71,7 @@ class UserTree:
     """The tree of a user, or of a group."""
 
     name: str
-    outline: Outline
+    outline: TreePage
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Return it as JSON has it: parents first."""
@@ -89,6 +89,6 @@ def get_user_tree(key: str) -> UserTree:
     if id is None:
         if owners.user_named(key) is None:
             raise GroupNotFound(f"Unknown user: {key}")
-        return UserTree(key, Outline())
-    outline = get_store().outline(id, {}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+        return UserTree(key, TreePage())
+    outline = get_store().pages.first_page(id, {}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
     return UserTree(key, outline)

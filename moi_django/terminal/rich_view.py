@@ -208,15 +208,15 @@ def _render_overview(found: Overview) -> RenderableType:
 
 
 def _engine_cells(engine: EngineState) -> list[str | Text]:
-    vitals = engine.vitals
-    load = f"{vitals.load:.2f}/{vitals.cpus or '?'}" if vitals.load is not None else "—"
+    metrics = engine.metrics
+    load = f"{metrics.load:.2f}/{metrics.cpus or '?'}" if metrics.load is not None else "—"
     return [
-        f"{vitals.host}:{vitals.pid}" if vitals.host else engine.id[:8],
+        f"{metrics.host}:{metrics.pid}" if metrics.host else engine.id[:8],
         Text(engine.condition, STYLES.get(engine.condition, "red")),
         engine.job.name if engine.job else "—",
         format_duration(engine.busy),
-        format_percent(vitals.cpu),
-        format_size(vitals.memory),
+        format_percent(metrics.cpu),
+        format_size(metrics.memory),
         load,
         engine.context,
         format_duration(engine.seen),
@@ -255,7 +255,7 @@ def _render_tree(found: UserTree) -> RenderableType:
         if info.is_group:
             nodes[info.id] = node
     for info in infos:
-        left = (info.size or 0) - found.outline.covered.get(info.id, 0)
+        left = (info.size or 0) - found.outline.shown_counts.get(info.id, 0)
         if info.is_group and left > 0:
             nodes[info.id].add(Text(f"… {left} more", "dim"))
     return root

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from moi_django.models import Info, State
 from moi_django.presentation.ansi import note_gaps, strip_control
-from moi_django.store.logs import Entry
+from moi_django.store.logs import LogEntry
 
 # What is shown of a job, sorted, the result after them.
 _KEYS = (
@@ -51,7 +51,7 @@ def job_details(infos: Iterable[Info]) -> str:
     return "".join(job_detail(info) for info in infos)
 
 
-def output_text(entries: Iterable[Entry]) -> Iterator[str]:
+def output_text(entries: Iterable[LogEntry]) -> Iterator[str]:
     """Yield what a job has printed, with its colours, without what else could steer a terminal."""
     for text in strip_control(note_gaps(entries), colours=True):
         yield _replace_control(text, "\t\n\r\x1b")

@@ -63,23 +63,23 @@ def pages(pages: list[Page]) -> float:
 
 def tree(root: str) -> dict[str, dict]:
     """Return what Redis holds of a tree, as a page has it."""
-    infos = get_store().walk(root)
+    infos = get_store().pages.walk(root)
     return {info.id: json.loads(info.to_wire(conf.RESULT_PREVIEW)) for info in infos}
 
 
 def keys(load: Load) -> None:
     """Once all is removed, no key is left over."""
     queues = ("waiting:default", "delayed", "running")
-    waiting = {name: get_store().redis.zrange(name, 0, -1) for name in queues}
+    waiting = {name: get_store().connection.redis.zrange(name, 0, -1) for name in queues}
     assert not any(waiting.values()), waiting
     roots = {job.info.owner for job in load.jobs.values()}
     for root in roots:
-        for member in get_store().members(root):
-            get_store().remove(member)
-    found = {key.decode() for key in get_store().redis.keys("*")}
+        for member in get_store().tree.members(root):
+            get_store().tree.remove(member)
+    found = {key.decode() for key in get_store().connection.redis.keys("*")}
     passing = {key for key in found if key.startswith(PASSING_KEYS)}
     left = found - passing - {f"{root}:totals" for root in roots}
-    assert left <= set(get_store().user_map()), left
+    assert left <= set(get_store().users.to_dict()), left
 
 
 def processes() -> None:

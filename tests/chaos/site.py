@@ -135,7 +135,7 @@ class Site:
     def cut_connections(self, choose: random.Random) -> None:
         """Cut the connections that listen, or those that do not."""
         with suppress(redis.ConnectionError):  # there are none while it is away
-            get_store().redis.client_kill_filter(
+            get_store().connection.redis.client_kill_filter(
                 _type=choose.choice(["pubsub", "normal"]), skipme=True
             )
 

@@ -70,7 +70,7 @@ class Command(BaseCommand):
             self.stdout.write(self._parser.format_help(), ending="")
             return
         if verb != "up":  # which starts one
-            _require_redis()
+            _check_redis()
         getattr(self, f"_run_{verb}")(options)
 
     def _run_submit(self, options: dict[str, Any]) -> None:
@@ -122,16 +122,15 @@ class Command(BaseCommand):
 
     def _run_logs(self, options: dict[str, Any]) -> None:
         from moi_django.site_store import get_store
-        from moi_django.store.logs import Log
         from moi_django.terminal.text_report import output_text
 
         job = _find_job(options["job_id"])
-        log = Log(get_store(), job.id)
+        log = get_store().logs.open(job.id)
         if options["json"]:
-            self._write_json([entry.piece._asdict() for entry in log.whole()])
+            self._write_json([entry.piece._asdict() for entry in log.read_all()])
             return
         try:
-            entries = log.follow(partial(_has_ended, job)) if options["follow"] else log.whole()
+            entries = log.follow(partial(_has_ended, job)) if options["follow"] else log.read_all()
             for text in output_text(entries):
                 self.stdout.write(text, ending="")
                 self.stdout.flush()
@@ -256,11 +255,11 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(value, indent=2))
 
 
-def _require_redis() -> None:
+def _check_redis() -> None:
     """Raise NotRunning or StoreUnavailable at once rather than let people wait for an answer."""
-    from moi_django.store.pool import look
+    from moi_django.store.connection import require_redis
 
-    look(conf.redis_url)
+    require_redis(conf.redis_url)
 
 
 def _find_job(id: str) -> Any:

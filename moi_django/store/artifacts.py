@@ -1,0 +1,55 @@
+"""What jobs leave in Redis besides their results: how those look, and which files there are."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from moi_django.store.connection import Connection
+from moi_django.store.jobs import JobRecords
+
+
+class Artifacts:
+    """Displays and files of jobs; they live as long as the jobs."""
+
+    def __init__(self, connection: Connection, jobs: JobRecords) -> None:
+        self._connection, self._keys, self._jobs = connection, connection.keys, jobs
+        self._redis, self._expire = connection.redis, connection.config.expire
+
+    def save_display(self, id: str, forms: Mapping[str, str]) -> None:
+        """Keep how the result of a job looks: MIME type -> data."""
+        with self._connection.translated_errors():
+            self._redis.set(self._keys.display(id), json.dumps(forms), ex=self._expire)
+
+    def load_display(self, id: str) -> dict[str, str]:
+        """Return how the result of a job looks."""
+        with self._connection.translated_errors():
+            raw: Any = self._redis.get(self._keys.display(id))
+        return json.loads(raw) if raw else {}
+
+    def save_file(self, id: str, name: str, description: str) -> None:
+        """Note a file of a job."""
+        with self._connection.translated_errors():
+            pipeline = self._redis.pipeline()
+            pipeline.hset(self._keys.files(id), name, description)
+            pipeline.expire(self._keys.files(id), self._expire)
+            pipeline.sadd(self._keys.with_files, id)
+            pipeline.expire(self._keys.with_files, self._expire)
+            pipeline.execute()
+
+    def load_files(self, id: str) -> dict[str, str]:
+        """Return the files of a job, by name, as they were noted."""
+        with self._connection.translated_errors():
+            found: Any = self._redis.hgetall(self._keys.files(id))
+        return {name.decode(): described.decode() for name, described in found.items()}
+
+    def gone_jobs_with_files(self) -> list[str]:
+        """Return the ids of jobs that are gone while the files which they attached are not."""
+        with self._connection.translated_errors():
+            self._redis.expire(self._keys.with_files, self._expire)
+            ids: Any = self._redis.smembers(self._keys.with_files)
+        return self._jobs.missing([id.decode() for id in ids])
+
+    def forget_files(self, id: str) -> None:
+        """Note that the files of a job are deleted."""
+        with self._connection.translated_errors():
+            self._redis.srem(self._keys.with_files, id)

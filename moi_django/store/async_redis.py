@@ -1,0 +1,50 @@
+"""What those need who speak to Redis from an event loop: the bridge, and the log of `moi up`."""
+
+import asyncio
+from collections.abc import Callable, Set
+from contextlib import suppress
+from typing import Any
+
+import redis
+
+
+async def cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks that use Redis, and return when they have ended.
+
+    A cancellation that meets a connection being made can get lost in it, so it is repeated.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=0.3)
+
+
+async def close_clients(*clients: Any) -> None:
+    """Close pubsubs and clients of Redis to the end, also when cancelled meanwhile."""
+
+    async def close_each() -> None:
+        for client in clients:
+            await client.aclose()
+
+    closing = asyncio.ensure_future(close_each())
+    while not closing.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(closing)
+
+
+async def align_subscriptions(
+    pubsub: Any, want: Set[str], have: set[str], channel: Callable[[str], str]
+) -> None:
+    """Subscribe to the channels of what is wanted, and to no others; note that in `have`."""
+    fresh, stale = want - have, have - want
+    have |= fresh
+    have -= stale
+    try:
+        if fresh:
+            await pubsub.subscribe(*map(channel, fresh))
+        if stale:
+            await pubsub.unsubscribe(*map(channel, stale))
+    except AttributeError as error:
+        # What redis-py does while its connection is being closed.
+        raise redis.ConnectionError("the connection is being closed") from error

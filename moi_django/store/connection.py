@@ -1,0 +1,137 @@
+"""How to reach Redis: connections that are waited for, but not for ever, and errors of ours."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from moi_django.exceptions import StoreUnavailable
+from moi_django.store.config import StoreConfig
+from moi_django.store.keys import Keys
+from moi_django.store.scripts import Script
+
+# Seconds for an answer, and for the first one of a command line, before which it has done nothing.
+ANSWER_TIMEOUT, FIRST_ANSWER_TIMEOUT = 5.0, 0.8
+CONNECTION_OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": 1.5,
+    "socket_timeout": ANSWER_TIMEOUT,
+    "health_check_interval": 30,
+}
+# Seconds after which a listener looks by itself, should a message have been lost.
+LISTEN_TIMEOUT = 5.0
+# Worth another try at once. A server that did not answer is not: a page would wait for it again and
+# again.
+RETRIED_ERRORS = (redis.ConnectionError, redis.ReadOnlyError)
+
+# Waits so many seconds for a message, None for a while; it may return early and without one.
+Wait = Callable[[float | None], None]
+
+
+def blocking_pool(url: str, size: int = 16) -> redis.BlockingConnectionPool:
+    """Return a pool of at most `size` connections."""
+    return redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=size,
+        timeout=ANSWER_TIMEOUT,
+        # The first command after a restart of Redis finds a dead connection, and the first write
+        # after a failover may find a server that has become a replica: connect again.
+        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2, RETRIED_ERRORS),
+        retry_on_error=list(RETRIED_ERRORS),
+        **CONNECTION_OPTIONS,
+    )
+
+
+def without_secret(url: str) -> str:
+    """Return a Redis url without its password, fit for a message."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def require_redis(url: str) -> None:
+    """Raise StoreUnavailable, and do so soon, unless there is a Redis that answers."""
+    once = Retry(NoBackoff(), 0)
+    seconds = {
+        "socket_connect_timeout": FIRST_ANSWER_TIMEOUT,
+        "socket_timeout": FIRST_ANSWER_TIMEOUT,
+    }
+    client: Any = redis.Redis.from_url(url, retry=once, **seconds)
+    with _translated_errors(url), client:
+        client.ping()
+
+
+@contextmanager
+def _translated_errors(url: str) -> Iterator[None]:
+    """Raise StoreUnavailable when a Redis does not do what it is asked in the block."""
+    try:
+        yield
+    except RedisError as error:
+        reason = str(error).rstrip(".")
+        raise StoreUnavailable(
+            f"Redis at {without_secret(url)} failed: {reason}. Is it running, and is "
+            'MOI["REDIS_URL"] (or MOI_REDIS_URL) right?'
+        ) from error
+
+
+class Connection:
+    """A client of one Redis, shared by all threads and by the parts of a store."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        self.config = config
+        self.keys = Keys(config.prefix)
+        self.redis = redis.Redis(connection_pool=blocking_pool(config.url))
+        self._scripts: dict[str, Script] = {}
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable unless Redis answers."""
+        with self.translated_errors():
+            self.redis.ping()
+
+    def disconnect(self) -> None:
+        """Give all connections back to the system."""
+        self.redis.close()
+        self.redis.connection_pool.disconnect()
+
+    def translated_errors(self) -> AbstractContextManager[None]:
+        """Raise StoreUnavailable when Redis does not do what it is asked in the block."""
+        return _translated_errors(self.config.url)
+
+    def run_script(self, name: str, keys: Mapping[str, Any], args: Mapping[str, Any]) -> Any:
+        """Run `lua/<name>.lua` with its keys and arguments by name; return what it returns."""
+        if name not in self._scripts:
+            self._scripts[name] = Script(self.redis, name)
+        with self.translated_errors():
+            return self._scripts[name](keys, args)
+
+    def server_time(self) -> float:
+        """Return the time by the clock of Redis, in seconds since 1970."""
+        with self.translated_errors():
+            seconds, micros = self.redis.time()
+        return float(seconds + micros / 1e6)
+
+    def server_uptime(self) -> float:
+        """Return for how many seconds Redis has been up."""
+        with self.translated_errors():
+            info: Any = self.redis.info("server")
+        return float(info["uptime_in_seconds"])
+
+    @contextmanager
+    def listen(self, channel: str) -> Iterator[Wait]:
+        """Subscribe to a channel; the function given waits some seconds for the next message.
+
+        It may return early and without one: read what you want to know after each call.
+        """
+        with self.translated_errors(), self.redis.pubsub() as pubsub:
+            pubsub.subscribe(channel)
+            # Its confirmation: from here on nothing is missed.
+            pubsub.get_message(timeout=LISTEN_TIMEOUT)
+
+            def wait(seconds: float | None) -> None:
+                limit = LISTEN_TIMEOUT if seconds is None else min(seconds, LISTEN_TIMEOUT)
+                pubsub.get_message(timeout=limit)
+
+            yield wait

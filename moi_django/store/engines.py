@@ -1,0 +1,133 @@
+"""How an engine is: what it says of itself while it has jobs, for the operator of the site."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from moi_django.store.connection import Connection
+
+# Seconds for which is kept what an engine has said of itself.
+REPORT_LIFETIME = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMetrics:
+    """What an engine has said of itself."""
+
+    # Id that ipyparallel gave to it.
+    engine: str
+    # That of its latest job; None when it was submitted without one.
+    context: str | None = None
+    host: str = ""
+    pid: int = 0
+    python: str = ""
+    # Per cent of one CPU that its process took, over half a second or more.
+    cpu: float | None = None
+    # Bytes of memory that its process takes.
+    memory: int | None = None
+    # Processes of its host that want a CPU, on average of a minute, and the CPUs there are.
+    load: float | None = None
+    cpus: int | None = None
+
+    def to_json(self) -> str:
+        """Return it as JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, raw: bytes | None) -> Self | None:
+        """Return what was written, or None when it is none of ours."""
+        try:
+            data = json.loads(raw or b"")
+            known = [name for name in data.keys() & _KINDS.keys() if _has_kind(data, name)]
+            return cls(**{name: data[name] for name in known})
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """What an engine has said of itself, and when, by the clock of Redis."""
+
+    metrics: EngineMetrics
+    at: float
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("engine", "context", "host", "python"), str),
+    **dict.fromkeys(("pid", "memory", "cpus"), int),
+    **dict.fromkeys(("cpu", "load"), (int, float)),
+}
+
+
+def _has_kind(data: dict[str, object], name: str) -> bool:
+    """Tell whether a field is of the kind that it is to be; what is not counts as left out."""
+    return isinstance(data[name], _KINDS[name])
+
+
+class EngineRegistry:
+    """The engines that have had jobs, and the channels on which they are told to look at theirs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._keys = connection, connection.keys
+        self._redis = connection.redis
+
+    def report(self, metrics: EngineMetrics) -> None:
+        """Keep what an engine says of itself, and tell who watches all engines."""
+        now = self._connection.server_time()
+        with self._connection.translated_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            key = self._keys.engine(metrics.engine)
+            pipeline.set(key, metrics.to_json(), ex=REPORT_LIFETIME)
+            pipeline.zadd(self._keys.engines, {metrics.engine: now})
+            pipeline.zremrangebyscore(self._keys.engines, "-inf", now - REPORT_LIFETIME)
+            pipeline.expire(self._keys.engines, REPORT_LIFETIME)
+            pipeline.publish(self._keys.jobs, "")
+            pipeline.execute()
+
+    def reports(self) -> dict[str, EngineReport]:
+        """Return the latest of what each engine has said of itself, by its id."""
+        with self._connection.translated_errors():
+            found: Any = self._redis.zrange(self._keys.engines, 0, -1, withscores=True)
+            keys = [self._keys.engine(engine.decode()) for engine, _ in found]
+            raws: Any = self._redis.mget(keys) if keys else []
+        metrics = [EngineMetrics.from_json(raw) for raw in raws]
+        pairs = zip(metrics, (at for _, at in found), strict=True)
+        return {each.engine: EngineReport(each, at) for each, at in pairs if each is not None}
+
+    def notify(self, engine: str | None) -> None:
+        """Tell an engine to look whether its job is still wanted; it looks by itself in a while."""
+        if engine:
+            with self._connection.translated_errors():
+                self._redis.publish(self._keys.engine(engine), "look")
+
+    @contextmanager
+    def control_channel(self, engine: str) -> Iterator[Callable[[float], None]]:
+        """Subscribe to what an engine is told; the function given waits seconds for the next."""
+        with self._connection.translated_errors(), self._redis.pubsub() as pubsub:
+            pubsub.subscribe(self._keys.engine(engine))
+
+            def wait(seconds: float) -> None:
+                pubsub.get_message(timeout=seconds)
+
+            yield wait
+
+    # What the reconciler asks
+
+    def mark_idle(self, engine: str) -> None:
+        """Note that an engine has no job now."""
+        now = self._connection.server_time()
+        with self._connection.translated_errors():
+            self._redis.set(self._keys.idle(engine), now, ex=self._connection.config.expire)
+
+    def idle_since(self, engine: str) -> float:
+        """Return when an engine was last without a job, as far as is known; else 0."""
+        with self._connection.translated_errors():
+            at: Any = self._redis.get(self._keys.idle(engine))
+        return float(at) if at else 0.0
+
+    def may_pulse(self, name: str, seconds: int) -> bool:
+        """Tell whether no pulse of this name was sent in so many seconds; this one counts."""
+        with self._connection.translated_errors():
+            return bool(self._redis.set(self._keys.pulse(name), "", nx=True, ex=seconds))

@@ -1,0 +1,274 @@
+"""The info objects of jobs and groups: how they are read, and how they change.
+
+A write is one script, so it happens as a whole or not at all.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from moi_django.exceptions import GroupNotFound, JobNotFound
+from moi_django.models import Info, State, timestamp
+from moi_django.store.connection import Connection, Wait
+from moi_django.store.engines import EngineRegistry
+from moi_django.store.keys import member
+
+# How many are read at once; each may have a result of RESULT_LIMIT bytes.
+CHUNK_SIZE = 200
+
+
+class JobRecords:
+    """The info objects, each under its id, and the signed functions of jobs."""
+
+    def __init__(self, connection: Connection, engines: EngineRegistry) -> None:
+        self._connection, self._engines = connection, engines
+        self._keys, self._redis = connection.keys, connection.redis
+        self._config = connection.config
+
+    # Reading
+
+    def get(self, id: str) -> Info | None:
+        """Return what is known about an id, or None."""
+        return self.get_many([id])[0]
+
+    def get_many(self, ids: Sequence[str]) -> list[Info | None]:
+        """Return what is known about each id, None where nothing is."""
+        return [parse_info(raw) for raw in self.get_raw_many(ids)]
+
+    def get_raw_many(self, ids: Sequence[str]) -> list[bytes | None]:
+        """Return the JSON that is stored for each id, None where nothing is."""
+        found: list[bytes | None] = []
+        with self._connection.translated_errors():
+            for start in range(0, len(ids), CHUNK_SIZE):
+                keys = [self._keys.info(id) for id in ids[start : start + CHUNK_SIZE]]
+                raws: Any = self._redis.mget(keys)
+                found += raws
+        return found
+
+    def missing(self, ids: Sequence[str]) -> list[str]:
+        """Return those ids of which there is no job."""
+        with self._connection.translated_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for id in ids:
+                pipeline.exists(self._keys.info(id))
+            there = pipeline.execute()
+        return [id for id, is_there in zip(ids, there, strict=True) if not is_there]
+
+    def payload(self, id: str) -> str | None:
+        """Return the signed function of a job, or None."""
+        with self._connection.translated_errors():
+            raw: Any = self._redis.get(self._keys.payload(id))
+        return raw.decode(errors="replace") if raw is not None else None
+
+    @contextmanager
+    def listen(self, id: str) -> Iterator[Wait]:
+        """Subscribe to the changes of one id, as `Connection.listen` does to a channel."""
+        with self._connection.listen(self._keys.channel(id)) as wait:
+            yield wait
+
+    # Writing
+
+    def create(self, info: Info, payload: str = "") -> float:
+        """Write a new job or group, put it in its group, and let it wait if it has a payload.
+
+        Returns when that was, by the clock of Redis. Raises GroupNotFound when that group is gone;
+        ValueError when the id is taken.
+        """
+        keys = {
+            "info": self._keys.info(info.id),
+            "users": self._keys.users,
+            "seal": self._keys.seal(info.parent or info.id),
+            "payload": self._keys.payload(info.id),
+            "waiting": self._keys.waiting(info.context),
+            "jobs": self._keys.jobs,
+            "owner_jobs": self._keys.owner_jobs(info.owner),
+            "ended": self._keys.ended,
+            "ancestors": self._keys.ancestors(info),
+        }
+        ran, waited = _durations(info)
+        args = {
+            "json": info.to_json(),
+            "lifetime": self._config.expire,
+            "id": info.id,
+            "channel": self._keys.channel(info.parent or info.id),
+            "message": done_message("add", info.id),
+            "state": info.counted_as,
+            "member": member(info),
+            "payload": payload,
+            "created": timestamp(info.date_created),
+            "prefix": self._config.prefix,
+            "ran": ran,
+            "waited": waited,
+        }
+        done = self._connection.run_script("create", keys, args)
+        if done == b"gone":
+            raise GroupNotFound.for_id(info.parent)
+        if done == b"taken":
+            if self.get(info.id) != info:
+                raise ValueError(f"the id {info.id} is taken")
+            return self._connection.server_time()  # done, its answer was lost
+        return float(done)
+
+    def change(
+        self,
+        id: str,
+        change: Callable[[Info], Info | None],
+        known: Info | None = None,
+        delay: float = 0.0,
+    ) -> Info:
+        """Replace a job's or group's info by what `change` makes of the present one.
+
+        `change` is called again when another writer came first, and returns None to leave things
+        as they are. A finished job is never handed to it. `known` is a guess of the present info
+        that saves a round trip. `delay` are the seconds before a new attempt. Returns the present
+        info; raises JobNotFound when there is none.
+        """
+        raw: Any = known.to_json().encode() if known else self.get_raw_many([id])[0]
+        while True:
+            info = parse_info(raw)
+            if raw is None or info is None:
+                raise JobNotFound.for_id(id)
+            new = None if info.finished else change(info)
+            if new is None:
+                return info
+            raw = self._swap(raw, info, new, delay)
+            if raw == 1 or raw == new.to_json().encode():  # the latter: done, its answer was lost
+                return new
+
+    def _swap(self, raw: bytes, old: Info, new: Info, delay: float = 0.0) -> Any:
+        """Write `new` if the key still holds `raw`; return 1, or what it holds instead."""
+        keys = {
+            "info": self._keys.info(old.id),
+            "users": self._keys.users,
+            **self._keys.artifacts(old.id),
+            **self._keys.queues(old),
+            "jobs": self._keys.jobs,
+            "owner_jobs": self._keys.owner_jobs(old.owner),
+            "ended": self._keys.ended,
+            "ancestors": self._keys.ancestors(old),
+        }
+        move_to, seconds = _next_queue(old, new, delay, self._config.lease)
+        ran, waited = _durations(new)
+        args = {
+            "old_json": raw,
+            "new_json": new.to_json(),
+            "lifetime": self._config.expire,
+            "channel": self._keys.channel(old.id),
+            "message": json.dumps({"update": [old.id]}),
+            "old_state": old.counted_as,
+            "new_state": new.counted_as,
+            "old_member": member(old),
+            "new_member": member(new),
+            "move_to": move_to,
+            "seconds": seconds,
+            "max_payload": _max_payload(new, self._config.retry_payload_limit),
+            "id": new.id,
+            "created": timestamp(new.date_created),
+            "ran": ran,
+            "waited": waited,
+        }
+        return self._connection.run_script("change", keys, args)
+
+    def cancel(self, id: str) -> tuple[Info, bool]:
+        """Give an unfinished job its end and tell its engine.
+
+        Returns the present info and whether it was this call that ended it. Raises JobNotFound when
+        there is none.
+        """
+        ended = False
+
+        def end(info: Info) -> Info | None:
+            nonlocal ended
+            ended = not info.is_group
+            return info.ended(State.CANCELLED) if ended else None
+
+        info = self.change(id, end)
+        if ended:
+            self._engines.notify(info.engine)
+        return info, ended and info.state is State.CANCELLED
+
+    def mark_retried(self, id: str, new: str) -> bool:
+        """Note on a finished job as which one it is run again; tell whether that was free to do."""
+        raw: Any = self.get_raw_many([id])[0]
+        while (info := parse_info(raw)) is not None and info.finished and not info.retried:
+            marked = info.changed(retried=new)
+            raw = self._swap(raw, info, marked)
+            if raw == 1 or raw == marked.to_json().encode():
+                return True
+        return False
+
+    def remove_if_empty(self, id: str) -> Info | None:
+        """Remove one job, or one group if nothing is in it; return what was removed."""
+        raw: Any = self.get_raw_many([id])[0]
+        while raw is not None and (present := parse_info(raw)) is not None:
+            raw = self._delete(raw, present)
+            if raw in (0, 1):
+                return present if raw else None
+        return None
+
+    def _delete(self, raw: bytes, info: Info) -> Any:
+        """Delete a key if it still holds `raw`; return 1, 0 if not empty, or what it holds."""
+        keys = {
+            "info": self._keys.info(info.id),
+            "members": self._keys.members(info.id),
+            "totals": self._keys.totals(info.id),
+            "seal": self._keys.seal(info.id),
+            "order": self._keys.order(info.id),
+            **self._keys.artifacts(info.id),
+            **self._keys.queues(info),
+            "jobs": self._keys.jobs,
+            "owner_jobs": self._keys.owner_jobs(info.owner),
+            "ancestors": self._keys.ancestors(info),
+        }
+        args = {
+            "old_json": raw,
+            "id": info.id,
+            "channel": self._keys.channel(info.id),
+            "parent_channel": self._keys.channel(info.parent) if info.parent else "",
+            "message": done_message("remove", info.id),
+            "counted_as": info.counted_as,
+            "member": member(info),
+            "state": info.state or "",
+        }
+        return self._connection.run_script("remove", keys, args)
+
+
+def parse_info(raw: bytes | None) -> Info | None:
+    """Return the info object in a key; a key that holds something else holds none of ours."""
+    if raw is None:
+        return None
+    try:
+        return Info.from_json(raw)
+    except ValueError:
+        return None
+
+
+def done_message(verb: str, id: str) -> str:
+    """Return a message that tells what has been done; without `done` it would ask for it."""
+    return json.dumps({verb: [id], "done": True})
+
+
+def _next_queue(old: Info, new: Info, delay: float, lease: float) -> tuple[str, float]:
+    """Return which zset a job belongs in after a change, as change.lua has it, and for how long."""
+    if new.state is State.RUNNING:
+        return "running", lease
+    if new.state is State.QUEUED:
+        return ("", 0.0) if new.attempt == old.attempt else ("delayed", delay)
+    return ("", 0.0) if new.is_group else ("none", 0.0)
+
+
+def _max_payload(info: Info, retry_limit: int) -> int | str:
+    """Return the length beyond which the payload of a job is dropped; "" keeps any."""
+    if info.state is State.SUCCESS or info.retried:
+        return 0
+    is_last = info.state is State.RUNNING and info.attempt >= info.attempts
+    # No longer sent by itself, but somebody may retry it.
+    return retry_limit if info.finished or is_last else ""
+
+
+def _durations(info: Info) -> tuple[float | str, float]:
+    """Return for how many seconds a job that has ended ran, or "", and how long it had waited."""
+    if not info.finished or info.retried:
+        return "", 0.0
+    return info.ran_seconds() or 0.0, info.waited_seconds()

@@ -1,0 +1,49 @@
+-- Replace the info object of a job or group by what its writer has made of it.
+-- KEYS: info users payload log display files waiting delayed running jobs owner_jobs ended
+--       ancestors...
+-- ARGS: old_json new_json lifetime channel message old_state new_state old_member new_member
+--       move_to seconds max_payload id created ran waited
+-- USES: indices
+--
+-- The states are as what a job counts in the totals above it; empty for a group. `move_to` says in
+-- which zset a job belongs from now on, with a score of `seconds` from now: "delayed" or "running",
+-- "none" for neither, or empty to leave that as it is. A payload longer than `max_payload` is
+-- dropped, unless that is empty. `ran` is empty unless this is the end of a job. Returns 1, or what
+-- the key holds when that is not `old_json`: its JSON, or nil.
+
+local present = redis.call('GET', info_key)
+if present ~= old_json then return present end
+redis.call('SET', info_key, new_json, 'EX', lifetime)
+for _, key in ipairs({users_key, payload_key, log_key, display_key, files_key}) do
+  redis.call('EXPIRE', key, lifetime)
+end
+if max_payload ~= '' and redis.call('STRLEN', payload_key) > tonumber(max_payload) then
+  redis.call('DEL', payload_key)
+end
+if move_to ~= '' then
+  local target_key = ({delayed = delayed_key, running = running_key})[move_to]
+  for _, key in ipairs({waiting_key, delayed_key, running_key}) do
+    if key ~= target_key or old_member ~= new_member then redis.call('ZREM', key, old_member) end
+  end
+  if target_key then
+    redis.call('ZADD', target_key, server_time() + seconds, new_member)
+    redis.call('EXPIRE', target_key, lifetime)
+  end
+end
+if new_state ~= '' then
+  -- One that was retried stays in the index of its state.
+  if new_state ~= RETRIED then
+    add_to_indices(jobs_key, owner_jobs_key, id, created, old_state, new_state, lifetime)
+  end
+  if ran ~= '' then count_ended(ended_key, new_state, ran, waited) end
+  redis.call('PUBLISH', jobs_key, '')
+end
+for i = 1, #ancestors_keys, 4 do
+  if old_state ~= new_state then
+    redis.call('HINCRBY', ancestors_keys[i + 2], old_state, -1)
+    redis.call('HINCRBY', ancestors_keys[i + 2], new_state, 1)
+  end
+  for j = i, i + 3 do redis.call('EXPIRE', ancestors_keys[j], lifetime) end
+end
+redis.call('PUBLISH', channel, message)
+return 1

@@ -1,0 +1,40 @@
+-- The indices of the jobs of all users and of one owner, and the counts of what has ended. The index
+-- of a state has the name of that of all, and the state behind it.
+
+local function server_time()
+  local time = redis.call('TIME')
+  return time[1] + time[2] / 1000000
+end
+
+local function add_to_indices(jobs_key, owner_jobs_key, id, created, old_state, new_state, lifetime)
+  if old_state ~= new_state then redis.call('ZREM', jobs_key .. ':' .. old_state, id) end
+  for _, index in ipairs({jobs_key, owner_jobs_key, jobs_key .. ':' .. new_state}) do
+    redis.call('ZADD', index, created, id)
+    redis.call('EXPIRE', index, lifetime)
+  end
+end
+
+local function remove_from_indices(jobs_key, owner_jobs_key, id, states)
+  redis.call('ZREM', jobs_key, id)
+  redis.call('ZREM', owner_jobs_key, id)
+  for state in string.gmatch(states, '%a+') do redis.call('ZREM', jobs_key .. ':' .. state, id) end
+end
+
+-- Jobs that have expired go from the indices a few at a time.
+local function drop_expired(jobs_key, owner_jobs_key, prefix)
+  for _, index in ipairs({jobs_key, owner_jobs_key}) do
+    for _, id in ipairs(redis.call('ZRANDMEMBER', index, 2)) do
+      if redis.call('EXISTS', prefix .. id) == 0 then
+        remove_from_indices(jobs_key, owner_jobs_key, id, STATES)
+      end
+    end
+  end
+end
+
+local function count_ended(ended_key, state, ran, waited)
+  local minute = ended_key .. ':' .. math.floor(redis.call('TIME')[1] / 60)
+  redis.call('HINCRBY', minute, state .. ':jobs', 1)
+  redis.call('HINCRBYFLOAT', minute, state .. ':ran', ran)
+  redis.call('HINCRBYFLOAT', minute, state .. ':waited', waited)
+  redis.call('EXPIRE', minute, STATISTICS_LIFETIME)
+end

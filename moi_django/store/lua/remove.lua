@@ -1,0 +1,30 @@
+-- Remove a job, or a group in which nothing is left, and take it out of its group.
+-- KEYS: info members totals seal order payload log display files waiting delayed running jobs
+--       owner_jobs ancestors...
+-- ARGS: old_json id channel parent_channel message counted_as member state
+-- USES: indices
+--
+-- `ancestors` as in create.lua. `counted_as` and `state` are empty for a group, `parent_channel` for
+-- a root. Returns 1, 0 when members are left in it, or what the key holds when that is not
+-- `old_json`.
+
+local present = redis.call('GET', info_key)
+if present ~= old_json then return present end
+if redis.call('SCARD', members_key) > 0 then return 0 end
+redis.call('DEL', info_key, members_key, totals_key, seal_key, order_key)
+redis.call('DEL', payload_key, log_key, display_key, files_key)
+for _, key in ipairs({waiting_key, delayed_key, running_key}) do redis.call('ZREM', key, member) end
+if counted_as ~= '' then
+  remove_from_indices(jobs_key, owner_jobs_key, id, state)
+  redis.call('PUBLISH', jobs_key, '')
+end
+if ancestors_keys[1] then
+  redis.call('SREM', ancestors_keys[2], id)
+  redis.call('ZREM', ancestors_keys[4], id)
+end
+if counted_as ~= '' then
+  for i = 1, #ancestors_keys, 4 do redis.call('HINCRBY', ancestors_keys[i + 2], counted_as, -1) end
+end
+redis.call('PUBLISH', channel, message)
+if parent_channel ~= '' then redis.call('PUBLISH', parent_channel, message) end
+return 1

@@ -1,0 +1,30 @@
+"""Tell what a value of a stranger may be used for: as text, as an id, as a link."""
+
+from urllib.parse import urlsplit
+
+
+def escape_surrogates(text: str) -> str:
+    """Return a text that UTF-8 can carry: half characters, as in odd file names, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_id(value: object) -> bool:
+    """Tell whether a value of a stranger can be the id of something."""
+    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
+
+
+def is_safe_url(url: str) -> bool:
+    """Tell whether a url may become a link: http, https, or relative to the site.
+
+    Browsers drop control characters and read a backslash as a slash, so both are refused, and so
+    is `//host`, which looks relative and is not.
+    """
+    if any(ord(character) < 33 or character == "\\" for character in url) or url.startswith("//"):
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if parts.scheme:
+        return parts.scheme in ("http", "https") and bool(parts.netloc)
+    return True
