@@ -1,5 +1,5 @@
-.PHONY: help demo test lint chaos
+.PHONY: help demo test test-fast lint chaos
 help:
 	@python3 run.py help
-demo test lint chaos:
+demo test test-fast lint chaos:
 	@python3 run.py $@

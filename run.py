@@ -16,6 +16,8 @@ VENV = HERE / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 OLDEST = (3, 11)
 NEWER = ("python3.13", "python3.12", "python3.11")
+# Half of the time is spent waiting for programs to start and to end.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NO_BROWSER = """\
 ****************************************************************************************
@@ -26,7 +28,13 @@ NO_BROWSER = """\
 
 def main(arguments):
     """Do what the first argument says; the rest is handed on."""
-    commands = {"demo": demo, "test": test, "lint": lint, "chaos": chaos}
+    commands = {
+        "demo": demo,
+        "test": test,
+        "test-fast": test_fast,
+        "lint": lint,
+        "chaos": chaos,
+    }
     if not arguments or arguments[0] not in commands:
         help()
         sys.exit(0 if arguments[:1] in ([], ["help"], ["-h"], ["--help"]) else 2)
@@ -36,11 +44,12 @@ def main(arguments):
 
 def help():
     """Say what there is."""
-    print("python3 run.py demo    run the example, and print its address  [--bind HOST:PORT]")
-    print("python3 run.py test    run the tests                           [arguments of pytest]")
-    print("python3 run.py lint    check form and types")
-    print("python3 run.py chaos   kill everything under load              [--seed N, --help]")
-    print("\nmake demo, make test, make lint and make chaos are the same.")
+    print("python3 run.py demo       run the example, and print its address  [--bind HOST:PORT]")
+    print("python3 run.py test       run the tests                           [arguments of pytest]")
+    print("python3 run.py test-fast  run those that need no engine and no browser")
+    print("python3 run.py lint       check form and types")
+    print("python3 run.py chaos      kill everything under load              [--seed N, --help]")
+    print("\nmake demo, make test and so on are the same.")
 
 
 def demo(arguments):
@@ -65,15 +74,21 @@ def test(arguments):
         arguments = ["-m", "not browser", *arguments] if arguments else []
     if arguments:
         become(PYTHON, "-m", "pytest", *arguments)
-    # Half of the time is spent waiting for programs to start and to end.
-    parallel = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
     # Playwright's loop would disturb the other tests of its process.
-    kinds = ["not browser", "browser"] if browser else ["not browser"]
+    runs = [["tests/unit", "tests/redis", "tests/cluster"], ["tests/browser"]]
+    command = [str(PYTHON), "-m", "pytest", *PARALLEL, "--dist", "loadfile"]
     codes = [
-        subprocess.run([str(PYTHON), "-m", "pytest", *parallel, "-m", kind], cwd=HERE).returncode
-        for kind in kinds
+        subprocess.run([*command, *rooms], cwd=HERE).returncode
+        for rooms in runs[: 2 if browser else 1]
     ]
     sys.exit(max(codes))
+
+
+def test_fast(arguments):
+    """Run the tests that need no engine and no browser."""
+    install("test")
+    rooms = ["tests/unit", "tests/redis"]
+    become(PYTHON, "-m", "pytest", *PARALLEL, "--dist", "worksteal", *rooms, *arguments)
 
 
 def lint(arguments):

@@ -23,8 +23,10 @@ from moi_django.services.embedded import EmbeddedRedis
 from moi_django.services.local_cluster import connection_file as connection_file_in
 from moi_django.services.local_cluster import local_cluster
 from moi_django.site_store import get_store as site_store
-from tests.processes import ROOT, free_port, site_process
+from tests.helpers.processes import ROOT, free_port, site_process
 
+# What the tests in a room may need: nothing, a Redis and servers on it, engines, a browser.
+ROOMS = ["unit", "redis", "cluster", "browser"]
 # Debian's Chromium looks names up on its own.
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
@@ -254,5 +256,14 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Run browser tests last: Playwright's loop would disturb the others."""
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    """Mark each test with its room, and run the lighter rooms first.
+
+    Playwright's loop would disturb other tests after it.
+    """
+    for item in items:
+        item.add_marker(room_of(item))
+    items.sort(key=lambda item: ROOMS.index(room_of(item)))
+
+
+def room_of(item):
+    return item.path.relative_to(Path(__file__).parent).parts[0]

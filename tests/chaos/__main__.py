@@ -27,7 +27,7 @@ def run(given: argparse.Namespace, directory: Path) -> None:
     from tests.chaos.load import Load, Schedule
     from tests.chaos.pages import watching
     from tests.chaos.site import Site
-    from tests.processes import free_port
+    from tests.helpers.processes import free_port
 
     call_command("migrate", verbosity=0)
     with Site(directory, free_port()) as site:

@@ -13,7 +13,7 @@ from moi_django.cluster import client
 from moi_django.services.embedded import EmbeddedRedis
 from moi_django.services.local_cluster import connection_file, local_cluster
 from moi_django.site_store import get_store
-from tests.processes import environment
+from tests.helpers.processes import environment
 
 ENGINES = 3
 

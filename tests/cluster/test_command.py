@@ -1,0 +1,340 @@
+"""`manage.py moi` in a shell: the transcripts of moi 0.2, byte for byte but for ids and times."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+
+from moi_django import Group
+from moi_django.store.logs import OutputPiece
+from tests.helpers.processes import environment, manage, wait_for
+from tests.helpers.records import job_in
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}"
+
+FINISHED = """\
+********** <id> **********
+context\t\t: default
+date_created\t: <date>
+date_end\t: <date>
+date_start\t: <date>
+id\t\t: <id>
+name\t\t: no-user-cmd-submit
+parent\t\t: <id>
+pubsub\t\t: <id>:pubsub
+status\t\t: {status}
+type\t\t: job
+url\t\t: None
+result\t\t: {result}
+
+"""
+RUNNING = FINISHED.replace("date_end\t: <date>", "date_end\t: None").format(
+    status="Running", result="None"
+)
+CRASH = """\
+Traceback (most recent call last):
+  File "<string>", line 1, in execwrapper
+ValueError: could not convert string to float: 'crash and burn'"""
+FOOBAR = """\
+Traceback (most recent call last):
+  File "<path>calls.py", line <line>, in system_call
+    raise ValueError(f"Failed to execute: {cmd}\\nstdout: {stdout}\\nstderr: {stderr}")
+ValueError: Failed to execute: foobar
+stdout:\x20
+stderr: /bin/sh: 1: foobar: not found"""
+
+
+def masked(text):
+    """Return a text with ids, times and places made equal."""
+    text = re.sub(r'File "/.*/', 'File "<path>', text)
+    text = re.sub(r"line \d+, in system_call", "line <line>, in system_call", text)
+    return re.sub(DATE, "<date>", re.sub(ID, "<id>", text))
+
+
+@pytest.fixture
+def env(site_env, connection_file):
+    return {**site_env, "MOI_CONNECTION_FILE": connection_file}
+
+
+@pytest.fixture
+def shell(env, transactional_db):
+    def shell(*arguments):
+        """Run `moi`, which is to succeed, and return what it printed."""
+        ran = manage("moi", *arguments, **env)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        return ran.stdout
+
+    return shell
+
+
+@pytest.fixture
+def failing(env, transactional_db):
+    def failing(*arguments, **more):
+        """Run `moi`, which is to fail, and return what it complained of."""
+        ran = manage("moi", *arguments, **{**env, **more})
+        assert (ran.returncode, ran.stdout) == (1, "")
+        return ran.stderr
+
+    return failing
+
+
+def test_python_that_blocks(shell):
+    out = shell("submit", "--cmd", "x = 5; return x + 10", "--block")
+    assert masked(out) == "Submitted job id: <id>\n" + FINISHED.format(
+        status="Success", result="15"
+    )
+    assert len(set(re.findall(ID, out))) == 2  # the job, and the group of no-user
+
+
+def test_a_system_call(shell):
+    out = shell("submit", "--cmd", "echo 'hello from moi'", "--block", "--cmd-type=system")
+    assert masked(out) == "Submitted job id: <id>\n" + FINISHED.format(
+        status="Success", result="['hello from moi\\n', '', 0]"
+    )
+
+
+def test_a_job_that_runs_and_then_fails(shell, tmp_path):
+    gate = tmp_path / "gate"
+    command = f"while [ ! -e {gate} ]; do sleep 0.01; done; foobar"
+    out = shell("submit", "--cmd", command, "--cmd-type=system")
+    assert masked(out) == "Submitted job id: <id>\n"
+    [id] = re.findall(ID, out)
+    show = ("job", f"--job-id={id}")
+    wait_for(lambda: masked(shell(*show)) == RUNNING)
+    gate.touch()
+    wait_for(lambda: "Failed" in shell(*show))
+    end = masked(shell(*show)).replace(command, "foobar")
+    expected = FINISHED.format(status="Failed", result=FOOBAR)
+    # How a shell words it is its own affair.
+    assert re.sub("/bin/sh: .*", "/bin/sh", end) == re.sub("/bin/sh: .*", "/bin/sh", expected)
+
+
+def test_the_jobs_of_a_user(shell, failing):
+    assert failing("userjobs", "--key=example") == "Unknown key: example\n"
+    good = shell("submit", "--user=example", "--cmd", "return 42")
+    bad = shell("submit", "--user=example", "--cmd", "return float('crash and burn')")
+    wait_for(lambda: '"running"' not in (out := shell("userjobs", "--key=example", "--json"))
+             and '"queued"' not in out)  # fmt: skip
+    out = shell("userjobs", "--key=example")
+    assert masked(out) == (
+        FINISHED.format(status="Success", result="42")
+        + FINISHED.format(status="Failed", result=CRASH)
+    )
+    ids = re.findall(ID, good) + re.findall(ID, bad)
+    assert re.findall(rf"\*\*\* ?({ID})|\* ({ID})", out) != []
+    summary = shell("userjobs", "--key=example", "--summary")
+    assert re.sub(DATE, "<date>", summary) == (
+        f"date: <date>\tid: {ids[0]}\tstatus: Success\ndate: <date>\tid: {ids[1]}\tstatus: Failed\n"
+    )
+    # The user's UUID does as well as the name.
+    users = shell("users")
+    [uuid] = re.findall(rf"^example : ({ID})$", users, re.MULTILINE)
+    assert shell("userjobs", f"--key={uuid}", "--summary") == summary
+
+
+def test_a_user_of_the_site_is_found_by_name_even_after_a_rename(shell, failing):
+    ada = get_user_model().objects.create_user("ada")
+    shell("submit", "--user=ada", "--cmd", "return 1", "--name=a job")
+    ada.username = "countess"
+    ada.save()
+    assert len(json.loads(shell("userjobs", "--key=countess", "--json"))) == 1
+    assert failing("userjobs", "--key=ada") == "Unknown key: ada\n"
+    heir = get_user_model().objects.create_user("ada")
+    assert failing("userjobs", "--key=ada") == "Unknown key: ada\n"
+    assert Group.of(heir).jobs() == []
+    assert set(json.loads(shell("users", "--json"))) == {"countess", "ada"}
+
+
+def test_errors_are_one_line_and_exit_code_1(failing):
+    id = "00000000-0000-4000-8000-000000000000"
+    assert failing("users") == "No user-id-map found\n"
+    assert failing("job", "--job-id=x") == "Does not look like a job id\n"
+    assert failing("job", f"--job-id={id}") == "Job ID not found\n"
+    assert failing("userjobs", f"--key={id}") == f"Unknown key: {id}\n"
+    assert failing("submit", "--cmd=return 1", "--context=abacus") == "Unknown context: abacus\n"
+    assert failing("submit", "--cmd=return (").startswith("--cmd is no Python code: ")
+    assert "cannot own a job" in failing("submit", "--cmd=return 1", "--user=")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("submit", "--cmd=return 1"),
+        ("userjobs", "--key=x"),
+        ("users",),
+        ("job", f"--job-id={'0' * 8}-0000-4000-8000-{'0' * 12}"),
+        ("cancel", f"--job-id={'0' * 8}-0000-4000-8000-{'0' * 12}"),
+        ("reconcile",),
+        ("reconcile", "--once"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("", "manage.py moi up"),
+        ("redis://127.0.0.1:1/0", "MOI_REDIS_URL"),
+        ("redis://{}:{}/0", "MOI_REDIS_URL"),
+        ("redis://:secret@{}:{}/0", "MOI_REDIS_URL"),
+    ],
+    ids=["none", "dead", "silent", "silent with a password"],
+)
+def test_without_services_every_command_says_at_once_how_to_start_them(
+    failing, tmp_path, silent, arguments, url, advice
+):
+    env = {"MOI_TEST_DIR": str(tmp_path), "MOI_REDIS_URL": url.format(*silent.getsockname())}
+
+    def at_once():
+        started = time.monotonic()
+        said = failing(*arguments, **env)
+        return said if time.monotonic() - started < 2 else ""
+
+    # On a busy machine Python alone may need that long.
+    said = wait_for(at_once, "an answer within 2 s")
+    assert said.count("\n") == 1
+    assert advice in said
+    assert ".." not in said
+
+
+def test_without_a_cluster_submit_says_so_at_once(failing, tmp_path, connection_file):
+    dead = tmp_path / "dead.json"
+    text = Path(connection_file).read_text()
+    dead.write_text(re.sub(r'"registration": \d+', '"registration": 1', text))
+    for file in (dead, tmp_path / "none.json"):
+        started = time.monotonic()
+        said = failing("submit", "--cmd=return 1", MOI_CONNECTION_FILE=str(file))
+        assert time.monotonic() - started < 2
+        assert said.count("\n") == 1
+        assert "manage.py moi up" in said
+
+
+def test_json_of_everything(shell, moi):
+    job = json.loads(shell("submit", "--cmd", "return {'a': [1]}", "--block", "--json"))
+    assert (job["status"], job["state"], job["result"]) == ("Success", "success", {"a": [1]})
+    assert json.loads(shell("job", f"--job-id={job['id']}", "--json")) == job
+    assert json.loads(shell("userjobs", "--key=no-user", "--json")) == [job]
+    brief = {key: job[key] for key in ("date_created", "id", "status")}
+    assert json.loads(shell("userjobs", "--key=no-user", "--summary", "--json")) == [brief]
+    assert json.loads(shell("users", "--json")) == {"no-user": job["parent"]}
+
+
+def test_ctrl_c_stops_the_wait_and_not_the_job(shell, env, tmp_path):
+    gate = tmp_path / "gate"
+    command = f"while [ ! -e {gate} ]; do sleep 0.01; done"
+    submit = ["moi", "submit", "--block", "--cmd-type=system", "--cmd", command]
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "django", *submit],
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    [id] = re.findall(ID, waiting.stdout.readline())
+    wait_for(lambda: "Running" in shell("job", f"--job-id={id}"))
+    waiting.send_signal(signal.SIGINT)
+    out, err = waiting.communicate()
+    assert (waiting.returncode, out) == (130, "")
+    assert err == f"The job goes on: manage.py moi job --job-id={id}\n"
+    gate.touch()
+    wait_for(lambda: "Success" in shell("job", f"--job-id={id}"))
+
+
+def test_many_submissions_in_a_row_all_arrive(shell, moi):
+    for _ in range(8):
+        shell("submit", "--cmd", "return 1", "--user=many")
+    wait_for(lambda: Group.of("many").totals() == {"success": 8})
+
+
+def test_alone_it_prints_its_usage(moi, capsys):
+    call_command("moi")
+    out = capsys.readouterr().out
+    assert out.startswith("usage: ")
+    verbs = re.findall(r"^    (\w+) ", out, re.MULTILINE)
+    assert verbs == [
+        *("submit", "job", "logs", "cancel", "retry", "userjobs", "users"),
+        *("top", "watch", "reconcile", "up"),
+    ]
+
+
+def test_logs_are_shown_and_followed(shell, env, tmp_path):
+    gate = tmp_path / "gate"
+    code = f"""
+import os, time
+print("\x1b[31mred\x1b[0m \x1b[2Jand\x07 harm\u202eless: \u00a0\u3000\u200d")
+while not os.path.exists({str(gate)!r}): time.sleep(0.01)
+print("at the end")
+"""
+    [id] = re.findall(ID, shell("submit", "--cmd", code))
+    following = subprocess.Popen(
+        [sys.executable, "-m", "django", "moi", "logs", f"--job-id={id}", "--follow"],
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    line = "\x1b[31mred\x1b[0m and harm\ufffdless: \u00a0\u3000\u200d\n"
+    assert following.stdout.readline() == line
+    gate.touch()
+    assert following.communicate(timeout=30)[0] == "at the end\n"
+    assert following.returncode == 0
+    show = ("logs", f"--job-id={id}")
+    assert shell(*show) == line + "at the end\n"
+    pieces = json.loads(shell(*show, "--json"))
+    assert {piece["stream"] for piece in pieces} == {"stdout"}
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_who_reads_no_further_is_told_no_more(shell, env, store, read):
+    job = job_in(store, Group.of("example"), "a job")
+    store.logs.open(job.id).append([OutputPiece("stdout", "a line\n" * 500_000)], 10_000_000)
+    with subprocess.Popen(
+        [sys.executable, "-m", "django", "moi", "logs", f"--job-id={job.id}"],
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as telling:
+        for _ in range(read):
+            assert telling.stdout.readline() == "a line\n"
+        telling.stdout.close()
+        assert telling.stderr.read() == ""
+    assert telling.returncode == 141
+
+
+def test_called_from_python_it_raises(moi):
+    with pytest.raises(CommandError, match="Unknown key: nobody"):
+        call_command("moi", "userjobs", "--key=nobody")
+
+
+def test_a_name_cannot_steer_the_terminal_of_who_lists_it(shell, store):
+    job_in(store, Group.of("example"), "a\x1b[2Jb")
+    assert "\x1b" not in shell("userjobs", "--key=example")
+
+
+def test_help_imports_nothing_that_is_slow(env):
+    code = """
+import atexit, sys
+from django.core.management import execute_from_command_line
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+execute_from_command_line(["manage.py", "moi", "--help"])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(ran.stderr.split())
+    assert "moi_django.management.commands.moi" in imported
+    slow = {"redis", "ipyparallel", "IPython", "cloudpickle", "uvicorn", "twisted", "rich"}
+    assert not imported & slow

@@ -1,0 +1,310 @@
+"""`manage.py moi up`: everything starts, is found by other commands, and ends."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from tests.helpers.processes import environment, free_port, manage, wait_for
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The environment of commands in a project of its own, whose database is empty."""
+    env = {
+        "MOI_TEST_DIR": str(tmp_path),
+        "MOI_TEST_DATABASE": str(tmp_path / "db.sqlite3"),
+    }
+    assert manage("migrate", "-v0", **env).returncode == 0
+    return env
+
+
+@contextmanager
+def up(project, *arguments):
+    """Run `moi up` until the block ends; give the process and a function that reads on."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "django", "moi", "up", "--engines=1", *arguments],
+        env=environment(**project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    process.said = []
+
+    def line(pattern):
+        for text in process.stdout:
+            process.said.append(text)
+            if found := re.search(pattern, text):
+                return found
+        raise AssertionError(f"it ended without saying {pattern!r}: {process.stderr.read()}")
+
+    try:
+        yield process, line
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def started_by(process):
+    """Return every process below one."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def alive(processes):
+    """Return which of some processes run; a dead one may wait for its parent to notice."""
+
+    def runs(process):
+        try:
+            return process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return [process for process in processes if runs(process)]
+
+
+def state_of(project):
+    return Path(project["MOI_TEST_DIR"]) / ".moi"
+
+
+def test_one_command_runs_all_and_another_finds_it(project):
+    with up(project, "--bind=127.0.0.1:0") as (process, line):
+        url = line(r"ready +(http://127.0.0.1:\d+/) ")[1]
+        with urllib.request.urlopen(url) as page:
+            assert b"Log in to see your jobs." in page.read()
+        with urllib.request.urlopen(f"{url}static/moi_django/moi.js") as script:
+            assert b"customElements.define" in script.read()
+        code = "from django.contrib.auth.models import User; return User.objects.count()"
+        ran = manage("moi", "submit", "--cmd", code, "--block", **project)
+        assert "result\t\t: 0\n" in ran.stdout
+        assert line(r"job +\S+  no-user-cmd-submit: Success")
+        state = state_of(project)
+        assert stat.S_IMODE(state.stat().st_mode) == 0o700
+        assert stat.S_IMODE((state / "services.json").stat().st_mode) == 0o600
+        second = manage("moi", "up", "--bind=127.0.0.1:0", **project)
+        assert (second.returncode, second.stdout) == (1, "")
+        assert "already runs for this project" in second.stderr
+        started = started_by(process)
+        process.terminate()
+        out, err = process.communicate()
+        assert (process.returncode, err) == (0, "")
+        assert out.splitlines()[-1].endswith("stopped")
+        assert alive(started) == []
+        assert not (state / "services.json").exists()
+    assert "moi has no Redis" in manage("moi", "users", **project).stderr
+
+
+def test_secrets_stay_where_they_are_needed(project):
+    with up(project, "--bind=127.0.0.1:0", "--engines=2") as (process, line):
+        line("ready")
+        state = state_of(project)
+        services = json.loads((state / "services.json").read_text())
+        password = re.search("://:([^@]+)@", services["redis_url"])[1]
+        key = json.loads(Path(services["connection_file"]).read_text())["key"]
+        assert len(password) > 30 and len(key) > 30
+
+        def submit(*arguments):
+            ran = manage("moi", "submit", "--json", *arguments, **project)
+            assert ran.returncode == 0, ran.stderr
+            return ran.stdout
+
+        printed = [submit("--cmd=env; set", "--cmd-type=system", "--block")]
+        printed.append(submit("--cmd=env >&2; exit 1", "--cmd-type=system", "--block"))
+        printed.append(submit("--cmd=import os; return dict(os.environ)", "--block"))
+        assert "PATH=" in json.loads(printed[0])["result"][0]
+        # A job may submit another one all the same.
+        code = "from moi_django import submit_nouser; return submit_nouser(abs, -3).value(20)"
+        printed.append(submit(f"--cmd={code}", "--block"))
+        assert json.loads(printed[-1])["result"] == 3
+        submit("--cmd=sleep 600", "--cmd-type=system")
+        [sleeper] = wait_for(lambda: [each for each in started_by(process) if is_sleeper(each)])
+
+        started = [psutil.Process(process.pid), *started_by(process)]
+        printed += [word for each in started for word in each.cmdline()]
+        printed += sleeper.environ().values()
+        with redis.Redis.from_url(services["redis_url"], decode_responses=True) as client:
+            printed += [contents(client, key) for key in client.keys("*")]
+        engines = [each for each in started if "ipyparallel.engine" in each.cmdline()]
+        assert len(engines) >= 2
+        assert not any(password in " ".join(each.environ().values()) for each in engines)
+        process.terminate()
+        printed += [*process.communicate(), *process.said]
+        assert [text for text in printed if password in text or key in text] == []
+
+
+def test_files_with_secrets_are_private(project):
+    with up(project, "--no-server") as (_, line):
+        line("ready")
+        state = state_of(project)
+        services = json.loads((state / "services.json").read_text())
+        password = re.search("://:([^@]+)@", services["redis_url"])[1]
+        secrets = [password, json.loads(Path(services["connection_file"]).read_text())["key"]]
+        holders = {
+            path
+            for path in state.rglob("*")
+            if path.is_file() and any(s.encode() in path.read_bytes() for s in secrets)
+        }
+        assert {path.name for path in holders} >= {"services.json", "ipcontroller-client.json"}
+        for path in holders:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700, path
+
+
+def is_sleeper(process):
+    with suppress(psutil.NoSuchProcess):
+        return process.name() == "sleep" and process.cmdline()[-1:] == ["600"]
+
+
+def contents(client, key):
+    """Return what a key of Redis holds, as text."""
+    read = {
+        "string": client.get,
+        "set": client.smembers,
+        "hash": client.hgetall,
+        "zset": lambda key: client.zrange(key, 0, -1),
+        "stream": client.xrange,
+    }
+    return str(read[client.type(key)](key))
+
+
+def test_it_replaces_engines_that_die_and_ends_their_jobs(project, tmp_path):
+    with up(project, "--no-server", "--engines=1") as (process, line):
+        line("ready")
+        code = "import os; os.kill(os.getpid(), 9)"
+        manage("moi", "submit", "--cmd", code, "--name=deadly", **project)
+        line("1 engine died, starting anew")
+        command = ("moi", "submit", "--cmd", "return 1 + 1", "--block")
+        wait_for(lambda: "result\t\t: 2\n" in manage(*command, **project).stdout)
+        line("deadly: Failed")
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_ctrl_c_also_ends_what_jobs_have_started(project, tmp_path):
+    pid_file = tmp_path / "pid"
+    with up(project, "--no-server") as (process, line):
+        line("ready")
+        command = f"setsid sleep 600 >/dev/null 2>&1 & echo $! > {pid_file}"
+        ran = manage("moi", "submit", "--cmd", command, "--cmd-type=system", "--block", **project)
+        assert "Success" in ran.stdout
+        stray = psutil.Process(int(pid_file.read_text()))
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0
+        assert alive([stray]) == []
+
+
+def test_killed_it_leaves_no_orphan(project):
+    with up(project, "--bind=127.0.0.1:0") as (process, line):
+        line("ready")
+        started = started_by(process)
+        assert len(started) >= 4
+        process.kill()
+        process.wait()
+        wait_for(lambda: not alive(started), "the end of all children")
+    # And the next one is not disturbed by what the killed one has left.
+    with up(project, "--no-server") as (_, line):
+        line("ready")
+
+
+STRAYS = """
+import subprocess
+own = [{}, {"env": {}}, {"start_new_session": True}]
+return [subprocess.Popen(["/bin/sleep", "600"], **more).pid for more in own]
+"""
+
+
+def test_killed_it_leaves_nothing_of_its_jobs_and_no_file(project):
+    with up(project, "--no-server") as (process, line):
+        line("ready")
+        services = json.loads((state_of(project) / "services.json").read_text())
+        private = Path(services["redis_url"].partition("@")[2]).parent
+        assert private.is_dir()
+        ran = manage("moi", "submit", f"--cmd={STRAYS}", "--block", "--json", **project)
+        strays = [psutil.Process(pid) for pid in json.loads(ran.stdout)["result"]]
+        manage("moi", "submit", "--cmd=sleep 600", "--cmd-type=system", **project)
+        wait_for(lambda: len([each for each in started_by(process) if is_sleeper(each)]) == 4)
+        started = started_by(process)
+        assert {each.pid for each in strays} < {each.pid for each in started}
+        process.kill()
+        process.wait()
+        wait_for(lambda: not alive(started), "the end of all that was started")
+        assert not private.exists()
+        assert not (state_of(project) / "services.json").exists()
+
+
+def test_it_can_be_stopped_while_it_starts(project):
+    with up(project, "--bind=127.0.0.1:0") as (process, line):
+        line("redis")
+        started = started_by(process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert alive(started) == []
+
+
+def test_a_server_that_cannot_start_ends_it_with_the_reason(project):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ran = manage("moi", "up", f"--bind=127.0.0.1:{taken.getsockname()[1]}", **project)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "Address already in use" in ran.stderr
+    assert "--bind HOST:PORT" in ran.stderr
+    assert "is no address to serve on" in manage("moi", "up", "--bind=nonsense", **project).stderr
+
+
+def test_a_child_that_dies_ends_the_rest(project):
+    with up(project, f"--bind=127.0.0.1:{free_port()}") as (process, line):
+        line("ready")
+        started = started_by(process)
+        [server] = [child for child in started if "moi_django.services.serve" in child.cmdline()]
+        server.kill()
+        assert process.wait(20) == 1
+        assert "The web server ended by itself" in process.stderr.read()
+        assert alive(started) == []
+
+
+def test_the_end_of_its_redis_ends_the_rest(project):
+    with up(project, "--no-server") as (process, line):
+        line("ready")
+        started = started_by(process)
+        [server] = [child for child in started if "valkey-server" in child.name()]
+        server.kill()
+        assert process.wait(20) == 1
+        assert "Redis ended by itself" in process.stderr.read()
+        assert alive(started) == []
+
+
+def test_odd_messages_do_not_end_it(project, site_env, store):
+    env = {**project, **site_env}
+    with up(env, "--no-server") as (process, line):
+        line("ready")
+        for odd in ('{"add": ["\\ud800"]}', "7", "{", '{"add": 7}', "[" * 10_000):
+            store.connection.redis.publish(store.keys.channel("x"), odd)
+        ran = manage("moi", "submit", "--cmd", "return 1", "--block", **env)
+        assert "Success" in ran.stdout
+        assert line("Success")
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_a_redis_that_is_named_is_used_and_left_alone(project, site_env, store):
+    env = {**project, **site_env}
+    with up(env, "--no-server") as (process, line):
+        assert "the one at unix://" in line("redis .*")[0]
+        line("ready")
+        started = started_by(process)
+        assert not [child for child in started if "valkey" in " ".join(child.cmdline())]
+        process.terminate()
+        assert process.wait(20) == 0
+    store.connection.ping()

@@ -1,0 +1,92 @@
+"""Programs that tests start: servers of the site and commands in a shell of their own."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from moi_django.services import parent_death
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 30.0
+
+
+def wait_for(condition: Callable[[], Any], what: str = "the condition") -> Any:
+    """Return what the condition returns once that is true; fail when it does not become so."""
+    end = time.monotonic() + DEADLINE
+    while not (value := condition()):
+        assert time.monotonic() < end, f"{what} did not come true in {DEADLINE} s"
+        time.sleep(0.02)
+    return value
+
+
+def environment(**given: str) -> dict[str, str]:
+    """Return the environment of a program that shares the database of the tests."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MOI_")}
+    return {
+        **kept,
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "PYTHONPATH": str(ROOT),
+        "MOI_TEST_DATABASE": str(settings.DATABASES["default"]["NAME"]),
+        "MOI_TEST_MEDIA": str(settings.MEDIA_ROOT),
+        **given,
+    }
+
+
+def manage(*arguments: str, timeout: float = DEADLINE, **env: str) -> subprocess.CompletedProcess:
+    """Run a management command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "django", *arguments],
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+@contextmanager
+def site_process(port: int, **env: str) -> Iterator[subprocess.Popen]:
+    """Run the site on a server in a process of its own, until the block ends."""
+    process = subprocess.Popen(
+        parent_death.with_parent_death_signal(
+            [
+                *(sys.executable, "-m", "uvicorn", "moi_django.asgi:development"),
+                *("--port", str(port), "--lifespan=off", "--log-level=warning"),
+                *("--ws=websockets-sansio", "--timeout-graceful-shutdown=1"),
+            ]
+        ),
+        env=environment(**env),
+    )
+    try:
+        wait_for(lambda: _answers(port), "the server")
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/nothing/").close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,15 @@
+"""What there is in Redis."""
+
+
+def everything(store):
+    """Return the keys there are, without the counts of what ended, which nobody removes."""
+    found = {
+        key.decode().removeprefix(store.config.prefix)
+        for key in store.connection.redis.keys(f"{store.config.prefix}*")
+    }
+    return {key for key in found if not key.startswith("ended:")}
+
+
+def keys(store):
+    """Return all keys, those of other prefixes too."""
+    return set(store.connection.redis.keys("*"))

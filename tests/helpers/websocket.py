@@ -1,0 +1,40 @@
+"""A plain client of the websocket."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+import websockets
+from django.test import AsyncClient
+
+
+@asynccontextmanager
+async def connected(server, user, path="/moi-ws/", origin="http://{server}"):
+    headers = {}
+    if user is not None:
+        client = AsyncClient()
+        await client.aforce_login(user)
+        headers["Cookie"] = f"sessionid={client.cookies['sessionid'].value}"
+    if origin is not None:
+        headers["Origin"] = origin.format(server=server)
+    async with websockets.connect(f"ws://{server}{path}", additional_headers=headers) as socket:
+        yield socket
+
+
+async def hear(socket, within=5):
+    """Return the verb and the payload of the next frame."""
+    frame = json.loads(await asyncio.wait_for(socket.recv(), within))
+    [(verb, payload)] = frame.items()
+    return verb, payload
+
+
+async def say(socket, verb, payload):
+    await socket.send(json.dumps({verb: payload}))
+
+
+async def close_code(socket):
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        while True:
+            await hear(socket)
+    return closed.value.rcvd.code

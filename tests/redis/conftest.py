@@ -1,0 +1,3 @@
+"""Tests with a real Redis, and servers where they need one."""
+
+from tests.helpers.visitors import kind, owned, visitor  # noqa: F401 - fixtures

@@ -1,0 +1,290 @@
+"""Whatever happens to a job in whatever order, what Redis holds about it is of one piece."""
+
+import dataclasses
+import json
+from collections import Counter
+
+import hypothesis.strategies as st
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import get_user_model
+from hypothesis import HealthCheck, given, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+
+from moi_django import Group, Options
+from moi_django.cluster import dispatch
+from moi_django.cluster.payloads import Payload
+from moi_django.engine import runner
+from moi_django.exceptions import JobNotFound
+from moi_django.models import State
+from moi_django.site_store import engine_store_config
+from moi_django.site_store import get_store as site_store
+from tests.helpers.records import new_job
+from tests.helpers.websocket import close_code, connected, hear, say
+
+pytestmark = pytest.mark.django_db(transaction=True)
+RETRIES = 2
+RANK = {State.QUEUED: 0, State.RUNNING: 1}
+
+
+def spec_of(job, attempt, **options):
+    return runner.JobSpec(
+        id=job.id,
+        attempt=attempt,
+        store=engine_store_config(),
+        context="default",
+        sent=0.0,
+        options=Options(retries=RETRIES, backoff=0, **options),
+        limits=runner.Limits(1000, 100, 1000, 1000),
+        attachment_storage=dispatch.attachment_storage(),
+        grace=1,
+        patience=0,
+        python=runner.PYTHON_VERSION,
+    )
+
+
+def ended(store):
+    """Return how many jobs have ended in each state."""
+    return sum(
+        (Counter(minute.jobs) for _, minute in store.statistics.completed_by_minute(60)), Counter()
+    )
+
+
+class Life(RuleBasedStateMachine):
+    """Does to one job what engines, reconcilers and users do."""
+
+    def __init__(self, store, group, keeps):
+        super().__init__()
+        self.store, self.group, self.keeps = store, group, keeps
+        self.job = new_job(self.group.info, context="default", attempts=RETRIES + 1)
+        payload = Payload(b"call", Options(retries=RETRIES), "default")
+        self.store.jobs.create(self.job, payload.sign(self.job.id))
+        self.seen = self.store.jobs.get(self.job.id)
+        self.starts = []
+        self.ended_before = ended(self.store)
+        self.ends: set[State] = set()
+
+    @property
+    def info(self):
+        return self.store.jobs.get(self.job.id)
+
+    @rule(attempt=st.integers(1, RETRIES + 1), name=st.sampled_from(["one", "two"]))
+    def an_engine_takes_it(self, attempt, name):
+        with_none_if_gone(runner.mark_running, self.store, spec_of(self.job, attempt), name)
+        if (info := self.info) and info.state is State.RUNNING:
+            self.starts.append((info.attempt, info.engine, info.date_start))
+
+    @rule(attempt=st.integers(1, RETRIES + 1), ok=st.booleans())
+    def an_engine_ends_it(self, attempt, ok):
+        success = runner.Outcome(State.SUCCESS, 1)
+        failure = runner.Outcome(State.FAILED, runner.failure_text("it failed", 1000))
+        outcome = success if ok else failure
+        with_none_if_gone(runner.write_end, self.store, spec_of(self.job, attempt), outcome)
+
+    @rule(text=st.text(max_size=5))
+    def it_says_something(self, text):
+        with_none_if_gone(
+            self.store.jobs.change, self.job.id, lambda info: info.changed(status=text or "x")
+        )
+
+    @rule(attempt=st.integers(1, RETRIES + 1))
+    def its_engine_is_lost(self, attempt):
+        dispatch.mark_lost(self.job.id, attempt, "lost")
+
+    @rule()
+    def it_is_cancelled(self):
+        with_none_if_gone(self.store.jobs.cancel, self.job.id)
+
+    @rule(new=st.sampled_from(["new", "newer"]))
+    def it_is_retried(self, new):
+        before = self.info
+        is_free = before is not None and before.finished and not before.retried
+        assert self.store.jobs.mark_retried(self.job.id, new) == is_free
+
+    @rule()
+    def it_comes_due(self):
+        for entry in self.store.queue.due():
+            if entry.id == self.job.id:
+                self.store.queue.claim(entry, "default")
+
+    @rule()
+    def its_lease_is_renewed(self):
+        info = self.info
+        is_running = info is not None and info.state is State.RUNNING
+        assert self.store.queue.renew(info or self.job) == is_running
+
+    @precondition(lambda self: self.seen is not None)
+    @rule()
+    def it_is_removed(self):
+        self.store.tree.remove(self.job.id)
+
+    @invariant()
+    def time_only_goes_forward(self):
+        before, info = self.seen, self.info
+        if before is None:
+            assert info is None
+            return
+        if info is not None:
+            assert info.version >= before.version
+            assert 1 <= before.attempt <= info.attempt <= info.attempts
+            if before.finished:
+                assert before.retried in (None, info.retried)
+                marked = {"version": info.version, "retried": info.retried}
+                assert info == dataclasses.replace(before, **marked)
+            if info.attempt == before.attempt and not info.finished:
+                assert RANK[info.state] >= RANK[before.state]
+        self.seen = info
+
+    @invariant()
+    def an_attempt_starts_once(self):
+        attempts = [attempt for attempt, _, _ in set(self.starts)]
+        assert len(attempts) == len(set(attempts))
+
+    @invariant()
+    def it_is_in_the_zset_of_its_state_and_in_no_other(self):
+        info = self.info
+        job = info or self.job
+        held = [
+            key
+            for key in self.store.keys.queues(job).values()
+            for member in self.store.connection.redis.zrange(key, 0, -1)
+            if member.decode().endswith(job.id)
+        ]
+        state = info.state if info else None
+        if state is State.RUNNING:
+            assert held == [self.store.keys.running]
+        elif state is State.QUEUED:
+            assert held in ([self.store.keys.waiting("default")], [self.store.keys.delayed])
+        else:
+            assert held == []
+
+    @invariant()
+    def its_function_is_kept_as_long_as_it_may_be_run(self):
+        info = self.info
+        may_run = info is not None and info.state is not State.SUCCESS and not info.retried
+        last = info and (info.finished or (info.state is State.RUNNING and info.attempt > RETRIES))
+        kept = may_run and (self.keeps or not last)
+        assert (self.store.jobs.payload(self.job.id) is not None) == kept
+
+    @invariant()
+    def its_group_counts_it(self):
+        counted = [job.info.counted_as for job in Group.get(self.group.id).jobs()]
+        assert self.store.tree.totals(self.group.id) == {
+            state: counted.count(state) for state in set(counted)
+        }
+
+    @invariant()
+    def the_indices_have_it_in_its_state(self):
+        info = self.info
+        indices = (self.store.keys.jobs, self.store.keys.owner_jobs(self.group.info.owner))
+        held = {
+            key: self.store.connection.redis.zscore(key, self.job.id) is not None
+            for key in (*indices, *map(self.store.keys.jobs_in_state, State))
+        }
+        mine = (*indices, self.store.keys.jobs_in_state(info.state)) if info else ()
+        assert held == {key: key in mine for key in held}
+
+    @invariant()
+    def its_end_is_counted_once(self):
+        info = self.info
+        if info is not None and info.finished:
+            self.ends.add(info.state)
+        counted = ended(self.store) - self.ended_before
+        assert counted == dict.fromkeys(self.ends, 1)
+
+    def teardown(self):
+        self.store.tree.remove(self.job.id)
+        assert (
+            list(self.store.connection.redis.scan_iter(f"{self.store.config.prefix}{self.job.id}*"))
+            == []
+        )
+
+
+def with_none_if_gone(act, *args):
+    """Do something that a job may be gone for."""
+    try:
+        return act(*args)
+    except JobNotFound:
+        return None
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_job_lives_one_life(moi, keeps):
+    """Be its function short enough to be kept for a retry or not."""
+    if not keeps:
+        moi["RETRY_PAYLOAD_LIMIT"] = 10
+    store, group = site_store(), Group.create("no-user", "lives")
+    run_machine(
+        lambda: Life(store, group, keeps),
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=20,
+)
+verbs = st.sampled_from(
+    ["get", "remove", "cancel", "retry", "watch", "live", "close", "__init__", ""]
+)
+hostile = st.one_of(
+    st.text(max_size=50),
+    values.map(json.dumps),
+    st.dictionaries(verbs, values, max_size=3).map(json.dumps),
+    st.builds(lambda verb, depth: f'{{"{verb}": {"[" * depth}', verbs, st.integers(0, 5000)),
+)
+
+
+def test_whatever_a_client_sends_others_do_not_notice(server, moi, store):
+    moi.update(VERBS_PER_SECOND=10_000, VERBS_BURST=10_000)
+    users = [get_user_model().objects.create_user(name) for name in ("eve", "ada")]
+    root = Group.of(users[1])
+
+    async def attack(texts):
+        async with connected(server, users[1]) as watching:
+            await say(watching, "get", [])
+            assert (await hear(watching))[1]["id"] == root.id
+            async with connected(server, users[0]) as attacker:
+                for text in texts:
+                    await attacker.send(text)
+                await say(attacker, "close", None)
+                assert await close_code(attacker) in (1000, 4400)
+            await say(watching, "get", [])
+            assert (await hear(watching))[1]["id"] == root.id
+
+    # The connection is too old for a verb that closes it to be among them.
+    sent = st.lists(hostile.filter(lambda text: '"close"' not in text), max_size=15)
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(texts=sent)
+    def attacked(texts):
+        async_to_sync(attack)(texts)
+
+    attacked()
+
+
+def test_options_are_the_same_after_a_signed_journey(store):
+    @settings(max_examples=50, deadline=None)
+    @given(
+        retries=st.integers(1, 10),
+        backoff=st.floats(0, 1e6),
+        timeout=st.none() | st.floats(0.001, 1e6),
+        call=st.binary(max_size=100),
+    )
+    def travel(retries, backoff, timeout, call):
+        options = Options(retries=retries, backoff=backoff, timeout=timeout, retry_on_lost=True)
+        payload = Payload(call, options, "default")
+        job = new_job(Group.of("no-user").info)
+        assert dispatch.verify_payload(job, payload.sign(job.id)) == payload
+        with pytest.raises(dispatch.PayloadRefused):
+            dispatch.verify_payload(dataclasses.replace(job, id="another"), payload.sign(job.id))
+
+    travel()

@@ -1,0 +1,61 @@
+"""Each limit that has no test beside what it limits: what is beyond it, and what is said then."""
+
+import socket
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from moi_django import Group
+from tests.helpers.processes import wait_for
+from tests.helpers.records import job_in
+from tests.helpers.websocket import connected, hear, say
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SOON = 30
+
+
+async def test_a_page_that_does_not_read_costs_nobody_else_anything(server, moi, store, caplog):
+    """It is given up after a while."""
+    caplog.set_level("INFO", "moi_django")
+    moi.update(SEND_TIMEOUT=0.5, RESULT_PREVIEW=1_000_000, PUSH_EVERY=0.0)
+    user = await sync_to_async(get_user_model().objects.create_user)("ada")
+    root = await sync_to_async(Group.of)(user)
+    job = await sync_to_async(job_in)(store, root, result="x" * 900_000)
+    deaf = await sync_to_async(deaf_page)(server, user)
+    try:
+        async with connected(server, user) as socket:
+            await say(socket, "get", [])
+            await hear(socket)
+            for number in range(30):
+                await sync_to_async(store.jobs.change)(
+                    job.id, lambda info, n=number: info.changed(status=f"step {n}")
+                )
+            verb, info = await hear(socket)
+            while info.get("status") != "step 29":
+                verb, info = await hear(socket)
+            assert verb == "update"
+        given_up = "A page takes no frames any more"
+        await sync_to_async(wait_for)(lambda: given_up in caplog.text, given_up)
+    finally:
+        deaf.close()
+
+
+def deaf_page(server, user):
+    """Open a websocket and read nothing of what comes."""
+    client = Client()
+    client.force_login(user)
+    host, port = server.split(":")
+    page = socket.socket()
+    page.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    page.connect((host, int(port)))
+    page.sendall(
+        (
+            f"GET /moi-ws/ HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            f"Cookie: sessionid={client.cookies['sessionid'].value}\r\n\r\n"
+        ).encode()
+    )
+    return page

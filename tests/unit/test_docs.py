@@ -1,0 +1,181 @@
+"""The docs say what the code does."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import load_command_class
+from django.template import engines
+
+import moi_django
+from moi_django import consumers
+from moi_django.conf import DEFAULTS
+from moi_django.models import Info
+from moi_django.templatetags.moi import moi_jobs
+
+ROOT = Path(__file__).parents[2]
+DOCS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        *ROOT.glob("docs/**/*.md"),
+    ]
+}
+
+
+def code(language):
+    """Return every block of a language, with the page that has it."""
+    pattern = rf"^( *)```{language}\n(.*?)^ *```$"
+    for name, text in DOCS.items():
+        for indent, block in re.findall(pattern, text, re.MULTILINE | re.DOTALL):
+            yield name, "\n".join(line.removeprefix(indent) for line in block.split("\n"))
+
+
+def table(text):
+    """Return the cells of each row of the tables of a page."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_every_setting_is_documented_with_its_default():
+    documented = {
+        row[0].strip("`"): row[1].strip("`")
+        for row in table(DOCS["docs/reference/settings.md"])
+        if row[0].startswith("`")
+    }
+    assert documented == {name: repr(value) for name, value in DEFAULTS.items()}
+
+
+def test_every_check_is_documented():
+    rows = [row for row in table(DOCS["docs/reference/checks.md"]) if row[0].startswith("`")]
+    source = "".join(path.read_text() for path in ROOT.glob("moi_django/checks/*.py"))
+    assert {row[0].strip("`") for row in rows} == set(re.findall(r'id="(moi\.\w+)"', source))
+    # From 10 on a number is that of a check for a deployment.
+    for id, found_by, _ in rows:
+        assert (found_by == "`check --deploy`") == (int(id.strip("`")[-3:]) >= 10), id
+
+
+def test_every_verb_and_close_code_is_documented():
+    text = DOCS["docs/reference/websocket.md"]
+    _, server, client, codes = re.split("^## ", text, flags=re.MULTILINE)
+    assert set(re.findall(r'^\| `\{"(\w+)"', client, re.MULTILINE)) == set(
+        consumers.JobsConsumer._verbs
+    )
+    scripts = (ROOT / "moi_django/static/moi_django").glob("*.js")
+    heard = [
+        table
+        for script in scripts
+        for table in re.findall(r"#verbs = \{(.*?)\n  \};", script.read_text(), re.DOTALL)
+    ]
+    assert set(re.findall(r'^\| `\{"(\w+)"', server, re.MULTILINE)) == set(
+        re.findall(r"^    (\w+):", "".join(heard), re.MULTILINE)
+    )
+    ours = {
+        value
+        for name, value in vars(consumers).items()
+        if name.isupper() and isinstance(value, int) and value >= 1000
+    }
+    assert {int(number) for number in re.findall(r"^\| (\d{4}) \|", codes, re.MULTILINE)} == (
+        ours | {1000}
+    )
+
+
+def test_every_field_of_the_info_object_is_documented():
+    text = DOCS["docs/reference/redis.md"].split("## The info object")[1].split("## ")[0]
+    documented = re.findall(r"`(\w+)`", " ".join(row[0] for row in table(text)))
+    info = Info(id="x", name="x", type="job", pubsub="x")
+    assert sorted(documented) == sorted(info.to_dict())
+
+
+def test_every_option_of_the_command_is_documented_and_no_other():
+    parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
+    [verbs] = [action for action in parser._actions if action.dest == "verb"]
+    sections = dict(
+        re.findall(
+            r"^## (\w+)\n(.*?)(?=^## |\Z)",
+            DOCS["docs/reference/command.md"],
+            re.MULTILINE | re.DOTALL,
+        )
+    )
+    assert sections.keys() == verbs.choices.keys()
+    for verb, section in sections.items():
+        options = {
+            option
+            for action in verbs.choices[verb]._actions
+            for option in action.option_strings
+            if action.dest != "help"
+        }
+        assert set(re.findall(r"(?<![\w-])(--[a-z][\w-]+)", section)) == options
+
+
+def test_the_changelog_knows_the_version_and_every_verb():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{moi_django.__version__}]" in text
+    [line] = re.findall(r"^- `manage\.py moi submit`.*?(?=^- )", text, re.MULTILINE | re.DOTALL)
+    parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
+    [verbs] = [action for action in parser._actions if action.dest == "verb"]
+    assert {each.split()[-1] for each in re.findall("`(.*?)`", line)} == verbs.choices.keys()
+
+
+def test_every_public_name_is_documented():
+    text = DOCS["docs/reference/python.md"]
+    assert [name for name in moi_django.__all__ if not re.search(rf"\b{name}\b", text)] == []
+
+
+@pytest.mark.parametrize(("page", "block"), [pytest.param(*each) for each in code("python")])
+def test_python_in_the_docs_compiles_and_imports_what_there_is(page, block):
+    for node in ast.walk(ast.parse(block)):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "moi_django":
+            module = __import__(node.module, fromlist=["x"])
+            for name in node.names:
+                assert hasattr(module, name.name)
+
+
+@pytest.mark.parametrize(("page", "block"), [pytest.param(*each) for each in code("html")])
+def test_templates_in_the_docs_compile(page, block):
+    if "{%" not in block:
+        return
+    load = "" if "{% load moi %}" in block or "{% extends" in block else "{% load moi %}"
+    engines["django"].from_string(load + block)
+
+
+def test_the_lines_to_add_to_a_site_are_those_of_the_example():
+    example = (ROOT / "example_project/example/settings.py").read_text()
+    blocks = [block for page, block in code("python") if "INSTALLED_APPS = [" in block]
+    assert len(blocks) == 2
+    for block in blocks:
+        for line in block.strip().splitlines():
+            assert line.strip().startswith("#") or line in example
+
+
+@pytest.mark.parametrize("page", DOCS)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", DOCS[page], flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)|(?:src|srcset)=\"([^\"]+)\"", text):
+        path = "".join(target).split("#")[0]
+        if not path.startswith("http"):
+            assert (ROOT / page).parent.joinpath(path).exists(), path
+
+
+def test_every_block_and_option_of_the_page_is_documented():
+    text = DOCS["docs/reference/page.md"]
+    options, blocks = text.split("## `data-moi`")[0], text.split("## Blocks")[1].split("## ")[0]
+    template = (ROOT / "moi_django/templates/moi_django/jobs.html").read_text()
+    first = [row[0].strip("`") for row in table(blocks) if row[0].startswith("`")]
+    assert first == re.findall(r"{% block (\w+) %}", template)
+    parameters = list(inspect.signature(moi_jobs).parameters)[1:]
+    assert [row[0].strip("`") for row in table(options) if row[0].startswith("`")] == parameters
+
+
+def test_every_variable_and_hole_of_the_page_is_documented():
+    text = DOCS["docs/reference/page.md"]
+    css = (ROOT / "moi_django/static/moi_django/moi.css").read_text()
+    assert set(re.findall(r"--moi-[a-z]+", text)) == set(re.findall(r"--moi-[a-z]+", css))
+    templates = (ROOT / "moi_django/templates/moi_django").glob("*.html")
+    holes = set(re.findall(r'data-moi="([\w-]+)"', "".join(path.read_text() for path in templates)))
+    fields = set(Info(id="x", name="x", type="job", pubsub="x").to_dict())
+    assert holes - fields - set(re.findall(r"`([\w-]+)`", text)) == set()

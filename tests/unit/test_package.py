@@ -1,0 +1,206 @@
+"""The package as a whole: its layers, what importing it does, what the wheel contains."""
+
+import ast
+import configparser
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import moi_django
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "moi_django"
+
+# The parts of the package in their order: a part imports only those above it, or within itself.
+PARTS = [
+    [name.rstrip("/") for name in re.findall(r"`([\w/]+)`", row)]
+    for row in re.findall(r"^\| ([^|]+) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    if row.startswith("`")
+]
+PART_OF = {name: index for index, names in enumerate(PARTS) for name in names}
+
+
+@cache
+def modules():
+    """Return the name and the path of each module that has content."""
+    paths = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in paths}
+
+
+@cache
+def imports(path):
+    """Return the modules that a file imports, and whether it does so when it is imported."""
+    tree = ast.parse(path.read_text())
+    at_once = {id(node) for node in ast.iter_child_nodes(tree)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(name.name, id(node) in at_once) for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+            found += [(name, id(node) in at_once) for name in names]
+    return found
+
+
+def own_imports(name):
+    """Return the modules of ours that one imports; the store's name stands for its module."""
+    for imported, _ in imports(modules()[name]):
+        own = imported.removeprefix("moi_django.").removesuffix(".StoreConfig")
+        own = own.replace("store.Store", "store.store")
+        if own in modules():
+            yield own
+
+
+def part_of(name):
+    return PART_OF[name.split(".")[0]]
+
+
+def test_the_table_of_parts_names_every_module():
+    assert set(PART_OF) == {name.split(".")[0] for name in modules()}
+
+
+@pytest.mark.parametrize("name", modules())
+def test_a_module_imports_only_parts_above_its_own(name):
+    for own in own_imports(name):
+        assert part_of(own) <= part_of(name), f"{name} imports {own}"
+
+
+def test_no_modules_import_each_other():
+    left = {name: set(own_imports(name)) for name in modules()}
+    while free := [name for name, needs in left.items() if not needs & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if part_of(name) <= PART_OF["engine"]])
+def test_an_engine_needs_no_django(name):
+    at_once = {imported for imported, now in imports(modules()[name]) if now}
+    assert not [module for module in at_once if module.split(".")[0] in ("django", "channels")]
+
+
+def test_no_test_file_imports_another():
+    for path in (ROOT / "tests").rglob("*.py"):
+        for imported, _ in imports(path):
+            assert not re.match(r"tests(\.\w+)?\.test_", imported or ""), (
+                f"{path} imports {imported}"
+            )
+
+
+def test_one_module_talks_to_ipyparallel_and_one_describes_a_local_cluster():
+    users = {
+        name
+        for name, path in modules().items()
+        if any(module.split(".")[0] == "ipyparallel" for module, _ in imports(path))
+    }
+    assert users == {"cluster.client", "services.local_cluster"}
+
+
+@pytest.mark.parametrize("path", modules().values(), ids=modules())
+def test_no_module_outgrows_its_reader(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def run(code, **env):
+    """Run code in a Python of its own and return what it prints as JSON."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("DJANGO")}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**kept, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_importing_the_package_imports_nothing_else():
+    code = "import json, sys, moi_django; print(json.dumps(list(sys.modules)))"
+    loaded = set(run(code))
+    assert "moi_django" in loaded
+    assert not loaded & {"django", "redis", "channels", "ipyparallel", "cloudpickle"}
+    assert not [name for name in loaded if name.startswith("moi_django.")]
+
+
+def test_an_engine_without_django_imports_no_django():
+    code = "import json, sys, moi_django.engine.runner; print(json.dumps(list(sys.modules)))"
+    loaded = set(run(code))
+    assert not loaded & {"django", "channels", "ipyparallel"}
+
+
+def test_importing_opens_and_starts_nothing(tmp_path):
+    code = f"""
+import django, json, os, psutil, threading
+django.setup()
+for name in {[*modules()]!r}:
+    __import__("moi_django." + name)
+process = psutil.Process()
+print(json.dumps([threading.active_count(), len(process.net_connections("all")),
+                  len(process.children()), os.listdir({str(tmp_path)!r})]))
+"""
+    env = {"DJANGO_SETTINGS_MODULE": "tests.settings", "MOI_TEST_DIR": str(tmp_path)}
+    assert run(code, **env) == [1, 0, 0, []]
+
+
+def test_every_public_name_can_be_had():
+    for name in moi_django.__all__:
+        assert getattr(moi_django, name).__doc__
+        assert name in dir(moi_django)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = moi_django.nonsense
+
+
+def test_the_wheel_has_all_that_a_site_needs(tmp_path):
+    source = tmp_path / "source"
+    # Databases of other tests come and go meanwhile.
+    others = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "docs", "*.sqlite3*")
+    shutil.copytree(ROOT, source, ignore=others)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source],
+        check=True,
+        capture_output=True,
+    )
+    [wheel] = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    wanted = {
+        str(path.relative_to(ROOT))
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "moi_django/py.typed" in wanted
+    assert "moi_django/templates/moi_django/_job.html" in wanted
+    assert "moi_django/static/moi_django/moi.js" in wanted
+    assert {name for name in names if not name.startswith("moi_django-")} == wanted
+    [metadata] = [name for name in names if name.endswith("/METADATA")]
+    text = zipfile.ZipFile(wheel).read(metadata).decode()
+    assert f"Version: {moi_django.__version__}" in text
+    assert "Requires-Python: >=3.11" in text
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_commands_say_what_they_do():
+    def do(*arguments):
+        return subprocess.run(
+            [sys.executable, str(ROOT / "run.py"), *arguments], capture_output=True, text=True
+        )
+
+    targets = set((ROOT / "Makefile").read_text().splitlines()[0].split()[1:])
+    for arguments in ([], ["help"]):
+        ran = do(*arguments)
+        assert ran.returncode == 0
+        assert set(re.findall(r"run\.py ([\w-]+)", ran.stdout)) == targets - {"help"}
+    assert do("nonsense").returncode == 2
+
+
+def test_the_demo_has_what_a_terminal_is_drawn_with():
+    written = configparser.ConfigParser()
+    written.read(ROOT / "setup.cfg")
+    assert "moi_django[embedded,terminal]" in written["options.extras_require"]["demo"]
