@@ -1,8 +1,6 @@
 // Which groups somebody has opened or closed: kept for as long as the tab is there.
 
-// Static files may have a hash in their names, so modules find each other by their elements.
-const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
-const { storage } = await load("storage");
+const { storage } = await moiModule("storage");
 
 const KEY = "moi-folds";
 // Greatest number of groups to remember, the latest.

@@ -2,16 +2,14 @@
 //
 // All words and all markup come from the templates.
 
-// Static files may have a hash in their names, so modules find each other by their elements.
-const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
-const { Attention } = await load("attention");
-const { Live } = await load("live");
-const { isClosed, remember } = await load("folds");
-const { notify, wish } = await load("notices");
-const { Question } = await load("question");
-const { Row, fill, offer, setText } = await load("row");
-const { localeOf, localize, runTime } = await load("times");
-const { Words } = await load("words");
+const { Attention } = await moiModule("attention");
+const { Live } = await moiModule("live");
+const { isClosed, remember } = await moiModule("folds");
+const { notify, wish } = await moiModule("notices");
+const { Question } = await moiModule("question");
+const { Row, fill, offer, setText } = await moiModule("row");
+const { localeOf, localize, runTime } = await moiModule("times");
+const { Words } = await moiModule("words");
 
 // Greatest number of rows to ask for at once.
 const MOST_ROWS = 1_000;

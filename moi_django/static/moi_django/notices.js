@@ -1,8 +1,6 @@
 // Who looks elsewhere: the title tells of ends, and the browser, if that is wanted.
 
-// Static files may have a hash in their names, so modules find each other by their elements.
-const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
-const { storage } = await load("storage");
+const { storage } = await moiModule("storage");
 
 // Where a browser remembers that its user wants to be notified.
 const WISH = "moi-notify";

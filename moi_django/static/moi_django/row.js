@@ -3,9 +3,7 @@
 // A hole is an element that has `data-moi`: a field of the info object, or link, remove, members, ...
 // It is filled with text, never with HTML.
 
-// Static files may have a hash in their names, so modules find each other by their elements.
-const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
-const { clockOf, isoOf, localize, runTime, roughly } = await load("times");
+const { clockOf, isoOf, localize, runTime, roughly } = await moiModule("times");
 
 const FINISHED = new Set(["success", "failed", "cancelled", "lost"]);
 // The states that the parts of a group's bar count.

@@ -3,16 +3,14 @@
 // Status, times and figures are filled in place, as in a row. What the server's templates make of the
 // rest is fetched when that has changed, and the parts of the page become like it.
 
-// Static files may have a hash in their names, so modules find each other by their elements.
-const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
-const { Live } = await load("live");
-const { become } = await load("morph");
-const { Output } = await load("output");
-const { Question } = await load("question");
-const { Refresh } = await load("refresh");
-const { Row } = await load("row");
-const { localeOf, localize } = await load("times");
-const { Words } = await load("words");
+const { Live } = await moiModule("live");
+const { become } = await moiModule("morph");
+const { Output } = await moiModule("output");
+const { Question } = await moiModule("question");
+const { Refresh } = await moiModule("refresh");
+const { Row } = await moiModule("row");
+const { localeOf, localize } = await moiModule("times");
+const { Words } = await moiModule("words");
 
 // What of a job changes while it runs and stands in no part that is fetched.
 const IN_PLACE = ["version", "status", "progress", "done", "total", "result"];

@@ -3,12 +3,10 @@
 // The websocket says that there is news. Then the page is fetched again, and every part that has
 // `data-live` is made like the new one: all words and all markup come from the server's templates.
 
-// Static files may have a hash in their names, so modules find each other by their elements.
-const load = (name) => import(document.querySelector(`script[data-moi-module="${name}"]`).src);
-const { Live } = await load("live");
-const { become, keyOf } = await load("morph");
-const { Refresh } = await load("refresh");
-const { localeOf, localize } = await load("times");
+const { Live } = await moiModule("live");
+const { become, keyOf } = await moiModule("morph");
+const { Refresh } = await moiModule("refresh");
+const { localeOf, localize } = await moiModule("times");
 
 /** Show the times of a part in the zone and the manner of the viewer. */
 function localizeAll(part, locale) {
