@@ -3,173 +3,131 @@
 // Status, times and figures are filled in place, as in a row. What the server's templates make of the
 // rest is fetched when that has changed, and the parts of the page become like it.
 
-const { Live } = await moiModule("live");
-const { become } = await moiModule("morph");
-const { Output } = await moiModule("output");
-const { Question } = await moiModule("question");
-const { Refresh } = await moiModule("refresh");
-const { Row } = await moiModule("row");
-const { localeOf, localize } = await moiModule("times");
-const { Words } = await moiModule("words");
+const { Catalog } = await moiModule("catalog");
+const { Confirmation } = await moiModule("confirmation");
+const { JobRow } = await moiModule("job_row");
+const { LiveElement } = await moiModule("live_element");
+const { morph } = await moiModule("morph");
+const { PageRefresher } = await moiModule("page_refresher");
+const { TerminalOutput } = await moiModule("terminal_output");
+const { localeOf, localizeTimes } = await moiModule("time_format");
 
-// What of a job changes while it runs and stands in no part that is fetched.
+// The fields that change while a job runs and are in no part that is fetched.
 const IN_PLACE = ["version", "status", "progress", "done", "total", "result"];
 
 /** Return the rest of an info object, for comparison. */
-function restOf(info) {
+function fetchedFields(info) {
   return JSON.stringify(info, (name, value) => (IN_PLACE.includes(name) ? undefined : value));
 }
 
-class MoiJob extends HTMLElement {
+class MoiJob extends LiveElement {
   #row;
-  #words;
+  confirmation = new Confirmation(this);
   #output = null;
-  #question = new Question(this);
-  // What the parts show, or will in a moment.
-  #rest = "";
-  #beat = 0;
-  #isLive = false;
-  #isFetched = true;
+  #timer = 0;
+  // The `fetchedFields` that the parts show, or will in a moment.
+  #fetched = "";
+  #canFetch = true;
+  #refresher = new PageRefresher(() => this.#address, {
+    fetched: (page) => this.#showPage(page),
+    failed: () => this.#setCanFetch(false),
+    // When the job is gone, the connection tells so, and why.
+    refused: (isGone) => isGone || location.reload(),
+  });
 
   connectedCallback() {
-    this.#words = new Words(this.#hole("words"), localeOf(this));
-    const site = { words: this.#words, pages: {} };
-    this.#row = new Row(this.querySelector("[data-id]"), [...this.querySelectorAll("[data-moi]")], site);
-    this.#localize(this);
+    this.catalog = new Catalog(this.findPart("words"), localeOf(this));
+    const site = { catalog: this.catalog, pages: {} };
+    const holes = [...this.querySelectorAll("[data-moi]")];
+    this.#row = new JobRow(this.querySelector("[data-id]"), holes, site);
+    localizeTimes(this, this.catalog.locale);
     this.addEventListener("click", this.#onClick);
-    this.#refresh.begin();
-    this.#live.begin();
-    this.#beat = setInterval(() => this.#row.info?.state === "running" && this.#row.tick(Date.now()), 1000);
+    this.#refresher.start();
+    this.connection.start();
+    this.#timer = setInterval(() => this.#row.tick(Date.now()), 1000);
   }
 
-  disconnectedCallback() {
-    this.removeEventListener("click", this.#onClick);
-    this.#stop();
-  }
-
-  #stop() {
-    clearInterval(this.#beat);
-    this.#refresh.end();
-    this.#live.end();
-  }
-
-  get #id() {
-    return this.getAttribute("job");
-  }
-
-  #hole(name) {
-    return this.querySelector(`[data-moi="${name}"]`);
-  }
-
-  #toggle(name, isShown) {
-    this.#hole(name)?.toggleAttribute("hidden", !isShown);
-  }
-
-  #localize(part) {
-    for (const time of part.querySelectorAll("time")) localize(time, localeOf(this));
+  stop() {
+    clearInterval(this.#timer);
+    this.#refresher.stop();
+    super.stop();
   }
 
   // The connection
 
-  #live = new Live(() => this.getAttribute("socket"), {
-    opened: () => this.#watch(),
-    heard: (verb, payload) => this.#verbs[verb]?.(payload),
-    lost: (isFinal) => this.#onLost(isFinal),
-  });
-
-  #watch() {
+  subscribe() {
     this.#output = null; // it is sent again, from its last part on
-    this.#live.send("watch", [this.#id]);
-    this.#live.send("log", [this.#id]);
+    this.connection.send("watch", [this.#row.id]);
+    this.connection.send("log", [this.#row.id]);
   }
 
-  #verbs = {
+  verbs = {
     add: (info) => this.#show(info),
     update: (info) => this.#show(info),
     get: (info) => this.#show(info),
     remove: () => this.#end("removed"),
     log: (output) => this.#print(output),
-    sync: ({ complete }) => complete && this.#settle(),
-    live: (isLive) => isLive || this.#setLive(false),
-    error: (error) => this.#complain(error),
+    sync: ({ complete }) => complete && this.#endSnapshot(),
+    live: (isLive) => isLive || this.setLive(false),
+    error: (error) => this.#onError(error),
   };
 
-  #onLost(isFinal) {
-    this.#setLive(false);
-    if (!isFinal) return;
-    this.#stop();
-    this.#toggle("offline", false);
-    this.#toggle("refused", true);
-  }
-
-  #settle() {
-    this.#live.succeeded();
-    this.#setLive(true);
-    // Whatever was missed meanwhile is seen now.
-    this.#refresh.wish();
-  }
-
-  #setLive(isLive) {
-    this.#isLive = isLive;
-    this.#tellLive();
+  #endSnapshot() {
+    this.connection.resetRetryDelay();
+    this.setLive(true);
+    // Whatever was missed meanwhile is shown now.
+    this.#refresher.schedule();
   }
 
   /** The page is live when it hears of changes and can fetch them. */
-  #tellLive() {
-    const isLive = this.#isLive && this.#isFetched;
-    this.toggleAttribute("live", isLive);
-    this.#toggle("offline", !isLive);
+  showLive(isLive) {
+    super.showLive(isLive && this.#canFetch);
+  }
+
+  #setCanFetch(canFetch) {
+    this.#canFetch = canFetch;
+    this.showLive(this.isLive);
+  }
+
+  #onError(error) {
+    if (error.verb === "watch" && error.id) return this.#end("unknown");
+    this.#row.clearPending();
+    // Some errors are none of what somebody has asked for.
+    if (this.catalog.text(`${error.verb}-failed`)) this.showError(error);
   }
 
   /** Stay as things were, for good, and say why. */
   #end(reason) {
-    this.#stop();
-    const form = this.#hole("remove")?.form;
+    this.stop();
+    const form = this.findPart("remove")?.form;
     const hadFocus = form?.contains(document.activeElement);
     this.toggleAttribute("live", false);
     this.toggleAttribute("gone", true);
-    for (const name of ["offline", "refused", "error"]) this.#toggle(name, false);
-    this.#toggle(reason, true);
-    if (hadFocus) this.#hole(reason)?.querySelector("a")?.focus();
-  }
-
-  #complain({ verb, id, reason }) {
-    if (verb === "watch" && id) return this.#end("unknown");
-    this.#row.settle();
-    const failure = this.#words.say(`${verb}-failed`);
-    if (!failure) return;
-    this.#hole("failure").textContent = failure;
-    this.#hole("reason").textContent = reason;
-    this.#toggle("error", true);
+    for (const name of ["offline", "refused", "error"]) this.showPart(name, false);
+    this.showPart(reason, true);
+    if (hadFocus) this.findPart(reason)?.querySelector("a")?.focus();
   }
 
   // What the job does
 
   #show(info) {
-    if (info.id !== this.#id || !this.#row.show(info)) return;
-    const rest = restOf(info);
-    if (rest === this.#rest) return;
-    this.#rest = rest;
-    this.#refresh.wish();
+    if (info.id !== this.#row.id || !this.#row.show(info)) return;
+    const fetched = fetchedFields(info);
+    if (fetched === this.#fetched) return;
+    this.#fetched = fetched;
+    this.#refresher.schedule();
   }
 
   #print({ at, pieces }) {
-    const element = this.#hole("output");
+    const element = this.findPart("output");
     if (!element) return;
-    this.#output ??= new Output(element, at > 0);
+    this.#output ??= new TerminalOutput(element, at > 0);
     this.#output.append(pieces);
-    this.#toggle("output-section", true);
-    this.#toggle("output-cut", this.#output.isCut);
+    this.showPart("output-section", true);
+    this.showPart("output-cut", this.#output.isCut);
   }
 
-  // The parts
-
-  #refresh = new Refresh(() => this.#address, {
-    fresh: (page) => this.#take(page),
-    failed: () => this.#setFetched(false),
-    // Of what is not there any more the connection tells, and why.
-    refused: (isGone) => isGone || location.reload(),
-  });
+  // The page
 
   /** The page without the output, which comes by itself. */
   get #address() {
@@ -178,22 +136,17 @@ class MoiJob extends HTMLElement {
     return address;
   }
 
-  #setFetched(isFetched) {
-    this.#isFetched = isFetched;
-    this.#tellLive();
-  }
-
-  #take(page) {
+  #showPage(page) {
     for (const part of this.querySelectorAll("[data-moi-part]")) {
       const fresh = page.querySelector(`[data-moi-part="${part.dataset.moiPart}"]`);
       if (!fresh) continue;
-      this.#localize(fresh);
-      become(part, fresh);
+      localizeTimes(fresh, this.catalog.locale);
+      morph(part, fresh);
     }
-    this.#setFetched(true);
+    this.#setCanFetch(true);
   }
 
-  // What people do
+  // Buttons
 
   #onClick = (event) => {
     const button = event.target.closest("button[data-moi]");
@@ -201,20 +154,18 @@ class MoiJob extends HTMLElement {
     // The second half of a double click is not meant for the button that has come there.
     if (verb && event.detail > 1) return event.preventDefault();
     // Without a connection the form does it; a retry leads to the page of the new job.
-    if (!verb || verb === "retry" || (verb !== "confirm" && !this.#isLive)) return;
+    if (!verb || verb === "retry" || (verb !== "confirm" && !this.isLive)) return;
     event.preventDefault();
     if (button.ariaDisabled === "true") return;
-    this.#toggle("error", false);
-    if (verb === "confirm") this.#do(this.#question.answer().verb);
-    else if (this.#row.questionFor(verb)) this.#question.ask(this.#row, verb);
-    else this.#do(verb);
+    this.showPart("error", false);
+    this.press(verb, this.#row);
   };
 
-  #do(verb) {
-    const button = this.#row.hole(verb);
-    if (!this.#isLive) return button.form.requestSubmit(button);
-    this.#row.wait(verb);
-    this.#live.send(verb, [this.#id]);
+  /** What was asked about while there was a connection may be confirmed without one. */
+  sendCommand(verb, row) {
+    const button = row.findHole(verb);
+    if (this.isLive) super.sendCommand(verb, row);
+    else button.form.requestSubmit(button);
   }
 }
 
