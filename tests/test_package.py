@@ -100,6 +100,23 @@ def test_no_module_outgrows_its_reader(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
+def static(suffix):
+    """Return the path of each static file of a kind, by its name."""
+    return {path.name: path for path in sorted((PACKAGE / "static").rglob(f"*{suffix}"))}
+
+
+@pytest.mark.parametrize("name", [*static(".js"), *static(".css")])
+def test_no_script_or_style_outgrows_its_reader(name):
+    path = {**static(".js"), **static(".css")}[name]
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_the_script_stays_small():
+    scripts = static(".js").values()
+    assert len(scripts) > 10
+    assert sum(len(path.read_text().splitlines()) for path in scripts) < 2000
+
+
 def run(code, **env):
     """Run code in a Python of its own and return what it prints as JSON."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("DJANGO")}
