@@ -10,6 +10,8 @@ const PARTS = {
   running: ["running"],
   queued: ["queued"],
 };
+// Control characters and backslashes; hosts that look like paths; a scheme without a host.
+const UNSAFE_URL = /[\u0000-\u0020\\]|^\/\/|^https?:(?!\/\/[^/?#])/i;
 // Stands for an id in the addresses of our own pages.
 const BLANK = "00000000-0000-0000-0000-000000000000";
 
@@ -32,9 +34,7 @@ export function countJobs(totals, isWanted) {
 export function linkOf(info, pages = {}) {
   if (info.url === null) return pages[info.type]?.replace(BLANK, info.id) ?? null;
   const hasPage = info.type === "group" || isFinished(info.state);
-  if (!hasPage || !info.url || /[\u0000-\u0020\\]/.test(info.url) || info.url.startsWith("//")) {
-    return null;
-  }
+  if (!hasPage || !info.url || UNSAFE_URL.test(info.url)) return null;
   const link = `${info.url.replace(/\/+$/, "")}/${info.id}`;
   const target = URL.canParse(link, document.baseURI) ? new URL(link, document.baseURI) : null;
   return target && /^https?:$/.test(target.protocol) ? link : null;
