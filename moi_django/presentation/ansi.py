@@ -1,6 +1,6 @@
 """Output of a job as plain text: without what steers a terminal, with notes of what is missing.
 
-The script of the page does more of what a terminal does, see `output.js`.
+The script of the page does more of what a terminal does, see `terminal_output.js`.
 """
 
 import re

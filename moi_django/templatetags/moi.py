@@ -66,7 +66,7 @@ def moi_nonce(context: template.Context) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def moi_module(context: template.Context, name: str) -> SafeString:
-    """Load one of our modules, which others find by this element."""
+    """Load one of our modules; `moiModule` finds it by this element."""
     script = '<script type="module" data-moi-module="{}" src="{}"{}></script>'
     return format_html(script, name, static(f"moi_django/{name}.js"), moi_nonce(context))
 

@@ -16,11 +16,10 @@ from django.utils.translation.template import templatize
 from moi_django import Group
 from moi_django.models import State
 from moi_django.pages.status_div import SAMPLES
-from tests.helpers.processes import ROOT
+from tests.helpers.package import PACKAGE
 from tests.helpers.records import finish, job_in
 from tests.helpers.rendering import live, render
 
-PACKAGE = ROOT / "moi_django"
 LOCALES = sorted(path.name for path in (PACKAGE / "locale").iterdir())
 KEYWORDS = {
     "gettext": None,

@@ -10,14 +10,12 @@ import subprocess
 import sys
 import zipfile
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 import moi_django
-
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "moi_django"
+from tests.helpers.package import PACKAGE, static_files
+from tests.helpers.processes import ROOT
 
 # The parts of the package in their order: a part imports only those above it, or within itself.
 PARTS = [
@@ -107,6 +105,18 @@ def test_one_module_talks_to_ipyparallel_and_one_describes_a_local_cluster():
 @pytest.mark.parametrize("path", modules().values(), ids=modules())
 def test_no_module_outgrows_its_reader(path):
     assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("name", [*static_files(".js"), *static_files(".css")])
+def test_no_script_or_style_outgrows_its_reader(name):
+    path = {**static_files(".js"), **static_files(".css")}[name]
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_the_script_stays_small():
+    scripts = static_files(".js").values()
+    assert len(scripts) > 10
+    assert sum(len(path.read_text().splitlines()) for path in scripts) < 2000
 
 
 def run(code, **env):

@@ -1,37 +1,29 @@
-// What the server has rendered anew, put in the place of what is there.
+// Makes a part of the page like what the server has rendered anew.
 
-// What people have changed, and not the server.
-const THEIRS = new Set(["open", "hidden"]);
+// Attributes that people change, and not the server.
+const KEPT_ATTRIBUTES = new Set(["open", "hidden"]);
 
 /** Return what tells an element of a list from the others; null where there is nothing. */
 export const keyOf = (node) =>
   node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("data-key") : null;
 
 /** Make a node like another one; what is the same stays, and with it focus, choice and selection. */
-export function become(node, fresh) {
+export function morph(node, fresh) {
   if (node.nodeType !== Node.ELEMENT_NODE) {
     if (node.nodeValue !== fresh.nodeValue) node.nodeValue = fresh.nodeValue;
     return;
   }
   for (const { name } of [...node.attributes]) {
-    if (!THEIRS.has(name) && !fresh.hasAttribute(name)) node.removeAttribute(name);
+    if (!KEPT_ATTRIBUTES.has(name) && !fresh.hasAttribute(name)) node.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
-    if (!THEIRS.has(name) && node.getAttribute(name) !== value) node.setAttribute(name, value);
+    if (!KEPT_ATTRIBUTES.has(name) && node.getAttribute(name) !== value) node.setAttribute(name, value);
   }
-  fill(node, fresh);
+  morphChildren(node, fresh);
 }
 
-/** Make the children of an element like those of another one. */
-function fill(element, fresh) {
-  const wanted = new Set([...fresh.children].map(keyOf));
-  const keyed = new Map();
-  for (const child of [...element.children]) {
-    const key = keyOf(child);
-    if (key === null) continue;
-    if (wanted.has(key)) keyed.set(key, child);
-    else child.remove();
-  }
+function morphChildren(element, fresh) {
+  const keyed = keepKeyed(element, new Set([...fresh.children].map(keyOf)));
   let next = element.firstChild;
   for (const child of fresh.childNodes) {
     const key = keyOf(child);
@@ -43,11 +35,23 @@ function fill(element, fresh) {
     }
     if (match === next) next = next.nextSibling;
     else element.insertBefore(match, next);
-    become(match, child);
+    morph(match, child);
   }
   while (next) {
     const gone = next;
     next = next.nextSibling;
     gone.remove();
   }
+}
+
+/** Remove the children with a key that is not wanted; return the others that have a key by it. */
+function keepKeyed(element, wanted) {
+  const keyed = new Map();
+  for (const child of [...element.children]) {
+    const key = keyOf(child);
+    if (key === null) continue;
+    if (wanted.has(key)) keyed.set(key, child);
+    else child.remove();
+  }
+  return keyed;
 }

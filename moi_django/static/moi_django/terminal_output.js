@@ -1,30 +1,24 @@
-// Output of a job, as a terminal shows it.
+// The output of a job, as a terminal shows it.
 
-// Greatest number of lines that a page keeps, and of the last ones of those that may still change.
-const MOST_LINES = 5_000;
-const SCREEN = 50;
+// Maximum number of lines that a page keeps, and of the last ones of those that may still change.
+const MAX_LINES = 5_000;
+const SCREEN_LINES = 50;
 // Column beyond which nothing moves the cursor, and length beyond which no sequence is waited for.
-const MOST_COLUMNS = 500;
-const LONGEST = 4_096;
-// Sequences of colours and movements, of titles and links, others; then single characters.
+const MAX_COLUMNS = 500;
+const MAX_SEQUENCE = 4_096;
+// Sequences for colours and movements, for titles and links, others; then single characters.
 const CONTROL =
   /(\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]|[\x00-\x08\n-\x1f\x7f-\x9f])/;
 // A sequence whose end may be in the next piece.
 const UNFINISHED = /\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*\x1b?|[ -/]*)$/;
 const SEQUENCE = /^\x1b\[([\d;:]*)([A-GKm])$/;
-// What terminals understand: kind of style, its value (or none), codes.
+// The styles: kind, value (or none), codes.
 const STYLES = [
-  ["weight", "bold", [1]],
-  ["weight", "dim", [2]],
-  ["weight", "", [22]],
-  ["slant", "italic", [3]],
-  ["slant", "", [23]],
-  ["line", "under", [4, 21]],
-  ["line", "", [24]],
-  ["strike", "through", [9]],
-  ["strike", "", [29]],
-  ["colours", "swapped", [7]],
-  ["colours", "", [27]],
+  ["weight", "bold", [1]], ["weight", "dim", [2]], ["weight", "", [22]],
+  ["slant", "italic", [3]], ["slant", "", [23]],
+  ["line", "under", [4, 21]], ["line", "", [24]],
+  ["strike", "through", [9]], ["strike", "", [29]],
+  ["colours", "swapped", [7]], ["colours", "", [27]],
   ["ink", "number", [30, 31, 32, 33, 34, 35, 36, 37, 90, 91, 92, 93, 94, 95, 96, 97]],
   ["ink", "", [39]],
   ["paper", "number", [40, 41, 42, 43, 44, 45, 46, 47, 100, 101, 102, 103, 104, 105, 106, 107]],
@@ -32,31 +26,31 @@ const STYLES = [
 ];
 
 /** Return the last pieces of output, with as many lines as a page keeps, or some more. */
-function lastOf(pieces) {
+function lastPieces(pieces) {
   let first = pieces.length;
-  for (let lines = 0; first > 0 && lines <= MOST_LINES; first -= 1) {
+  for (let lines = 0; first > 0 && lines <= MAX_LINES; first -= 1) {
     lines += pieces[first - 1][1].split("\n").length - 1;
   }
   return pieces.slice(first);
 }
 
-/** Return which of the eight colours of old a red, green and blue come closest to; 7 for all greys. */
-function nearest(...shares) {
+/** Return which of the eight basic colours red, green and blue come closest to; 7 for all greys. */
+function nearestColour(...shares) {
   const [least, most] = [Math.min(...shares), Math.max(...shares)];
   if (most - least < 48) return 7;
   return shares.reduce((sum, share, bit) => sum + (2 * share > least + most) * 2 ** bit, 0);
 }
 
-/** Return the same for a colour of 256. */
-function ofMany(number) {
+/** Return which of the eight basic colours one of 256 comes closest to. */
+function paletteColour(number) {
   if (number < 16) return number % 8;
   if (number > 231) return 7;
   const share = (place) => (Math.floor((number - 16) / place) % 6) * 51;
-  return nearest(share(36), share(6), share(1));
+  return nearestColour(share(36), share(6), share(1));
 }
 
-/** Return the codes of a sequence; a colour may stand after its code with semicolons or with colons. */
-function codesOf(numbers) {
+/** Return the codes of a sequence, also of a colour whose parts are separated by colons. */
+function parseCodes(numbers) {
   const codes = numbers.split(";").flatMap((each) => {
     const [code, form, ...rest] = each.split(":");
     const isColour = form && (code === "38" || code === "48");
@@ -65,7 +59,7 @@ function codesOf(numbers) {
   return codes.map(Number);
 }
 
-/** A line that may still change: its characters, and the classes of each. */
+/** A line that may still change: its characters, and the CSS classes of each. */
 class Line {
   element = document.createElement("span");
   isLast = true;
@@ -92,6 +86,7 @@ class Line {
     }
   }
 
+  /** Show the line: an element for each piece that looks alike. */
   render() {
     const pieces = document.createDocumentFragment();
     for (let start = 0, end = 1; end <= this.length; end += 1) {
@@ -105,9 +100,9 @@ class Line {
   }
 }
 
-/** Output of a job in a <pre>: colours become classes, the cursor moves, the oldest lines go. */
-export class Output {
-  // True when it does not begin where the output has begun.
+/** The output in a <pre>: colours become classes, the cursor moves, the oldest lines go. */
+export class TerminalOutput {
+  // True when the beginning is missing.
   isCut;
   #element;
   // The last lines, and where among them the cursor is.
@@ -116,50 +111,46 @@ export class Output {
   #column = 0;
   #changed = new Set();
   #styles = [];
-  // Of each stream, a sequence that its last piece has begun.
-  #begun = {};
+  // By stream, the sequence that its last piece has begun.
+  #unfinished = {};
 
   constructor(element, isCut) {
     this.#element = element;
     this.isCut = isCut;
     element.textContent = "";
-    this.#begin();
+    this.#addLine();
   }
 
-  /** Append pieces of output, of which only the last lines are worth it. */
+  /** Append pieces, but no more of them than the page keeps. */
   append(pieces) {
-    const isAtEnd = this.#isAtEnd();
-    const last = lastOf(pieces);
-    for (const [stream, text] of last) this.#append(stream, text);
+    const { scrollTop, clientHeight, scrollHeight } = this.#element;
+    const isAtEnd = scrollTop + clientHeight >= scrollHeight - 10;
+    const last = lastPieces(pieces);
+    for (const [stream, text] of last) this.#appendPiece(stream, text);
     for (const line of this.#changed) line.render();
     this.#changed.clear();
-    if (last.length < pieces.length || this.#element.childElementCount > MOST_LINES) this.isCut = true;
-    while (this.#element.childElementCount > MOST_LINES) this.#element.firstElementChild.remove();
+    if (last.length < pieces.length || this.#element.childElementCount > MAX_LINES) this.isCut = true;
+    while (this.#element.childElementCount > MAX_LINES) this.#element.firstElementChild.remove();
     if (isAtEnd) this.#element.scrollTop = this.#element.scrollHeight;
   }
 
-  #append(stream, added) {
-    let text = (this.#begun[stream] ?? "") + added;
-    const begun = text.slice(-LONGEST).match(UNFINISHED)?.[0] ?? "";
-    this.#begun[stream] = begun;
-    text = text.slice(0, text.length - begun.length);
+  #appendPiece(stream, added) {
+    let text = (this.#unfinished[stream] ?? "") + added;
+    const unfinished = text.slice(-MAX_SEQUENCE).match(UNFINISHED)?.[0] ?? "";
+    this.#unfinished[stream] = unfinished;
+    text = text.slice(0, text.length - unfinished.length);
     for (const [index, part] of text.split(CONTROL).entries()) {
-      if (index % 2) this.#obey(part);
+      if (index % 2) this.#execute(part);
       else if (part) this.#write(part, stream);
     }
-  }
-
-  #isAtEnd() {
-    const { scrollTop, clientHeight, scrollHeight } = this.#element;
-    return scrollTop + clientHeight >= scrollHeight - 10;
   }
 
   get #line() {
     return this.#screen[this.#row];
   }
 
-  /** Begin a line below the last one. */
-  #begin() {
+  /** Add a line below the last one. */
+  #addLine() {
     const above = this.#screen.at(-1);
     if (above) {
       above.isLast = false;
@@ -168,7 +159,7 @@ export class Output {
     const line = new Line();
     this.#screen.push(line);
     this.#element.append(line.element);
-    if (this.#screen.length > SCREEN) this.#screen.shift();
+    if (this.#screen.length > SCREEN_LINES) this.#screen.shift();
     this.#row = this.#screen.length - 1;
   }
 
@@ -179,63 +170,64 @@ export class Output {
     this.#changed.add(line);
   }
 
-  #obey(control) {
-    const [, numbers, verb] = control.match(SEQUENCE) ?? [];
-    if (control === "\n") this.#feed();
+  #execute(control) {
+    const [, numbers, command] = control.match(SEQUENCE) ?? [];
+    if (control === "\n") this.#lineFeed();
     else if (control === "\r") this.#column = 0;
     else if (control === "\b") this.#column = Math.max(0, this.#column - 1);
-    else if (verb === "m") this.#style(numbers);
-    else if (verb) this.#moves[verb](parseInt(numbers, 10) || 0);
+    else if (command === "m") this.#setStyles(numbers);
+    else if (command) this.#commands[command](parseInt(numbers, 10) || 0);
   }
 
-  #feed() {
+  #lineFeed() {
     this.#column = 0;
     if (this.#row < this.#screen.length - 1) this.#row += 1;
-    else this.#begin();
+    else this.#addLine();
   }
 
-  /** What moves the cursor, never out of the last lines; and what erases. */
-  #moves = {
-    A: (count) => this.#goTo(this.#row - (count || 1), this.#column),
-    B: (count) => this.#goTo(this.#row + (count || 1), this.#column),
-    C: (count) => this.#goTo(this.#row, this.#column + (count || 1)),
-    D: (count) => this.#goTo(this.#row, this.#column - (count || 1)),
-    E: (count) => this.#goTo(this.#row + (count || 1), 0),
-    F: (count) => this.#goTo(this.#row - (count || 1), 0),
-    G: (count) => this.#goTo(this.#row, (count || 1) - 1),
+  /** What the sequences do by their last letter: move the cursor, or erase from it. */
+  #commands = {
+    A: (count) => this.#moveCursor(this.#row - (count || 1), this.#column),
+    B: (count) => this.#moveCursor(this.#row + (count || 1), this.#column),
+    C: (count) => this.#moveCursor(this.#row, this.#column + (count || 1)),
+    D: (count) => this.#moveCursor(this.#row, this.#column - (count || 1)),
+    E: (count) => this.#moveCursor(this.#row + (count || 1), 0),
+    F: (count) => this.#moveCursor(this.#row - (count || 1), 0),
+    G: (count) => this.#moveCursor(this.#row, (count || 1) - 1),
     K: (what) => {
       this.#line.erase(this.#column, what);
       this.#changed.add(this.#line);
     },
   };
 
-  #goTo(row, column) {
+  /** Move the cursor, but not out of the last lines. */
+  #moveCursor(row, column) {
     this.#row = Math.max(0, Math.min(this.#screen.length - 1, row));
-    const farthest = Math.max(MOST_COLUMNS, this.#line.length);
-    this.#column = Math.max(0, Math.min(farthest, column));
+    const maxColumn = Math.max(MAX_COLUMNS, this.#line.length);
+    this.#column = Math.max(0, Math.min(maxColumn, column));
   }
 
-  /** Heed what tells a terminal to use colours and weights. */
-  #style(numbers) {
-    const codes = codesOf(numbers);
+  /** Use the colours and weights of a sequence from here on. */
+  #setStyles(numbers) {
+    const codes = parseCodes(numbers);
     while (codes.length) {
       const code = codes.shift();
       const [kind, value] = STYLES.find(([, , all]) => all.includes(code)) ?? [];
       if (code === 0) this.#styles = [];
-      else if (code === 38) this.#set("ink", this.#colour(codes));
-      else if (code === 48) this.#set("paper", this.#colour(codes));
-      else if (kind) this.#set(kind, value === "number" ? code % 10 : value);
+      else if (code === 38) this.#setStyle("ink", this.#takeColour(codes));
+      else if (code === 48) this.#setStyle("paper", this.#takeColour(codes));
+      else if (kind) this.#setStyle(kind, value === "number" ? code % 10 : value);
     }
   }
 
-  /** Take the colour of many that follows, of which the page has but eight. */
-  #colour(codes) {
+  /** Take the colour that follows off the codes; the page has but eight. */
+  #takeColour(codes) {
     const form = codes.shift();
-    if (form === 5) return ofMany(codes.shift());
-    return form === 2 ? nearest(...codes.splice(0, 3)) : "";
+    if (form === 5) return paletteColour(codes.shift());
+    return form === 2 ? nearestColour(...codes.splice(0, 3)) : "";
   }
 
-  #set(kind, value) {
+  #setStyle(kind, value) {
     this.#styles = this.#styles.filter((name) => !name.startsWith(`moi-${kind}-`));
     if (value !== "") this.#styles.push(`moi-${kind}-${value}`);
   }

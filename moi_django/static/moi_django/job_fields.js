@@ -1,0 +1,120 @@
+// Fills the elements with `data-moi`, the holes, from an info object: with text, never with HTML.
+
+const { localizeTime, toIso } = await moiModule("time_format");
+
+// The states that the parts of a group's bar count.
+const PARTS = {
+  success: ["success"],
+  failed: ["failed", "lost"],
+  cancelled: ["cancelled"],
+  running: ["running"],
+  queued: ["queued"],
+};
+// Control characters and backslashes; hosts that look like paths; a scheme without a host.
+const UNSAFE_URL = /[\u0000-\u0020\\]|^\/\/|^https?:(?!\/\/[^/?#])/i;
+// Stands for an id in the addresses of our own pages.
+const BLANK = "00000000-0000-0000-0000-000000000000";
+
+export const isFinished = (state) => ["success", "failed", "cancelled", "lost"].includes(state);
+export const isUnfinished = (state) => state === "queued" || state === "running";
+export const isFailed = (state) => state === "failed" || state === "lost";
+
+/** Return how many jobs of a group are in the states that are wanted. */
+export function countJobs(totals, isWanted) {
+  let count = 0;
+  for (const state in totals) if (isWanted(state)) count += totals[state];
+  return count;
+}
+
+/** Return where a job or group leads, or null when there is nothing safe to link to.
+ *
+ * Without a url of its own it leads to our page of it, if the site has that: `pages` are the addresses
+ * of a "job" and a "group" with a blank for the id.
+ */
+export function linkOf(info, pages = {}) {
+  if (info.url === null) return pages[info.type]?.replace(BLANK, info.id) ?? null;
+  const hasPage = info.type === "group" || isFinished(info.state);
+  if (!hasPage || !info.url || UNSAFE_URL.test(info.url)) return null;
+  const link = `${info.url.replace(/\/+$/, "")}/${info.id}`;
+  const target = URL.canParse(link, document.baseURI) ? new URL(link, document.baseURI) : null;
+  return target && /^https?:$/.test(target.protocol) ? link : null;
+}
+
+/** What fills a hole, by its `data-moi`. Any other name is that of a field of the info object. */
+const FILLERS = {
+  link: (hole, info, { pages }) => fillLink(hole, linkOf(info, pages)),
+  status: (hole, info, { catalog }) => setText(hole, catalog.statusText(info)),
+  totals: (hole, info, { catalog }) => fillTotals(hole, info.totals ?? {}, catalog),
+  amount: (hole, info, { catalog }) => setText(hole, amountOf(info, catalog)),
+  progress: (hole, info) => fillProgress(hole, info),
+};
+
+/** Fill one hole; `site` has the `catalog` of messages, and the `pages` as `linkOf` wants them. */
+export function fillHole(hole, info, site) {
+  const name = hole.dataset.moi;
+  if (name in FILLERS) {
+    FILLERS[name](hole, info, site);
+  } else if (hole instanceof HTMLTimeElement) {
+    hole.dateTime = toIso(info[name]);
+    hole.textContent = "";
+    localizeTime(hole, site.catalog.locale);
+  } else if (name in info) {
+    setText(hole, textOf(info[name]));
+  }
+}
+
+export function setText(hole, text) {
+  if (hole.textContent !== text) hole.textContent = text;
+}
+
+function fillLink(hole, link) {
+  if (link) hole.setAttribute("href", link);
+  else hole.removeAttribute("href");
+}
+
+function textOf(value) {
+  if (value === null || value === undefined) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** Show how far a job is: as a bar, which has no value when it does not know of how much. */
+function fillProgress(hole, { state, progress, done }) {
+  const bar = hole.querySelector("progress") ?? hole;
+  if (!(bar instanceof HTMLProgressElement)) return setText(hole, textOf(progress));
+  hole.hidden = state !== "running" || (progress === null && done === null);
+  if (progress === null) bar.removeAttribute("value");
+  else bar.value = progress;
+}
+
+/** Return how far a job is in what it counts, or in percent. */
+function amountOf({ state, progress, done, total }, catalog) {
+  if (state === "success" || (progress === null && done === null)) return "";
+  if (progress === null) return catalog.text("done", Math.floor(done));
+  if (!total) return catalog.text("percent").replace("#", Math.floor(progress * 100));
+  return [done, total].map((number) => Math.round(number * 10) / 10).join("/");
+}
+
+/** Show how many jobs of a group are in which state: as lengths of a bar, or as numbers. */
+function fillTotals(hole, totals, catalog) {
+  let start = 0;
+  for (const part of hole.querySelectorAll("[data-part]")) {
+    const name = part.dataset.part;
+    const count = countJobs(totals, (state) => PARTS[name]?.includes(state));
+    if (part instanceof SVGElement) {
+      part.setAttribute("x", start);
+      part.setAttribute("width", count);
+    } else {
+      part.hidden = count === 0;
+      const number = part.querySelector("[data-moi=count]");
+      setText(number ?? part, number ? String(count) : catalog.text(name, count));
+    }
+    start += count;
+  }
+  if (hole instanceof SVGElement) hole.setAttribute("viewBox", `0 0 ${start || 1} 1`);
+}
+
+/** Offer to show more of something, if there is more. */
+export function offerMore(button, hole, count) {
+  if (button) button.hidden = !(count > 0);
+  if (hole) hole.textContent = Math.max(0, count);
+}

@@ -1,0 +1,166 @@
+// One row: the element of a job or group, and the holes in it.
+
+const { countJobs, fillHole, isFailed, isFinished, isUnfinished, offerMore, setText } =
+  await moiModule("job_fields");
+const { formatClock, roundDuration, runTime } = await moiModule("time_format");
+
+// Maximum of milliseconds for which a button shows that what it asked for is under way.
+const PENDING_TIMEOUT = 5_000;
+
+/** The element of a job or group, and those holes in it that are not in a row within. */
+export class JobRow {
+  // As last shown, without its result; null when only the server has shown it.
+  info = null;
+  // How many members a group has, and how many of them the server has sent.
+  size = 0;
+  covered = Infinity;
+  #site;
+  // When the job said last how far it is.
+  #measuredAt = 0;
+  #isEnabled = false;
+  #isRemoved = false;
+  // The button that was pressed last, until there is news of the row.
+  #pendingButton = null;
+  #pendingTimer = 0;
+
+  /** `site` is what `fillHole` needs. */
+  constructor(element, holes, site) {
+    this.element = element;
+    this.holes = holes;
+    this.#site = site;
+    this.members = this.findHole("members");
+  }
+
+  findHole(name) {
+    return this.holes.find((hole) => hole.dataset.moi === name) ?? null;
+  }
+
+  get id() {
+    return this.element.dataset.id;
+  }
+
+  get isFinished() {
+    return isFinished(this.element.dataset.state);
+  }
+
+  /** Let the buttons that need the server be used, or not. */
+  enable(isEnabled) {
+    this.#isEnabled = isEnabled;
+    for (const hole of this.holes) {
+      if (!(hole instanceof HTMLButtonElement)) continue;
+      hole.disabled = !(isEnabled && !this.#isRemoved) && hole.dataset.moi !== "toggle";
+    }
+  }
+
+  /** Show that the job or group is gone, while the row still keeps its place; or that it is back. */
+  markRemoved(isRemoved) {
+    this.#isRemoved = isRemoved;
+    this.element.toggleAttribute("data-removed", isRemoved);
+    this.enable(this.#isEnabled);
+  }
+
+  /** Show an info object unless a newer one is shown; tell whether it was shown. */
+  show(info) {
+    if (info.version < Number(this.element.dataset.version)) return false;
+    this.#showAttributes(info);
+    if (info.progress !== this.info?.progress) this.#measuredAt = Date.now();
+    this.info = { ...info, result: null };
+    this.size = info.size ?? 0;
+    this.clearPending();
+    for (const hole of this.holes) fillHole(hole, info, this.#site);
+    this.#showTimes(Date.now());
+    this.updateMore();
+    this.#passFocusOn();
+    return true;
+  }
+
+  #showAttributes(info) {
+    const { element } = this;
+    Object.assign(element.dataset, {
+      id: info.id,
+      parent: info.parent ?? "",
+      version: info.version,
+      created: info.date_created ?? "",
+      state: info.state ?? "",
+      attempts: info.attempts ?? 1,
+    });
+    element.toggleAttribute("data-retried", Boolean(info.retried));
+    element.toggleAttribute("data-unfinished", countJobs(info.totals, isUnfinished) > 0);
+    element.toggleAttribute("data-failed", countJobs(info.totals, isFailed) > 0);
+  }
+
+  /** Let the times of a job that runs go on. */
+  tick(now) {
+    if (this.info?.state === "running") this.#showTimes(now);
+  }
+
+  /** Show how long the job has run, and how long it probably will. */
+  #showTimes(now) {
+    const seconds = runTime(this.info, now);
+    const elapsed = this.findHole("elapsed");
+    if (elapsed) setText(elapsed, seconds >= 0 ? formatClock(seconds) : "");
+    const remaining = this.findHole("remaining");
+    if (remaining) setText(remaining, this.#remaining(seconds, now));
+  }
+
+  #remaining(seconds, now) {
+    const { state, progress } = this.info;
+    const measured = seconds - (now - this.#measuredAt) / 1000;
+    if (state !== "running" || !(progress > 0) || measured < 1) return "";
+    const left = measured / progress - seconds;
+    return left > 0 ? this.#site.catalog.text(...roundDuration(left)) : "";
+  }
+
+  /** Offer to show those members that the server has not sent. */
+  updateMore() {
+    offerMore(this.findHole("more"), this.findHole("left"), this.size - this.covered);
+  }
+
+  get isCollapsed() {
+    return this.element.hasAttribute("data-closed");
+  }
+
+  /** Hide or show the members of a group, if it has a button to show them again. */
+  collapse(isCollapsed) {
+    const toggle = this.findHole("toggle");
+    if (!toggle || !this.members) return;
+    toggle.setAttribute("aria-expanded", !isCollapsed);
+    this.members.hidden = isCollapsed;
+    this.element.toggleAttribute("data-closed", isCollapsed);
+  }
+
+  /** Let a button show that what it asked for is under way, until there is news, or for a while. */
+  markPending(verb) {
+    this.clearPending();
+    this.#pendingButton = this.findHole(verb);
+    this.#pendingButton?.setAttribute("aria-disabled", true);
+    this.#pendingTimer = setTimeout(() => this.clearPending(), PENDING_TIMEOUT);
+  }
+
+  clearPending() {
+    clearTimeout(this.#pendingTimer);
+    this.#pendingButton?.removeAttribute("aria-disabled");
+    this.#pendingButton = null;
+  }
+
+  /** Return what to ask before a verb ends or removes what is still wanted; empty for nothing. */
+  confirmationText(verb) {
+    if (!this.findHole("confirm") || !["cancel", "remove"].includes(verb)) return "";
+    const { catalog } = this.#site;
+    if (this.info?.type !== "group") {
+      return verb === "remove" && !this.isFinished ? catalog.text("remove-unfinished") : "";
+    }
+    const count = countJobs(this.info.totals, verb === "cancel" ? isUnfinished : () => true);
+    return count ? catalog.text(`${verb}-jobs`, count) : "";
+  }
+
+  dispatch(what, info) {
+    this.element.dispatchEvent(new CustomEvent(`moi:${what}`, { bubbles: true, detail: info }));
+  }
+
+  /** A button that is hidden now passes the focus on. */
+  #passFocusOn() {
+    const button = document.activeElement;
+    if (this.holes.includes(button) && !button.checkVisibility()) this.findHole("remove")?.focus();
+  }
+}

@@ -1,0 +1,85 @@
+// What all our elements have in common: a connection, and notes on whether it is live.
+
+const { Connection } = await moiModule("connection");
+
+/** The base class of an element that is kept as things are in Redis.
+ *
+ * A subclass starts the connection once it can do what `verbs` say. By `subscribe` it asks the server,
+ * which knows nothing of the page yet, for what it shows.
+ */
+export class LiveElement extends HTMLElement {
+  // What a subclass that has jobs needs to show errors and to press buttons.
+  catalog = null;
+  confirmation = null;
+  // What is done with the payload of each verb that the server sends.
+  verbs = {};
+  isLive = false;
+  connection = new Connection(() => this.getAttribute("socket"), {
+    opened: () => this.subscribe(),
+    received: (verb, payload) => this.verbs[verb]?.(payload),
+    lost: (isFinal) => this.onLost(isFinal),
+  });
+
+  disconnectedCallback() {
+    this.stop();
+  }
+
+  onLost(isFinal) {
+    if (isFinal) this.refuse();
+    else this.setLive(false);
+  }
+
+  /** Stop for good: this user may not see it any more. */
+  refuse() {
+    this.stop();
+    this.setLive(false);
+    this.showPart("offline", false);
+    this.showPart("refused", true);
+  }
+
+  stop() {
+    this.connection.stop();
+  }
+
+  setLive(isLive) {
+    this.isLive = isLive;
+    this.showLive(isLive);
+  }
+
+  showLive(isLive) {
+    this.toggleAttribute("live", isLive);
+    this.showPart("offline", !isLive);
+  }
+
+  /** Return the element for something that is not about a row, if the template has one. */
+  findPart(name) {
+    return this.querySelector(`[data-moi="${name}"]`);
+  }
+
+  showPart(name, isShown) {
+    this.findPart(name)?.toggleAttribute("hidden", !isShown);
+  }
+
+  /** Do what a button of a row is for: at once, or when it is confirmed. */
+  press(verb, row) {
+    if (verb === "confirm") this.confirmation.accept();
+    else if (row.confirmationText(verb)) this.confirmation.ask(verb, row);
+    else this.sendCommand(verb, row);
+  }
+
+  /** Let the server do something with a job or group; its button shows that this is under way. */
+  sendCommand(verb, row) {
+    row.markPending(verb);
+    this.connection.send(verb, [row.id]);
+  }
+
+  /** Say what the server has not done, and why. */
+  showError({ verb, reason }) {
+    const error = this.findPart("error");
+    if (!error) return;
+    const failure = this.findPart("failure");
+    if (failure) failure.textContent = this.catalog.text(`${verb}-failed`);
+    (this.findPart("reason") ?? error).textContent = reason;
+    error.hidden = false;
+  }
+}

@@ -1,0 +1,172 @@
+// <moi-job>: keeps the page of one job as it is in Redis, and appends what the job prints.
+//
+// Status, times and figures are filled in place, as in a row. What the server's templates make of the
+// rest is fetched when that has changed, and the parts of the page become like it.
+
+const { Catalog } = await moiModule("catalog");
+const { Confirmation } = await moiModule("confirmation");
+const { JobRow } = await moiModule("job_row");
+const { LiveElement } = await moiModule("live_element");
+const { morph } = await moiModule("morph");
+const { PageRefresher } = await moiModule("page_refresher");
+const { TerminalOutput } = await moiModule("terminal_output");
+const { localeOf, localizeTimes } = await moiModule("time_format");
+
+// The fields that change while a job runs and are in no part that is fetched.
+const IN_PLACE = ["version", "status", "progress", "done", "total", "result"];
+
+/** Return the rest of an info object, for comparison. */
+function fetchedFields(info) {
+  return JSON.stringify(info, (name, value) => (IN_PLACE.includes(name) ? undefined : value));
+}
+
+class MoiJob extends LiveElement {
+  #row;
+  confirmation = new Confirmation(this);
+  #output = null;
+  #timer = 0;
+  // The `fetchedFields` that the parts show, or will in a moment.
+  #fetched = "";
+  #canFetch = true;
+  #refresher = new PageRefresher(() => this.#address, {
+    fetched: (page) => this.#showPage(page),
+    failed: () => this.#setCanFetch(false),
+    // When the job is gone, the connection tells so, and why.
+    refused: (isGone) => isGone || location.reload(),
+  });
+
+  connectedCallback() {
+    this.catalog = new Catalog(this.findPart("words"), localeOf(this));
+    const site = { catalog: this.catalog, pages: {} };
+    const holes = [...this.querySelectorAll("[data-moi]")];
+    this.#row = new JobRow(this.querySelector("[data-id]"), holes, site);
+    localizeTimes(this, this.catalog.locale);
+    this.addEventListener("click", this.#onClick);
+    this.#refresher.start();
+    this.connection.start();
+    this.#timer = setInterval(() => this.#row.tick(Date.now()), 1000);
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#refresher.stop();
+    super.stop();
+  }
+
+  // The connection
+
+  subscribe() {
+    this.#output = null; // it is sent again, from its last part on
+    this.connection.send("watch", [this.#row.id]);
+    this.connection.send("log", [this.#row.id]);
+  }
+
+  verbs = {
+    add: (info) => this.#show(info),
+    update: (info) => this.#show(info),
+    get: (info) => this.#show(info),
+    remove: () => this.#end("removed"),
+    log: (output) => this.#print(output),
+    sync: ({ complete }) => complete && this.#endSnapshot(),
+    live: (isLive) => isLive || this.setLive(false),
+    error: (error) => this.#onError(error),
+  };
+
+  #endSnapshot() {
+    this.connection.resetRetryDelay();
+    this.setLive(true);
+    // Whatever was missed meanwhile is shown now.
+    this.#refresher.schedule();
+  }
+
+  /** The page is live when it hears of changes and can fetch them. */
+  showLive(isLive) {
+    super.showLive(isLive && this.#canFetch);
+  }
+
+  #setCanFetch(canFetch) {
+    this.#canFetch = canFetch;
+    this.showLive(this.isLive);
+  }
+
+  #onError(error) {
+    if (error.verb === "watch" && error.id) return this.#end("unknown");
+    this.#row.clearPending();
+    // Some errors are none of what somebody has asked for.
+    if (this.catalog.text(`${error.verb}-failed`)) this.showError(error);
+  }
+
+  /** Stay as things were, for good, and say why. */
+  #end(reason) {
+    this.stop();
+    const form = this.findPart("remove")?.form;
+    const hadFocus = form?.contains(document.activeElement);
+    this.toggleAttribute("live", false);
+    this.toggleAttribute("gone", true);
+    for (const name of ["offline", "refused", "error"]) this.showPart(name, false);
+    this.showPart(reason, true);
+    if (hadFocus) this.findPart(reason)?.querySelector("a")?.focus();
+  }
+
+  // What the job does
+
+  #show(info) {
+    if (info.id !== this.#row.id || !this.#row.show(info)) return;
+    const fetched = fetchedFields(info);
+    if (fetched === this.#fetched) return;
+    this.#fetched = fetched;
+    this.#refresher.schedule();
+  }
+
+  #print({ at, pieces }) {
+    const element = this.findPart("output");
+    if (!element) return;
+    this.#output ??= new TerminalOutput(element, at > 0);
+    this.#output.append(pieces);
+    this.showPart("output-section", true);
+    this.showPart("output-cut", this.#output.isCut);
+  }
+
+  // The page
+
+  /** The page without the output, which comes by itself. */
+  get #address() {
+    const address = new URL(location.href);
+    address.searchParams.set("without", "output");
+    return address;
+  }
+
+  #showPage(page) {
+    for (const part of this.querySelectorAll("[data-moi-part]")) {
+      const fresh = page.querySelector(`[data-moi-part="${part.dataset.moiPart}"]`);
+      if (!fresh) continue;
+      localizeTimes(fresh, this.catalog.locale);
+      morph(part, fresh);
+    }
+    this.#setCanFetch(true);
+  }
+
+  // Buttons
+
+  #onClick = (event) => {
+    const button = event.target.closest("button[data-moi]");
+    const verb = button?.dataset.moi;
+    // The second half of a double click is not meant for the button that has come there.
+    if (verb && event.detail > 1) return event.preventDefault();
+    // Without a connection the form does it; a retry leads to the page of the new job.
+    if (!verb || verb === "retry" || (verb !== "confirm" && !this.isLive)) return;
+    event.preventDefault();
+    if (button.ariaDisabled === "true") return;
+    this.showPart("error", false);
+    this.press(verb, this.#row);
+  };
+
+  /** What was asked about while there was a connection may be confirmed without one. */
+  sendCommand(verb, row) {
+    const button = row.findHole(verb);
+    if (this.isLive) super.sendCommand(verb, row);
+    else button.form.requestSubmit(button);
+  }
+}
+
+customElements.define("moi-job", MoiJob);
