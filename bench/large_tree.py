@@ -38,7 +38,7 @@ def main(jobs: int, rounds: int) -> None:
         django.setup()
         from django.core.management import call_command
 
-        from tests.processes import free_port, site_process
+        from tests.helpers.processes import free_port, site_process
 
         call_command("migrate", verbosity=0)
         port = free_port()
@@ -55,7 +55,7 @@ def user_with(name: str, jobs: int) -> tuple:
 
     from moi_django import Group
     from moi_django.site_store import get_store
-    from tests.records import job_in
+    from tests.helpers.records import job_in
 
     user = get_user_model().objects.create_user(name)
     group = Group.create(user, "a sweep")

@@ -1,17 +1,7 @@
 """The websocket that a page holds: the protocol of moi 0.2, one JSON verb a frame.
 
-Server to client: `{"add": info}`, `{"update": info}`, `{"remove": info}`, `{"get": info}` answers
-a get, `{"sync": {"group": id, "complete": false}}` and the same with true stand around a snapshot,
-`{"more": {"group": id, "covered": n}}` says that only the first n members of a group were sent,
-`{"log": {"id", "at", "pieces"}}` is output of a job, `{"news": null}` says that something has
-changed of the jobs of all users, `{"live": false}` that Redis is lost,
-`{"error": {"verb", "id", "reason"}}`.
-
-Client to server: `{"remove": id}`, `{"cancel": id}`, `{"retry": id}`, `{"get": [id]}` ([] for
-everything of mine), `{"watch": {group id: rows}}` sets what is watched and asks for the beginnings
-of these trees, `{"more": [group id]}` asks for the next members, `{"log": [job id]}` for the output
-of jobs, `{"news": null}` for news from now on, `{"live": null}` for a sign of life, `{"close":
-null}`. Where an id stands a list of ids may stand, and the other way round. Until the first `watch`
+All frames of both sides stand in `docs/reference/websocket.md`; `_verbs` below names those of a
+client. Where an id stands a list of ids may stand, and the other way round. Until the first `watch`
 all of the user's own tree is watched, as moi 0.2 did.
 """
 
@@ -31,7 +21,7 @@ from django.db import DatabaseError, close_old_connections
 from moi_django import access, owners
 from moi_django.bridge.redis_bridge import Bridge, get_bridge
 from moi_django.conf import conf
-from moi_django.exceptions import MoiError
+from moi_django.exceptions import JobNotFound, MoiError
 from moi_django.jobs import actions
 from moi_django.models import Info
 from moi_django.protocol.frames import Ids, ProtocolError, TokenBucket, parse_frame
@@ -247,14 +237,18 @@ class JobsConsumer(AsyncWebsocketConsumer):
     async def _handle_remove(self, ids: Ids) -> None:
         """Remove each job, and each group with all below it."""
         for id in ids:
-            if not await self._in_thread(actions.remove_permitted, self.scope["user"], id):
-                self._send_error("remove", id, UNKNOWN_ID.format(verb="remove"))
+            await self._act("remove", id)
 
     async def _handle_cancel(self, ids: Ids) -> None:
         """Cancel each job, and what is unfinished below each group."""
         for id in ids:
-            if not await self._in_thread(actions.cancel_permitted, self.scope["user"], id):
-                self._send_error("cancel", id, UNKNOWN_ID.format(verb="cancel"))
+            await self._act("cancel", id)
+
+    async def _act(self, verb: actions.Verb, id: str) -> None:
+        try:
+            await self._in_thread(actions.act, self.scope["user"], verb, id)
+        except JobNotFound:
+            self._send_error(verb, id, UNKNOWN_ID.format(verb=verb))
 
     async def _handle_retry(self, ids: Ids) -> None:
         """Retry each job, and what has failed below each group."""
@@ -262,13 +256,15 @@ class JobsConsumer(AsyncWebsocketConsumer):
             info = await self._in_thread(actions.find_permitted, self.scope["user"], "change", id)
             if info is None:
                 self._send_error("retry", id, UNKNOWN_ID.format(verb="retry"))
-                continue
-            # A large group takes longer than a page waits for a sign of life.
-            self._start_task(self._retry_in_background(info), "moi-retry")
+            else:
+                # A large group takes longer than a page waits for a sign of life.
+                self._start_task(self._retry(info), "moi-retry")
 
-    async def _retry_in_background(self, info: Info) -> None:
-        if reason := await asyncio.to_thread(actions.retry_for_page, info):
-            self._send_error("retry", info.id, reason)
+    async def _retry(self, info: Info) -> None:
+        try:
+            await asyncio.to_thread(actions.perform, "retry", info)
+        except MoiError as error:
+            self._send_error("retry", info.id, actions.refusal(error))
 
     def _is_permitted(self, action: access.Action, id: str) -> bool:
         return actions.find_permitted(self.scope["user"], action, id) is not None

@@ -6,7 +6,7 @@ Django can read and write them.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -166,6 +166,17 @@ class Info:
         """Return for how many seconds a job has waited so far, or did until its start or end."""
         until = timestamp(self.date_start) or self._end_or(present)
         return max(0.0, until - timestamp(self.date_created))
+
+    def remaining_seconds(self, present: float | None = None) -> float | None:
+        """Return for how many seconds a job will probably go on; None when nobody knows."""
+        ran = self.ran_seconds(present)
+        if self.state is not State.RUNNING or ran is None or ran < 1:
+            return None
+        return ran / self.progress - ran if self.progress and 0 < self.progress < 1 else None
+
+    def count_below(self, states: Iterable[State]) -> int:
+        """Return how many jobs below a group are in some states, by its `totals`."""
+        return sum((self.totals or {}).get(state, 0) for state in states)
 
     def _end_or(self, present: float | None) -> float:
         return timestamp(self.date_end) or (time.time() if present is None else present)

@@ -1,47 +1,88 @@
-"""What a page may do with a job or a group, once it is known that its user may."""
+"""Cancel, retry and remove jobs and groups: first permitted, then done, whoever asks.
+
+The websocket, our pages, the operator's panel and the command line all come this way.
+"""
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 from moi_django import access
-from moi_django.exceptions import InvalidJob, MoiError, PayloadRefused
+from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
 from moi_django.jobs import api
 from moi_django.models import Info
 from moi_django.site_store import get_store
 
 logger = logging.getLogger(__name__)
 
+Verb = Literal["cancel", "retry", "remove"]
+# Why nothing can be done with one job, and perhaps with another.
+REFUSALS = (InvalidJob, JobNotFound, PayloadRefused)
+
+
+class Done(NamedTuple):
+    """What an action has done."""
+
+    # How many jobs were cancelled or retried, or jobs and groups removed.
+    affected: int
+    # What was acted on as it is now; of a job that was retried, the one that runs in its place.
+    info: Info
+
 
 def find_permitted(user: Any, action: access.Action, id: str) -> Info | None:
     """Return a job or group if it is there and the user may do that with it."""
     info = get_store().jobs.get(id)
-    may = info is not None and access.allowed(user, action, info)
-    return info if may else None
+    return info if info is not None and access.allowed(user, action, info) else None
 
 
-def cancel_permitted(user: Any, id: str) -> bool:
-    """Cancel a job, or what is unfinished below a group; tell whether the user may."""
-    if find_permitted(user, "change", id) is None:
-        return False
-    get_store().tree.cancel(id)
-    return True
+def act(user: Any, verb: Verb, id: str) -> Done:
+    """Do something with a job or group if the user may change it.
 
-
-def remove_permitted(user: Any, id: str) -> bool:
-    """Remove a job, or a group with all below it; tell whether the user may."""
-    return find_permitted(user, "change", id) is not None and bool(get_store().tree.remove(id))
-
-
-def retry_for_page(info: Info) -> str:
-    """Retry a job that was `found`, or what has failed below such a group.
-
-    Returns why that cannot be done, or "".
+    Raises JobNotFound when there is none or it is another's, which is answered alike; and what
+    `perform` raises.
     """
-    try:
-        (api.Group(info) if info.is_group else api.Job(info)).retry()
-    except (InvalidJob, PayloadRefused) as error:
+    info = find_permitted(user, "change", id)
+    if info is None:
+        raise JobNotFound.for_id(id)
+    return perform(verb, info)
+
+
+def perform(verb: Verb, info: Info) -> Done:
+    """Do something with a job, or with what is below a group, that may be changed.
+
+    Raises InvalidJob, PayloadRefused or JobNotFound when it cannot be done with this one; other
+    MoiErrors when it cannot be done now.
+    """
+    return _PERFORM[verb](info)
+
+
+def refusal(error: MoiError) -> str:
+    """Return what to tell a page that an action could not be done."""
+    if isinstance(error, (InvalidJob, PayloadRefused)):
         return str(error)
-    except MoiError as error:
-        logger.warning("Cannot retry for a page: %s", error)
-        return "Cannot be done now: the server has no Redis or no cluster."
-    return ""
+    logger.warning("Cannot act for a page: %s", error)
+    return "Cannot be done now: the server has no Redis or no cluster."
+
+
+def _cancel(info: Info) -> Done:
+    if info.is_group:
+        return Done(get_store().tree.cancel(info.id), info)
+    present, is_done = get_store().jobs.cancel(info.id)
+    return Done(int(is_done), present)
+
+
+def _retry(info: Info) -> Done:
+    if info.is_group:
+        return Done(len(api.Group(info).retry()), info)
+    return Done(1, api.Job(info).retry().info)
+
+
+def _remove(info: Info) -> Done:
+    return Done(len(get_store().tree.remove(info.id)), info)
+
+
+_PERFORM: dict[Verb, Callable[[Info], Done]] = {
+    "cancel": _cancel,
+    "retry": _retry,
+    "remove": _remove,
+}

@@ -339,7 +339,7 @@ class Group(_Handle):
         homes, _ = get_store().tree.descendants(self._load_info(self.id))
         new, refusal = list[Job](), None
         for info in homes:
-            if info.counted_as in (State.FAILED, State.LOST):
+            if info.has_failed:
                 try:
                     new.append(Job(info).retry())
                 except (InvalidJob, JobNotFound, PayloadRefused) as error:
@@ -362,6 +362,7 @@ class Group(_Handle):
 
 
 def _refuse_retry(info: Info) -> None:
+    """Raise InvalidJob, and say why, unless a job is retryable."""
     if info.retried:
         raise InvalidJob(f"Job {info.id} was retried before, as {info.retried}: retry that one.")
     if not info.finished:

@@ -10,9 +10,10 @@ from django.urls import get_script_prefix
 from moi_django import access, owners
 from moi_django.conf import WEBSOCKET_PATH, conf
 from moi_django.exceptions import MoiError
-from moi_django.models import GROUP, JOB, Info, State
+from moi_django.models import BAR_PARTS, GROUP, JOB, UNFINISHED, Info, State
 from moi_django.pages.page_urls import page_url, page_url_patterns, row_link
-from moi_django.presentation import formatting
+from moi_django.presentation import progress
+from moi_django.presentation.formatting import format_clock
 from moi_django.site_store import get_store
 from moi_django.store.tree_pages import TreePage
 
@@ -21,17 +22,9 @@ logger = logging.getLogger(__name__)
 # Groups nested deeper are shown at this depth: each level is a template within a template.
 MAX_DEPTH = 20
 
-# What the bar of a group shows, from its start to its end, and which states that is.
-PARTS: dict[str, tuple[State, ...]] = {
-    "success": (State.SUCCESS,),
-    "failed": (State.FAILED, State.LOST),
-    "cancelled": (State.CANCELLED,),
-    "running": (State.RUNNING,),
-    "queued": (State.QUEUED,),
-}
 # What the script says of several things, and numbers of which every language has all its plurals.
 UNITS = ("seconds", "minutes", "hours", "days")
-COUNTING = [*PARTS, "done", "newer", "cancel-jobs", "remove-jobs", *UNITS]
+COUNTING = [*BAR_PARTS, "done", "newer", "cancel-jobs", "remove-jobs", *UNITS]
 SAMPLES = [0, 1, 2, 3, 6, 11, 100]
 
 
@@ -47,10 +40,9 @@ class Part:
 
 def _bar_parts(info: Info) -> list[Part]:
     """Return what the bar of a group shows."""
-    totals = info.totals or {}
-    counts = [sum(totals.get(state, 0) for state in states) for states in PARTS.values()]
+    counts = [info.count_below(states) for states in BAR_PARTS.values()]
     starts = accumulate(counts, initial=0)
-    return [Part(*each) for each in zip(PARTS, counts, starts, strict=False)]
+    return [Part(*each) for each in zip(BAR_PARTS, counts, starts, strict=False)]
 
 
 @dataclass(slots=True)
@@ -88,53 +80,43 @@ class Row:
     @property
     def is_unfinished(self) -> bool:
         """True for a group with a job below that has no end."""
-        return any(part.count and part.name in ("running", "queued") for part in self.parts)
+        return self.info.count_below(UNFINISHED) > 0
 
     @property
     def has_failed(self) -> bool:
         """True for a group with a job below that failed and was not retried."""
-        return any(part.count and part.name == "failed" for part in self.parts)
+        return self.info.count_below(BAR_PARTS["failed"]) > 0
 
     @property
     def shows_progress(self) -> bool:
         """True for a job that runs and has said how far it is."""
-        info = self.info
-        return info.state is State.RUNNING and (info.progress is not None or info.done is not None)
+        return progress.is_shown(self.info)
 
     @property
     def amount(self) -> str:
         """How far a job is in what it counts."""
-        info = self.info
-        if info.state is State.SUCCESS or info.progress is None or not info.total:
-            return ""
-        return f"{_format_amount(info.done or 0)}/{_format_amount(info.total)}"
+        return progress.amount(self.info)
 
     @property
     def percent(self) -> int | None:
         """How far a job is that counts nothing."""
-        info = self.info
-        if info.state is State.SUCCESS or info.progress is None or info.total:
-            return None
-        return int(info.progress * 100)
+        return progress.percent(self.info)
 
     @property
     def count(self) -> int | None:
         """How much a job has done that does not know of how much."""
-        info = self.info
-        if info.state is State.SUCCESS or info.progress is not None or info.done is None:
-            return None
-        return int(info.done)
+        return progress.count(self.info)
 
     @property
     def elapsed(self) -> str:
         """How long a job has run so far, or did run."""
-        seconds = formatting.run_time(self.info)
-        return "" if seconds is None else formatting.format_clock(seconds)
+        seconds = self.info.ran_seconds()
+        return "" if seconds is None else format_clock(seconds)
 
     @property
     def remaining(self) -> tuple[str, int] | None:
         """How long a job will go on: a unit of time, and how many of it."""
-        return formatting.remaining(self.info)
+        return progress.remaining(self.info)
 
 
 @dataclass(slots=True)
@@ -234,10 +216,6 @@ def _fill_div(user: Any, outline: TreePage, limit: int) -> StatusDiv:
         limit=limit,
         may_change=access.allowed(user, "change", root),
     )
-
-
-def _format_amount(number: float) -> str:
-    return f"{int(number * 10 + 0.5) / 10:.1f}".removesuffix(".0")
 
 
 def _unshown_count(outline: TreePage, info: Info) -> int:

@@ -26,8 +26,7 @@ from moi_django.conf import conf
 from moi_django.engine.attachments import attachments_of
 from moi_django.exceptions import MoiError, StoreUnavailable
 from moi_django.jobs import actions
-from moi_django.jobs.api import Job
-from moi_django.models import Info, State, timestamp
+from moi_django.models import UNFINISHED, Info
 from moi_django.pages import downloads, results
 from moi_django.pages.page_urls import page_url
 from moi_django.pages.status_div import Row, StatusDiv
@@ -48,8 +47,8 @@ def _permitted_object(action: access.Action, *, group: bool = False) -> Callable
         @wraps(view)
         def guarded(request: HttpRequest, id: Any, **more: Any) -> HttpResponseBase:
             try:
-                info = get_store().jobs.get(str(id))
-                if info is None or info.is_group is not group or not _may(request, action, info):
+                info = actions.find_permitted(request.user, action, str(id))
+                if info is None or info.is_group is not group:
                     return _refuse(request)
                 return view(request, info, **more)
             except StoreUnavailable:
@@ -89,7 +88,7 @@ def job(request: HttpRequest, info: Info) -> HttpResponseBase:
     shown = {
         "info": info,
         "row": Row(info),
-        "took": timestamp(info.date_end) - timestamp(info.date_start),
+        "took": info.ran_seconds(),
         "result": results.preview_result(info, get_store().artifacts.load_display(info.id)),
         "output": apply_carriage_returns("".join(strip_control(entry.piece for entry in entries))),
         "is_cut": bool(entries and entries[0].at),
@@ -130,19 +129,22 @@ def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
     act = request.POST.get("act")
     if question := _confirmation_page(request, info):
         return question
-    if act == "cancel":
-        get_store().tree.cancel(info.id)
-    elif act == "retry" and (reason := actions.retry_for_page(info)):
-        messages.error(request, reason, fail_silently=True)
-    elif act == "remove" and not info.is_root:
+    if act == "remove" and not info.is_root:
         return _remove_and_leave(request, info, _("The group was removed."))
+    if act == "cancel":
+        actions.perform("cancel", info)
+    elif act == "retry":
+        try:
+            actions.perform("retry", info)
+        except MoiError as error:
+            messages.error(request, actions.refusal(error), fail_silently=True)
     return redirect("moi:group", info.id)
 
 
 def _remove_and_leave(request: HttpRequest, info: Info, said: str) -> HttpResponseBase:
     """Remove a job or a group, and go where it stood."""
     parent = _visible_parent(request, info)
-    get_store().tree.remove(info.id)
+    actions.perform("remove", info)
     messages.info(request, said, fail_silently=True)
     return redirect(_url_above(parent))
 
@@ -174,7 +176,7 @@ def _group_confirmation(act: str | None, info: Info) -> str:
     """Return what to ask before an act ends or removes jobs of a group; empty without any."""
     totals = get_store().tree.totals(info.id)
     if act == "cancel":
-        n = sum(totals.get(state, 0) for state in (State.QUEUED, State.RUNNING))
+        n = sum(totals.get(state, 0) for state in UNFINISHED)
         text = ngettext("Really cancel %(number)s job?", "Really cancel %(number)s jobs?", n)
     elif act == "remove":
         n = sum(totals.values())
@@ -235,9 +237,10 @@ def act(request: HttpRequest, info: Info) -> HttpResponseBase:
         return question
     try:
         if act == "cancel":
-            get_store().jobs.cancel(info.id)
+            actions.perform("cancel", info)
         elif act == "retry":
-            return redirect("moi:job", info.retried or Job(info).retry().id)
+            new = info.retried or actions.perform("retry", info).info.id
+            return redirect("moi:job", new)
         elif act == "remove":
             return _remove_and_leave(request, info, _("The job was removed."))
     except StoreUnavailable:

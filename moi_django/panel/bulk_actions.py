@@ -2,27 +2,29 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.translation import ngettext_lazy, pgettext_lazy
 
-from moi_django.exceptions import InvalidJob, JobNotFound, PayloadRefused
-from moi_django.jobs.api import Job
-from moi_django.models import Info, State
+from moi_django.jobs import actions
+from moi_django.models import Info
 from moi_django.site_store import get_store
 
 logger = logging.getLogger(__name__)
 
 # Seconds after which a request goes on with no further job.
 MAX_SECONDS = 10.0
+# How many jobs are read at once.
+BATCH_SIZE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class BulkAction:
     """What can be done with chosen jobs; its words are for a number of them, `n`."""
 
+    verb: actions.Verb
     label: str | Promise
     question: str | Promise
     # Of the button that does it.
@@ -32,51 +34,33 @@ class BulkAction:
     left: str | Promise
     # Tell whether there may be something to do with a job.
     suits: Callable[[Info], bool]
-    # Do it with one job; tell whether there was something to do.
-    act: Callable[[str], bool]
 
 
-def apply_to_jobs(action: BulkAction, ids: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """Do it with one job after another while there is time; yield with which it was done.
+def apply_to_jobs(verb: actions.Verb, ids: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Act on one job after another while there is time; yield with which there was something to do.
 
     The first one is always tried.
     """
     end = time.monotonic() + MAX_SECONDS
-    for id in ids:
-        yield id, action.act(id)
-        if time.monotonic() > end:
-            break
+    for start in range(0, len(ids), BATCH_SIZE):
+        batch = ids[start : start + BATCH_SIZE]
+        for id, info in zip(batch, get_store().jobs.get_many(batch), strict=True):
+            yield id, info is not None and _perform(verb, info)
+            if time.monotonic() > end:
+                return
 
 
-def _cancel_job(id: str) -> bool:
+def _perform(verb: actions.Verb, info: Info) -> bool:
     try:
-        return get_store().jobs.cancel(id)[1]
-    except JobNotFound:
+        return actions.perform(verb, info).affected > 0
+    except actions.REFUSALS as error:
+        logger.info("No %s: %s", verb, error)
         return False
 
 
-def _remove_job(id: str) -> bool:
-    return bool(get_store().tree.remove(id))
-
-
-def _retry_job(id: str) -> bool:
-    try:
-        return bool(Job.get(id).retry())
-    except (InvalidJob, JobNotFound, PayloadRefused) as error:
-        logger.info("Not retried: %s", error)
-        return False
-
-
-def _is_unfinished(info: Info) -> bool:
-    return not info.finished
-
-
-def _can_be_retried(info: Info) -> bool:
-    return info.finished and info.state is not State.SUCCESS and not info.retried
-
-
-ACTIONS = {
+ACTIONS: dict[str, BulkAction] = {
     "cancel": BulkAction(
+        "cancel",
         pgettext_lazy("job", "Cancel"),
         ngettext_lazy(
             "Cancel %(n)d job? What runs is interrupted.",
@@ -86,10 +70,10 @@ ACTIONS = {
         ngettext_lazy("Yes, cancel %(n)d job", "Yes, cancel %(n)d jobs", "n"),
         ngettext_lazy("%(n)d job cancelled.", "%(n)d jobs cancelled.", "n"),
         ngettext_lazy("%(n)d job had ended before.", "%(n)d jobs had ended before.", "n"),
-        _is_unfinished,
-        _cancel_job,
+        lambda info: info.cancellable,
     ),
     "retry": BulkAction(
+        "retry",
         pgettext_lazy("job", "Retry"),
         ngettext_lazy(
             "Retry %(n)d job? What did not succeed is run again.",
@@ -105,10 +89,10 @@ ACTIONS = {
             "or their functions are not kept.",
             "n",
         ),
-        _can_be_retried,
-        _retry_job,
+        lambda info: info.retryable,
     ),
     "remove": BulkAction(
+        "remove",
         pgettext_lazy("job", "Remove"),
         ngettext_lazy(
             "Remove %(n)d job for good? What runs is interrupted.",
@@ -119,6 +103,5 @@ ACTIONS = {
         ngettext_lazy("%(n)d job removed.", "%(n)d jobs removed.", "n"),
         ngettext_lazy("%(n)d job was gone before.", "%(n)d jobs were gone before.", "n"),
         lambda info: True,
-        _remove_job,
     ),
 }

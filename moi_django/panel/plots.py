@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from moi_django.models import State
+from moi_django.models import BAR_PARTS
 from moi_django.presentation.formatting import format_duration, format_localized
 from moi_django.store.statistics import Completed
 
@@ -20,11 +20,8 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 8, 12, 24
 # Of the text of a mark on the axis of time, at most.
 TEXT = 60
 
-PARTS: dict[str, tuple[State, ...]] = {
-    "success": (State.SUCCESS,),
-    "failed": (State.FAILED, State.LOST),
-    "cancelled": (State.CANCELLED,),
-}
+# Of the bar of a group, what has ended.
+PARTS = {name: BAR_PARTS[name] for name in ("success", "failed", "cancelled")}
 
 
 @dataclass(frozen=True, slots=True)

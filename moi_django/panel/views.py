@@ -165,7 +165,7 @@ def _question(action: BulkAction, choice: Choice, request: HttpRequest) -> dict[
         "title": action.label,
         "panel_title": TITLE,
         "back": request.get_full_path(),
-        "action": request.POST["action"],
+        "action": action.verb,
         "yes": action.yes % number,
         "question": action.question % number,
         "rows": job_search.summarize_jobs(choice.shown),
@@ -176,10 +176,10 @@ def _question(action: BulkAction, choice: Choice, request: HttpRequest) -> dict[
 def _do(request: HttpRequest, action: BulkAction, ids: list[str]) -> None:
     """Do it with each job, and say with how many it was done."""
     done = left = 0
-    for id, is_done in bulk_actions.apply_to_jobs(action, ids):
+    for id, is_done in bulk_actions.apply_to_jobs(action.verb, ids):
         done, left = done + is_done, left + (not is_done)
         if is_done:
-            logger.info("%s: %s, job %s", request.user, request.POST["action"], id)
+            logger.info("%s: %s, job %s", request.user, action.verb, id)
     if done:
         messages.success(request, action.done % {"n": done})
     if left:

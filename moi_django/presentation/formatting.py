@@ -3,13 +3,10 @@
 What the script of the page writes itself, it writes in the same way: see `time_format.js`.
 """
 
-import time
 from collections.abc import Callable
 from decimal import Decimal
 
 from django.utils.formats import number_format
-
-from moi_django.models import Info, State, timestamp
 
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -57,27 +54,10 @@ def format_localized(number: float, decimals: int) -> str:
     return number_format(Decimal(f"{number:.{decimals}f}"), decimals)
 
 
-def run_time(info: Info) -> float | None:
-    """Return for how many seconds a job has run so far or did run; None when it has not begun."""
-    if not timestamp(info.date_start):
-        return None
-    return max(0.0, (timestamp(info.date_end) or time.time()) - timestamp(info.date_start))
-
-
 def format_clock(seconds: float) -> str:
     """Return seconds as a clock shows them, 1:02:03 or 2:03."""
     hours, minutes, rest = int(seconds) // 3600, int(seconds) // 60 % 60, int(seconds) % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def remaining(info: Info) -> tuple[str, int] | None:
-    """Return a unit of time, and how many of it a job needs until its end; None when unknown."""
-    elapsed = run_time(info)
-    if info.state is not State.RUNNING or elapsed is None or elapsed < 1:
-        return None
-    if not info.progress or not 0 < info.progress < 1:
-        return None
-    return round_duration(elapsed / info.progress - elapsed)
 
 
 def round_duration(seconds: float) -> tuple[str, int]:

@@ -13,6 +13,8 @@ import moi_django
 from moi_django import consumers
 from moi_django.conf import DEFAULTS
 from moi_django.models import Info
+from moi_django.store import keys as keys_module
+from moi_django.store.keys import Keys
 from moi_django.templatetags.moi import moi_jobs
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +84,45 @@ def test_every_verb_and_close_code_is_documented():
     assert {int(number) for number in re.findall(r"^\| (\d{4}) \|", codes, re.MULTILINE)} == (
         ours | {1000}
     )
+
+
+PLACEHOLDERS = {"id": "<id>", "root": "<group>"}
+
+
+def names_of_keys():
+    """Return every key and channel that the code has, as the tables write them."""
+    keys, found = Keys(""), set()
+    for name, value in vars(Keys).items():
+        if isinstance(value, property):
+            found.add(getattr(keys, name))
+        elif (
+            inspect.isfunction(value)
+            and inspect.signature(value).return_annotation is str
+            and name != "id_of_channel"
+        ):
+            [_, parameter] = inspect.signature(value).parameters
+            found.add(value(keys, PLACEHOLDERS.get(parameter, f"<{parameter}>")))
+    # That of a minute begins with it.
+    return found - {"ended"}
+
+
+def test_every_key_of_redis_is_documented_and_no_other():
+    text = DOCS["docs/reference/redis.md"]
+    keys, channels = text.split("## The info object")[0], text.split("## Channels")[1]
+    documented = {
+        name
+        for part in (keys, channels)
+        for row in table(part)
+        for name in re.findall(r"`([^`]+)`", row[0])
+    }
+    in_code = set(
+        re.findall(r"^(\S+) +(?:string|hash|set|zset|stream)  ", keys_module.__doc__, re.M)
+    )
+    channels_in_code = set(
+        re.findall(r"^(\S+) +(?:\{|anything)", keys_module.__doc__.split("channel  ")[1], re.M)
+    )
+    assert in_code | channels_in_code == documented
+    assert names_of_keys() == documented - {"<group>:pubsub"}
 
 
 def test_every_field_of_the_info_object_is_documented():

@@ -1,11 +1,11 @@
-"""durations: how long a job has run and how long it will, as the server says it."""
+"""How long a job has run and how long it will, as the server says it."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from moi_django.models import JOB, Info, State
-from moi_django.presentation import formatting
+from moi_django.presentation import formatting, progress
 
 
 def running(seconds, **fields):
@@ -47,19 +47,19 @@ def test_a_time_that_is_left_is_rough(seconds, said):
 
 
 def test_what_is_left_follows_from_what_is_done():
-    assert formatting.remaining(running(600, progress=0.25)) == ("minutes", 30)
-    assert formatting.remaining(running(600)) is None
-    assert formatting.remaining(running(0.5, progress=0.25)) is None
-    for progress in (0.0, 1.0):
-        assert formatting.remaining(running(600, progress=progress)) is None
-    assert formatting.remaining(running(600, progress=0.5, state=State.FAILED)) is None
+    assert progress.remaining(running(600, progress=0.25)) == ("minutes", 30)
+    assert progress.remaining(running(600)) is None
+    assert progress.remaining(running(0.5, progress=0.25)) is None
+    for share in (0.0, 1.0):
+        assert progress.remaining(running(600, progress=share)) is None
+    assert progress.remaining(running(600, progress=0.5, state=State.FAILED)) is None
 
 
 def test_the_run_time_ends_with_the_job_and_is_never_negative():
     ended = running(
         0, date_start="2026-01-02 10:00:00.000000", date_end="2026-01-02 10:01:30.500000"
     )
-    assert formatting.run_time(ended) == 90.5
-    assert formatting.run_time(running(-100)) == 0
-    assert formatting.run_time(running(0, date_start=None)) is None
-    assert formatting.run_time(running(0, date_start="yesterday")) is None
+    assert ended.ran_seconds() == 90.5
+    assert running(-100).ran_seconds() == 0
+    assert running(0, date_start=None).ran_seconds() is None
+    assert running(0, date_start="yesterday").ran_seconds() is None

@@ -138,22 +138,25 @@ class Command(BaseCommand):
             sys.exit(INTERRUPTED)
 
     def _run_cancel(self, options: dict[str, Any]) -> None:
-        job = _find_job(options["job_id"])
-        done = job.cancel()
+        from moi_django.jobs import actions
+
+        done = actions.perform("cancel", _find_job(options["job_id"]).info)
         if options["json"]:
-            self._write_json(job.info.to_dict())
-        elif done:
-            self.stdout.write(f"Cancelled job id: {job.id}")
-        if not done:
-            self.stderr.write(f"The job has ended before, as {job.state}.")
+            self._write_json(done.info.to_dict())
+        elif done.affected:
+            self.stdout.write(f"Cancelled job id: {done.info.id}")
+        if not done.affected:
+            self.stderr.write(f"The job has ended before, as {done.info.state}.")
             sys.exit(1)
 
     def _run_retry(self, options: dict[str, Any]) -> None:
-        job = _find_job(options["job_id"]).retry()
+        from moi_django.jobs import actions
+
+        done = actions.perform("retry", _find_job(options["job_id"]).info)
         if options["json"]:
-            self._write_json(job.info.to_dict())
+            self._write_json(done.info.to_dict())
         else:
-            self.stdout.write(f"Submitted job id: {job.id}")
+            self.stdout.write(f"Submitted job id: {done.info.id}")
 
     def _run_reconcile(self, options: dict[str, Any]) -> None:
         import signal
