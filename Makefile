@@ -1,5 +1,5 @@
-.PHONY: help demo test test-fast lint chaos
+.PHONY: help demo test test-fast lint chaos bench
 help:
 	@python3 run.py help
-demo test test-fast lint chaos:
+demo test test-fast lint chaos bench:
 	@python3 run.py $@

@@ -18,6 +18,13 @@ OLDEST = (3, 11)
 NEWER = ("python3.13", "python3.12", "python3.11")
 # Half of the time is spent waiting for programs to start and to end.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1))
+# Each benchmark with numbers that take about a minute or less.
+BENCHMARKS = {
+    "startup": ["5"],
+    "throughput": ["300", "5"],
+    "large_tree": ["5000", "5"],
+    "growth": ["5000"],
+}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NO_BROWSER = """\
 ****************************************************************************************
@@ -34,6 +41,7 @@ def main(arguments):
         "test-fast": test_fast,
         "lint": lint,
         "chaos": chaos,
+        "bench": bench,
     }
     if not arguments or arguments[0] not in commands:
         help()
@@ -49,6 +57,7 @@ def help():
     print("python3 run.py test-fast  run those that need no engine and no browser")
     print("python3 run.py lint       check form and types")
     print("python3 run.py chaos      kill everything under load              [--seed N, --help]")
+    print("python3 run.py bench      measure: all benchmarks, or one          [NAME [arguments]]")
     print("\nmake demo, make test and so on are the same.")
 
 
@@ -103,6 +112,16 @@ def chaos(arguments):
     """Kill every part of a site under load and see that nothing is lost."""
     install("test")
     become(PYTHON, "-m", "tests.chaos", *arguments)
+
+
+def bench(arguments):
+    """Run one benchmark, or each of them with few jobs."""
+    install("test")
+    if arguments:
+        become(PYTHON, HERE / "bench" / f"{arguments[0]}.py", *arguments[1:])
+    for name, numbers in BENCHMARKS.items():
+        print(f"\n{name}", flush=True)
+        run(PYTHON, HERE / "bench" / f"{name}.py", *numbers)
 
 
 def need_python():

@@ -6,51 +6,33 @@ One process submits them to two engines, a tenth at a time, and removes each ten
 ended. Its memory is printed after each.
 """
 
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import django
 import psutil
-
-from moi_django.services.embedded import EmbeddedRedis
-from moi_django.services.local_cluster import connection_file, local_cluster
+from services import running_services
 
 if TYPE_CHECKING:
     from moi_django import Group
 
 ENGINES, STEPS = 2, 10
-# So many are on their way at once: what waits for an engine takes memory of its own.
+# How many are on their way at once: what waits for an engine takes memory of its own.
 AHEAD = 500
 
 
 def main(jobs: int) -> None:
     """Start services, measure, print."""
-    with EmbeddedRedis() as server, tempfile.TemporaryDirectory() as directory:
-        cluster = local_cluster(ENGINES, Path(directory), {})
-        cluster.start_and_connect_sync().close()
-        os.environ.update(
-            DJANGO_SETTINGS_MODULE="tests.settings",
-            MOI_TEST_DIR=directory,
-            MOI_REDIS_URL=server.url,
-            MOI_CONNECTION_FILE=str(connection_file(Path(directory))),
-        )
-        django.setup()
-        try:
-            for done, size, seconds in measure(jobs):
-                print(f"{done:7,} jobs  {size / 1e6:6.1f} MB  {seconds:6.1f} s", flush=True)
-        finally:
-            cluster.stop_cluster_sync()
+    with running_services(ENGINES):
+        for done, size, seconds in measure(jobs):
+            print(f"{done:7,} jobs  {size / 1e6:6.1f} MB  {seconds:6.1f} s", flush=True)
 
 
 def measure(jobs: int) -> Iterator[tuple[int, int, float]]:
     """Submit; after each tenth give the number of jobs, the bytes in memory and the seconds."""
     from moi_django import Group, submit_nouser
-    from moi_django.cluster import client
+    from moi_django.cluster import connections
 
     begun, process = time.perf_counter(), psutil.Process()
     # What is loaded and cached by the first ones is no growth.
@@ -59,7 +41,7 @@ def measure(jobs: int) -> Iterator[tuple[int, int, float]]:
     for step in range(1, STEPS + 1):
         submit_all(Group.create("no-user", "growth"), jobs // STEPS)
         yield step * (jobs // STEPS), process.memory_info().rss, time.perf_counter() - begun
-    client.close()
+    connections.close_connections()
 
 
 def submit_all(group: "Group", jobs: int) -> None:

@@ -11,31 +11,19 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import django
 import websockets
-
-from moi_django.services.embedded import EmbeddedRedis
+from services import running_services
 
 FEW = 50
 
 
 def main(jobs: int, rounds: int) -> None:
     """Start Redis and a server, measure, print."""
-    with EmbeddedRedis() as redis, tempfile.TemporaryDirectory() as directory:
-        os.environ.update(
-            DJANGO_SETTINGS_MODULE="tests.settings",
-            MOI_TEST_DIR=directory,
-            MOI_REDIS_URL=redis.url,
-            DJANGO_ALLOW_ASYNC_UNSAFE="true",
-        )
-        django.setup()
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with running_services() as redis_url:
         from django.core.management import call_command
 
         from tests.helpers.processes import free_port, site_process
@@ -44,7 +32,7 @@ def main(jobs: int, rounds: int) -> None:
         port = free_port()
         names = {"few": FEW, "many": jobs}
         users = {name: user_with(name, number) for name, number in names.items()}
-        with site_process(port, MOI_REDIS_URL=redis.url):
+        with site_process(port, MOI_REDIS_URL=redis_url):
             report(asyncio.run(measure(port, users, rounds)), jobs)
 
 

@@ -8,42 +8,24 @@ A job is written to Redis four times and told to whoever watches; a bare task is
 import os
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-import django
 import ipyparallel
-
-from moi_django.services.embedded import EmbeddedRedis
-from moi_django.services.local_cluster import connection_file, local_cluster
+from services import running_services
 
 ENGINES = 2
 
 
 def main(jobs: int, rounds: int) -> None:
     """Start services, measure, print."""
-    with EmbeddedRedis() as server, tempfile.TemporaryDirectory() as directory:
-        cluster = local_cluster(ENGINES, Path(directory), {})
-        cluster.start_and_connect_sync().close()
-        file = str(connection_file(Path(directory)))
-        os.environ.update(
-            DJANGO_SETTINGS_MODULE="tests.settings",
-            MOI_TEST_DIR=directory,
-            MOI_REDIS_URL=server.url,
-            MOI_CONNECTION_FILE=file,
-        )
-        django.setup()
-        try:
-            report(*measure(file, jobs, rounds), jobs)
-        finally:
-            cluster.stop_cluster_sync()
+    with running_services(ENGINES):
+        report(*measure(os.environ["MOI_CONNECTION_FILE"], jobs, rounds), jobs)
 
 
 def measure(file: str, jobs: int, rounds: int) -> tuple[list[float], list[float]]:
     """Return the seconds of each round with bare tasks and with jobs."""
     from moi_django import Group, ctx_default, submit
-    from moi_django.cluster import client
+    from moi_django.cluster import connections
     from moi_django.site_store import get_store
 
     bare_client = ipyparallel.Client(file)
@@ -64,7 +46,7 @@ def measure(file: str, jobs: int, rounds: int) -> tuple[list[float], list[float]
             time.sleep(0.005)
         ours.append(time.perf_counter() - started)
     bare_client.close()
-    client.close()
+    connections.close_connections()
     # The first round warms up.
     return bare[1:], ours[1:]
 

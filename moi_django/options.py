@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from moi_django.exceptions import InvalidJob
 
 # Seconds: no pause between two runs is longer.
-LONGEST_PAUSE = 3600.0
+MAX_BACKOFF = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,9 @@ class Options:
         """The greatest number of runs."""
         return int(self.retries) + 1
 
-    def pause(self, attempt: int) -> float:
+    def backoff_seconds(self, attempt: int) -> float:
         """Return the seconds from the failure of a run to the next one."""
-        return min(LONGEST_PAUSE, self.backoff * 2.0 ** min(attempt - 1, 60))
+        return min(MAX_BACKOFF, self.backoff * 2.0 ** min(attempt - 1, 60))
 
 
 def _is_number(value: object) -> bool:

@@ -17,7 +17,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 from playwright.sync_api import expect, sync_playwright
 
-from moi_django.cluster import client
+from moi_django.cluster import connections
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.services.embedded import EmbeddedRedis
 from moi_django.services.local_cluster import connection_file as connection_file_in
@@ -125,7 +125,7 @@ def cluster(moi, connection_file, db):
     """Make the run's cluster the default context of a test."""
     moi["CONTEXTS"] = {"default": {"connection_file": connection_file}}
     yield connection_file
-    client.close()
+    connections.close_connections()
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def own_cluster(moi, store, db, tmp_path):
         return cluster
 
     yield start
-    client.close()
+    connections.close_connections()
     for cluster in started:
         cluster.stop_cluster_sync()
 

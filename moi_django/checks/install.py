@@ -242,7 +242,7 @@ def check_redis_is_safe(**kwargs: Any) -> list[CheckMessage]:
 def check_clusters_are_safe(**kwargs: Any) -> list[CheckMessage]:
     """Check that nobody else can send code to the clusters."""
     # Costs an import of Redis, which the other checks do without.
-    from moi_django.cluster.client import connection_file
+    from moi_django.cluster.connections import connection_file
 
     found: list[CheckMessage] = []
     for name in conf.CONTEXTS:

@@ -5,7 +5,7 @@ import threading
 from contextlib import suppress
 from functools import partial
 
-from moi_django.cluster import client
+from moi_django.cluster import connections
 from moi_django.cluster.payloads import Payload, verify_payload
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine.attachments import AttachmentStorage
@@ -68,7 +68,7 @@ def _send_attempt(info: Info, payload: Payload, sent: float) -> None:
         python=payload.python,
     )
     on_lost = partial(_on_task_lost, info.id, info.attempt)
-    client.context(payload.context or DEFAULT_CONTEXT).send(spec, payload.call, on_lost)
+    connections.get_connection(payload.context or DEFAULT_CONTEXT).send(spec, payload.call, on_lost)
 
 
 def resend_attempt(turn: QueuedAttempt) -> bool:
@@ -122,7 +122,9 @@ def mark_lost(id: str, attempt: int, reason: str) -> None:
         return info.ended(State.LOST, result=reason)
 
     try:
-        get_store().jobs.change(id, end, delay=payload.options.pause(attempt) if payload else 0.0)
+        get_store().jobs.change(
+            id, end, delay=payload.options.backoff_seconds(attempt) if payload else 0.0
+        )
     except JobNotFound:
         logger.info("Job %s was lost after its removal: %s", id, reason)
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from moi_django.cluster import client, dispatch
+from moi_django.cluster import connections, dispatch
 from moi_django.conf import conf
 from moi_django.exceptions import ClusterUnavailable, MoiError, UnknownContext
 from moi_django.models import Info, State
@@ -91,7 +91,7 @@ class Reconciler:
     def _known_engines(self, context: str | None) -> set[str] | None:
         """Return the ids of the engines of a context; None as long as its controller may say."""
         try:
-            engines = client.context(context or "").engines()
+            engines = connections.get_connection(context or "").engine_ids()
         except UnknownContext:
             return set()
         if engines is not None:
@@ -123,7 +123,7 @@ class Reconciler:
         if not get_store().engines.may_pulse(engine or context, PULSE_INTERVAL):
             return
         try:
-            client.context(context).pulse(
+            connections.get_connection(context).pulse(
                 engine_store_config(), get_store().connection.server_time(), engine
             )
         except (ClusterUnavailable, UnknownContext) as error:

@@ -242,7 +242,7 @@ def write_end(store: Store, spec: JobSpec, outcome: Outcome) -> None:
             return info.ended(outcome.state, result=outcome.result)
         return info.requeued(State.FAILED, outcome.result)
 
-    delay = spec.options.pause(spec.attempt)
+    delay = spec.options.backoff_seconds(spec.attempt)
     # A result that took hours must outlive a restart of Redis.
     _retry_while_away(lambda: store.jobs.change(spec.id, ended, delay=delay), spec.patience)
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from asgiref.sync import sync_to_async
 
 from moi_django import owners
-from moi_django.cluster import client, dispatch, payloads
+from moi_django.cluster import connections, dispatch, payloads
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.engine import pickling
 from moi_django.engine.runner import failure_text
@@ -58,7 +58,7 @@ def submit(
     there is no job.
     """
     options = _take_options(kwargs)
-    client.context(context).connect()
+    connections.get_connection(context).connect()
     if not callable(func):
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
     info = creation.new_job_info(context, owners.group_id_of(owner), name, url, options)
@@ -246,7 +246,7 @@ class Job(_Handle):
         old = self.refresh().info
         _refuse_retry(old)
         payload = payloads.verify_payload(old, signed)
-        client.context(payload.context).connect()
+        connections.get_connection(payload.context).connect()
         group = old.parent or ""
         info = creation.new_job_info(payload.context, group, old.name, old.url, payload.options)
         start = partial(dispatch.create_and_send, info, payload, instead_of=old.id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from moi_django.cluster import client
+from moi_django.cluster import connections
 from moi_django.conf import conf
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
@@ -122,10 +122,10 @@ class _ControllerCache:
 
     def engines(self, name: str) -> set[str] | None:
         """Return the ids of the engines that the controller of a context has; None for silence."""
-        key = (name, str(client.connection_file(name)))
+        key = (name, str(connections.connection_file(name)))
         until, ids = self._said.get(key, (0.0, None))
         if time.monotonic() >= until:
-            ids = client.context(name).engines()
+            ids = connections.get_connection(name).engine_ids()
             holds = SILENCE_TTL if ids is None else ANSWER_TTL
             self._said[key] = (time.monotonic() + holds, ids)
         return ids

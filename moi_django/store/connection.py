@@ -120,13 +120,20 @@ class Connection:
         return float(info["uptime_in_seconds"])
 
     @contextmanager
+    def subscribe(self, channel: str) -> Iterator[Any]:
+        """Give a pubsub that is subscribed to a channel."""
+        client: Any = self.redis  # whose pubsub() has no types
+        with self.translated_errors(), client.pubsub() as pubsub:
+            pubsub.subscribe(channel)
+            yield pubsub
+
+    @contextmanager
     def listen(self, channel: str) -> Iterator[Wait]:
         """Subscribe to a channel; the function given waits some seconds for the next message.
 
         It may return early and without one: read what you want to know after each call.
         """
-        with self.translated_errors(), self.redis.pubsub() as pubsub:
-            pubsub.subscribe(channel)
+        with self.subscribe(channel) as pubsub:
             # Its confirmation: from here on nothing is missed.
             pubsub.get_message(timeout=LISTEN_TIMEOUT)
 

@@ -105,8 +105,7 @@ class EngineRegistry:
     @contextmanager
     def control_channel(self, engine: str) -> Iterator[Callable[[float], None]]:
         """Subscribe to what an engine is told; the function given waits seconds for the next."""
-        with self._connection.translated_errors(), self._redis.pubsub() as pubsub:
-            pubsub.subscribe(self._keys.engine(engine))
+        with self._connection.subscribe(self._keys.engine(engine)) as pubsub:
 
             def wait(seconds: float) -> None:
                 pubsub.get_message(timeout=seconds)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import redis
 
-from moi_django.cluster import client
+from moi_django.cluster import connections
 from moi_django.services.embedded import EmbeddedRedis
 from moi_django.services.local_cluster import connection_file, local_cluster
 from moi_django.site_store import get_store
@@ -61,7 +61,7 @@ class Site:
         self._clusters.append(started)
 
     def _stop_clusters(self) -> None:
-        client.close()
+        connections.close_connections()
         for started in self._clusters:
             started.stop_cluster_sync()
         for process in self._engines():

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from moi_django import Group, ctx_default, submit
-from moi_django.cluster import client
+from moi_django.cluster import connections
 from moi_django.models import State, now
 from moi_django.monitoring import cluster_state
 from moi_django.monitoring.cluster_state import EngineCondition
@@ -114,4 +114,4 @@ def test_a_killed_engine_is_gone(own_cluster, store, tmp_path):
         lambda: conditions().get(engine) in (EngineCondition.GONE, EngineCondition.SILENT),
         "its end",
     )
-    client.close()
+    connections.close_connections()

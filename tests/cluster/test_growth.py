@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from moi_django import Group, ctx_default, submit
-from moi_django.cluster import client
+from moi_django.cluster import connections
 from moi_django.site_store import engine_store_config
 from tests.helpers.processes import wait_for
 
@@ -24,31 +24,31 @@ def test_nothing_is_kept_of_jobs_that_have_ended(cluster, store):
     for number in range(JOBS):
         submit(ctx_default, group, "a job", None, abs, -number)
     wait_for(lambda: store.tree.totals(group.id) == {"success": JOBS})
-    context = client.context(ctx_default)
-    ours = context._client
+    connection = connections.get_connection(ctx_default)
+    ours = connection._client._client
     wait_for(lambda: not kept(ours), "an empty client")
     assert len(ours.history) <= 1000
     assert sum(map(len, ours._outstanding_dict.values())) == 0
     assert len(ours.session.digest_history) <= ours.session.digest_history_size
-    assert context._aside._work_queue.qsize() == 0
+    assert connection._callbacks._work_queue.qsize() == 0
 
 
 def test_nothing_is_kept_of_what_the_reconciler_asks(cluster, store):
-    context = client.context(ctx_default)
+    connection = connections.get_connection(ctx_default)
     for _ in range(100):
-        assert len(context.engines()) == 2
-        context.pulse(engine_store_config(), store.connection.server_time())
-    wait_for(lambda: not kept(context._client), "an empty client")
+        assert len(connection.engine_ids()) == 2
+        connection.pulse(engine_store_config(), store.connection.server_time())
+    wait_for(lambda: not kept(connection._client._client), "an empty client")
 
 
 def test_nothing_is_kept_of_tasks_that_came_to_nothing(cluster, store):
-    context = client.context(ctx_default)
+    connection = connections.get_connection(ctx_default)
     heard = []
     for number in range(100):
-        # No Spec: the engine fails before there is a job.
-        context.send(SimpleNamespace(id=str(number)), b"", lambda *lost: heard.append(lost))
+        # No JobSpec: the engine fails before there is a job.
+        connection.send(SimpleNamespace(id=str(number)), b"", lambda *lost: heard.append(lost))
     wait_for(lambda: len(heard) == 100)
     assert not any(died for _, died in heard)
     assert "AttributeError" in heard[0][0]
-    wait_for(lambda: not kept(context._client), "an empty client")
-    assert context._aside._work_queue.qsize() == 0
+    wait_for(lambda: not kept(connection._client._client), "an empty client")
+    assert connection._callbacks._work_queue.qsize() == 0

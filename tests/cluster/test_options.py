@@ -36,8 +36,8 @@ def test_options_that_make_no_sense_say_so(given, said):
 
 def test_pauses_double_up_to_an_hour():
     options = Options(retries=9, backoff=2)
-    assert [options.pause(attempt) for attempt in (1, 2, 3, 4)] == [2, 4, 8, 16]
-    assert options.pause(1000) == 3600
+    assert [options.backoff_seconds(attempt) for attempt in (1, 2, 3, 4)] == [2, 4, 8, 16]
+    assert options.backoff_seconds(1000) == 3600
 
 
 def test_a_job_that_fails_is_run_again(cluster, reconciler, tmp_path, store):

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 
 from moi_django import Group, ctx_default, submit, submit_nouser
 from moi_django.bridge import redis_bridge
-from moi_django.cluster import client
+from moi_django.cluster import connections
 from moi_django.exceptions import ClusterUnavailable, StoreUnavailable
 from moi_django.models import State
 from moi_django.services.local_cluster import connection_file as connection_file_in
@@ -102,7 +102,7 @@ def test_a_job_that_comes_to_an_engine_while_redis_is_full_is_run(own_redis, clu
     before = refusals(store)
     gate.touch()
     busy.get(SOON)
-    client.close()
+    connections.close_connections()
     wait_for(lambda: refusals(store) > before + 3)
     assert job.refresh().state is State.QUEUED
     store.connection.redis.config_set("maxmemory", "0")
@@ -254,4 +254,4 @@ def test_a_controller_that_is_started_anew_is_found_by_itself(moi, store, tmp_pa
                 submit_nouser(abs, -1)
             assert set(Group.of("no-user").totals()) == {"success"}
     finally:
-        client.close()
+        connections.close_connections()

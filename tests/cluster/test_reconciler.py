@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from moi_django import Group, Options, submit_nouser
-from moi_django.cluster import client, dispatch
+from moi_django.cluster import connections, dispatch
 from moi_django.cluster import reconciler as reconciler_module
 from moi_django.cluster.payloads import Payload
 from moi_django.cluster.reconciler import Reconciler
@@ -55,7 +55,7 @@ def test_a_job_whose_engine_is_killed_is_lost_within_15_s(own_cluster, reconcile
     del lease["LEASE"]
     store = site_store()
     own_cluster(1)
-    file = client.connection_file("default")
+    file = connections.connection_file("default")
     code = "import os, time; status_update(str(os.getpid())); time.sleep(600)"
     ran = manage("moi", "submit", "--cmd", code, **site_env, MOI_CONNECTION_FILE=str(file))
     info = store.jobs.get(ran.stdout.split()[-1])
@@ -280,7 +280,7 @@ def test_after_a_restart_of_redis_engines_have_time_to_renew_their_leases(
 
 def test_the_command_looks_once(own_cluster, site_env, store, tmp_path):
     own_cluster(1)
-    file = str(client.connection_file("default"))
+    file = str(connections.connection_file("default"))
     info = unsent(store, work.fails_until, str(tmp_path / "runs"), 0)
     store.queue.arrive("default", store.connection.server_time() + 10)
     ran = manage("moi", "reconcile", "--once", **site_env, MOI_CONNECTION_FILE=file)

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from moi_django import Group, Job, Options, ctx_default, submit, submit_nouser
-from moi_django.cluster import client
+from moi_django.cluster import connections
 from moi_django.cluster.payloads import verify_payload
 from moi_django.exceptions import ClusterUnavailable, InvalidJob, JobNotFound, PayloadRefused
 from moi_django.jobs.creation import new_job_info
@@ -135,7 +135,7 @@ def test_of_several_who_retry_at_once_one_does(cluster, tmp_path, store):
 
 def test_without_a_cluster_nothing_is_changed(cluster, moi, tmp_path, store):
     job = failed(tmp_path / "runs")
-    client.close()
+    connections.close_connections()
     moi["CONTEXTS"] = {"default": {"connection_file": str(tmp_path / "none.json")}}
     with pytest.raises(ClusterUnavailable):
         job.retry()

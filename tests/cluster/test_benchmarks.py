@@ -1,0 +1,40 @@
+"""Each benchmark runs as its first lines say, from anywhere, here with tiny numbers."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers.processes import ROOT
+
+RUNS = {
+    "startup": (["1"], r"manage\.py moi submit --block +\d+ ms +x\d+\.\d\d of check"),
+    "throughput": (["5", "1"], r"moi_django +\d+ a second .*\nratio +x\d+\.\d\d"),
+    "large_tree": (["60", "1"], r"snapshot, many +\d+\.\d +\d+\.\d"),
+    "growth": (["20"], r"     20 jobs +\d+\.\d MB +\d+\.\d s"),
+}
+
+
+def test_each_is_run_here():
+    found = {path.stem for path in (ROOT / "bench").glob("*.py")}
+    assert found - {"services"} == set(RUNS)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_benchmark_prints_its_figures(name, tmp_path):
+    arguments, expected = RUNS[name]
+    # As from a shell: what the tests have set up for themselves is not there.
+    names = ("DJANGO_", "MOI_", "PYTHONPATH", "PYTEST_")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(names)}
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / f"{name}.py"), *arguments],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(expected, ran.stdout), ran.stdout
