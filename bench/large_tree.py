@@ -56,7 +56,7 @@ def user_with(name: str, jobs: int) -> tuple:
 
 async def measure(port: int, users: dict, rounds: int) -> dict[str, list[float]]:
     """Return the milliseconds of each round of each measure."""
-    from moi_django.pages.status_div import status_div
+    from moi_django.pages.status_div import build_status_div
 
     times: dict[str, list[float]] = {}
 
@@ -67,7 +67,7 @@ async def measure(port: int, users: dict, rounds: int) -> dict[str, list[float]]
         for _ in range(rounds):
             for name, (user, cookie, root) in users.items():
                 begun = time.perf_counter()
-                await asyncio.to_thread(status_div, user)
+                await asyncio.to_thread(build_status_div, user)
                 note(f"first paint, {name}", begun)
                 begun = time.perf_counter()
                 opening = asyncio.create_task(snapshot(port, cookie, root))

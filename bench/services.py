@@ -41,10 +41,10 @@ def _running_cluster(engines: int, directory: Path) -> Iterator[None]:
     if not engines:
         yield
         return
-    from moi_django.services.local_cluster import connection_file, local_cluster
+    from moi_django.services.local_cluster import connection_file, make_local_cluster
 
     directory.mkdir()
-    cluster = local_cluster(engines, directory, {"PYTHONPATH": str(ROOT)})
+    cluster = make_local_cluster(engines, directory, {"PYTHONPATH": str(ROOT)})
     cluster.start_and_connect_sync().close()
     os.environ["MOI_CONNECTION_FILE"] = str(connection_file(directory))
     try:

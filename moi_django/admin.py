@@ -51,4 +51,4 @@ class AllJobsAdmin(admin.ModelAdmin):
         """Show the panel."""
         from moi_django.panel import views
 
-        return views.panel(request, self.admin_site)
+        return views.show_panel(request, self.admin_site)

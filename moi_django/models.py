@@ -241,7 +241,7 @@ class Info:
 
         Raises ValueError or TypeError when `result` is not a value of JSON.
         """
-        return _dump(self.to_dict())
+        return _dump_json(self.to_dict())
 
     def to_wire(self, limit: int | None = None) -> str:
         """Return the info object as the websocket has it.
@@ -252,9 +252,9 @@ class Info:
         data = self.to_dict()
         if self.is_group:
             data |= {"size": self.size, "totals": self.totals}
-        if limit is not None and self.result is not None and len(_dump(self.result)) > limit:
+        if limit is not None and self.result is not None and len(_dump_json(self.result)) > limit:
             data |= {"result": None, "result_omitted": True}
-        return _dump(data)
+        return _dump_json(data)
 
     @classmethod
     def from_json(cls, raw: str | bytes) -> Self:
@@ -262,10 +262,10 @@ class Info:
 
         Raises ValueError when it is not JSON, lacks an id, or has a field of another kind.
         """
-        data = _parse(raw)
+        data = _parse_json(raw)
         if not isinstance(data, dict) or not is_id(data.get("id")):
             raise ValueError("not an info object: it has no id")
-        return cls(**_complete(data))
+        return cls(**_complete_fields(data))
 
 
 _COUNTED = ("size", "totals")
@@ -282,36 +282,36 @@ _TEXTS = (
 _RUN_DATES = ("date_start", "date_end")
 
 
-def _dump(value: Any) -> str:
+def _dump_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
-def _parse(raw: str | bytes) -> Any:
+def _parse_json(raw: str | bytes) -> Any:
     """Read JSON whose strings can be written as UTF-8 and whose numbers as JSON."""
     text = raw.decode() if isinstance(raw, bytes) else raw
     try:
-        data = json.loads(text, parse_constant=_refuse)
+        data = json.loads(text, parse_constant=_refuse_constant)
         # Only an escape can stand for half of a character.
-        return _cleaned(data) if "\\ud" in text.lower() else data
+        return _escape_all(data) if "\\ud" in text.lower() else data
     except RecursionError as error:
         raise ValueError("an info object is nested too deep") from error
 
 
-def _cleaned(value: Any) -> Any:
+def _escape_all(value: Any) -> Any:
     if isinstance(value, str):
         return escape_surrogates(value)
     if isinstance(value, list):
-        return [_cleaned(item) for item in value]
+        return [_escape_all(item) for item in value]
     if isinstance(value, dict):
-        return {escape_surrogates(key): _cleaned(item) for key, item in value.items()}
+        return {escape_surrogates(key): _escape_all(item) for key, item in value.items()}
     return value
 
 
-def _refuse(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
+def _complete_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an Info, filled in where a foreign program left them out."""
     known = {name: data[name] for name in _FIELDS if name in data}
     for name in _TEXTS:
@@ -321,11 +321,11 @@ def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
     known.setdefault("pubsub", f"{data['id']}:pubsub")
     known["name"] = str(known.get("name") or "")
     known["path"] = known.get("path") or ":".join(filter(None, [data.get("parent"), data["id"]]))
-    known |= {name: _measure(known.get(name)) for name in ("progress", "done", "total")}
-    known["version"] = _number(known.get("version"))
-    known["attempt"] = _number(known.get("attempt"))
-    known["attempts"] = _number(known.get("attempts"))
-    known["attached"] = _number(known.get("attached"), 0)
+    known |= {name: _number_or_none(known.get(name)) for name in ("progress", "done", "total")}
+    known["version"] = _whole_number(known.get("version"))
+    known["attempt"] = _whole_number(known.get("attempt"))
+    known["attempts"] = _whole_number(known.get("attempts"))
+    known["attached"] = _whole_number(known.get("attached"), 0)
     known["runs"] = _earlier_attempts(known.get("runs"))
     if known["type"] == GROUP:
         known.update(state=None, status=str(known.get("status") or GROUP_STATUS))
@@ -334,24 +334,24 @@ def _complete(data: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _number(value: object, otherwise: int = 1) -> int:
+def _whole_number(value: object, otherwise: int = 1) -> int:
     return value if isinstance(value, int) else otherwise
 
 
 def _earlier_attempts(value: object) -> tuple[Attempt, ...]:
     """Return the earlier attempts, without what another program may have written in their place."""
     runs = value[-MAX_EARLIER_ATTEMPTS:] if isinstance(value, list) else []
-    return tuple(_attempt(run) for run in runs if isinstance(run, dict))
+    return tuple(_parse_attempt(run) for run in runs if isinstance(run, dict))
 
 
-def _attempt(data: Mapping[str, Any]) -> Attempt:
+def _parse_attempt(data: Mapping[str, Any]) -> Attempt:
     start, end = (date if isinstance(date := data.get(name), str) else None for name in _RUN_DATES)
     state = _STATES.get(str(data.get("state")), State.FAILED)
     error = str(data.get("error") or "")[:MAX_ERROR_LENGTH]
-    return Attempt(_number(data.get("attempt")), state, start, end, error)
+    return Attempt(_whole_number(data.get("attempt")), state, start, end, error)
 
 
-def _measure(value: object) -> float | None:
+def _number_or_none(value: object) -> float | None:
     """Return a number that may be missing."""
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 

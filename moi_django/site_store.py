@@ -11,15 +11,15 @@ def get_store() -> Store:
 
     Raises NotRunning when they name none and no `moi up` runs.
     """
-    return _open_store(_store_config(conf.redis_url))
+    return _open_store(_config_for(conf.redis_url))
 
 
 def engine_store_config() -> StoreConfig:
     """Return where the engines find the jobs of this site."""
-    return _store_config(conf.engine_redis_url)
+    return _config_for(conf.engine_redis_url)
 
 
-def _store_config(url: str) -> StoreConfig:
+def _config_for(url: str) -> StoreConfig:
     return StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, conf.RETRY_PAYLOAD_LIMIT)
 
 

@@ -7,12 +7,12 @@ from moi_django.pages.page_urls import NAMESPACE
 
 app_name = NAMESPACE
 urlpatterns = [
-    path("jobs/<uuid:id>/", views.job, name="job"),
-    path("jobs/<uuid:id>/act/", views.act, name="act"),
-    path("jobs/<uuid:id>/output.txt", views.output, name="output"),
-    path("jobs/<uuid:id>/result.json", views.result, name="result"),
-    path("jobs/<uuid:id>/shown/<name>", views.form, name="form"),
-    path("jobs/<uuid:id>/files/<name>", views.file, name="file"),
-    path("groups/<uuid:id>/", views.group, name="group"),
+    path("jobs/<uuid:id>/", views.job_page, name="job"),
+    path("jobs/<uuid:id>/act/", views.act_on_job, name="act"),
+    path("jobs/<uuid:id>/output.txt", views.download_output, name="output"),
+    path("jobs/<uuid:id>/result.json", views.download_result, name="result"),
+    path("jobs/<uuid:id>/shown/<name>", views.result_form, name="form"),
+    path("jobs/<uuid:id>/files/<name>", views.download_file, name="file"),
+    path("groups/<uuid:id>/", views.group_page, name="group"),
     path("groups/<uuid:id>/act/", views.act_on_group, name="act_on_group"),
 ]

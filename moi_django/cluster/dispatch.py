@@ -48,7 +48,7 @@ def create_and_send(
         mark_lost(info.id, info.attempt, str(error))
 
 
-def attachment_storage() -> AttachmentStorage:
+def get_attachment_storage() -> AttachmentStorage:
     """Return where the files of jobs are kept."""
     return AttachmentStorage(conf.STORAGE, conf.FILE_LIMIT)
 
@@ -62,7 +62,7 @@ def _send_attempt(info: Info, payload: Payload, sent: float) -> None:
         sent=sent,
         options=payload.options,
         limits=Limits(conf.RESULT_LIMIT, conf.STATUS_LIMIT, conf.LOG_LIMIT, conf.DISPLAY_LIMIT),
-        attachment_storage=attachment_storage(),
+        attachment_storage=get_attachment_storage(),
         grace=conf.CANCEL_GRACE,
         patience=conf.RESULT_PATIENCE,
         python=payload.python,
@@ -96,14 +96,14 @@ def resend_attempt(turn: QueuedAttempt) -> bool:
 def _fail_refused(info: Info, reason: str) -> None:
     """End a job whose function cannot be believed."""
 
-    def end(present: Info) -> Info | None:
+    def to_end(present: Info) -> Info | None:
         if present.state is not State.QUEUED or present.attempt != info.attempt:
             return None  # it was started meanwhile, and then its function is dropped
         logger.error("%s", reason)
         return present.ended(State.FAILED, result=reason)
 
     with suppress(JobNotFound):
-        get_store().jobs.change(info.id, end)
+        get_store().jobs.change(info.id, to_end)
 
 
 def mark_lost(id: str, attempt: int, reason: str) -> None:
@@ -114,17 +114,16 @@ def mark_lost(id: str, attempt: int, reason: str) -> None:
     payload = _rerun_payload(info)
     rerun = payload is not None and payload.options.retry_on_lost
 
-    def end(info: Info) -> Info | None:
+    def to_end(info: Info) -> Info | None:
         if info.attempt != attempt:
             return None
         if rerun and info.state is State.RUNNING and info.attempt < info.attempts:
             return info.requeued(State.LOST, reason)
         return info.ended(State.LOST, result=reason)
 
+    delay = payload.options.backoff_seconds(attempt) if payload else 0.0
     try:
-        get_store().jobs.change(
-            id, end, delay=payload.options.backoff_seconds(attempt) if payload else 0.0
-        )
+        get_store().jobs.change(id, to_end, delay=delay)
     except JobNotFound:
         logger.info("Job %s was lost after its removal: %s", id, reason)
 

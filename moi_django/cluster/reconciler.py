@@ -132,10 +132,10 @@ class Reconciler:
     def _delete_orphaned_files(self) -> None:
         removed = unknown = 0
         try:
-            removed = dispatch.attachment_storage().delete_orphaned(get_store())
+            removed = dispatch.get_attachment_storage().delete_orphaned(get_store())
             if conf.STRAY_FILES_AGE and time.monotonic() >= self._deletes_unknown_at:
                 self._deletes_unknown_at = time.monotonic() + UNKNOWN_FILES_INTERVAL
-                unknown = dispatch.attachment_storage().delete_unknown(
+                unknown = dispatch.get_attachment_storage().delete_unknown(
                     get_store(), conf.STRAY_FILES_AGE
                 )
         except OSError as error:

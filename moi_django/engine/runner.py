@@ -98,7 +98,7 @@ def run_job(spec: JobSpec, payload: bytes) -> None:
         info = mark_running(store, spec, engine_id())
         if info is None:
             return
-        heartbeat = _heartbeat(spec.store)
+        heartbeat = _get_heartbeat(spec.store)
         with heartbeat.watch_over(
             info, spec.grace, partial(_write_stubborn_end, store, spec)
         ) as run:
@@ -124,7 +124,7 @@ def _open_store(config: StoreConfig) -> Store:
 
 
 @lru_cache(maxsize=8)
-def _heartbeat(config: StoreConfig) -> Heartbeat:
+def _get_heartbeat(config: StoreConfig) -> Heartbeat:
     return Heartbeat(_open_store(config), engine_id())
 
 
@@ -235,7 +235,7 @@ def write_end(store: Store, spec: JobSpec, outcome: Outcome) -> None:
     """Write how a run has ended: the end of the job, or that it is to be run again."""
     final = outcome.state is State.SUCCESS or spec.attempt >= spec.options.attempts
 
-    def ended(info: Info) -> Info | None:
+    def to_end(info: Info) -> Info | None:
         if info.state is not State.RUNNING or info.attempt != spec.attempt:
             return None
         if final:
@@ -244,7 +244,7 @@ def write_end(store: Store, spec: JobSpec, outcome: Outcome) -> None:
 
     delay = spec.options.backoff_seconds(spec.attempt)
     # A result that took hours must outlive a restart of Redis.
-    _retry_while_away(lambda: store.jobs.change(spec.id, ended, delay=delay), spec.patience)
+    _retry_while_away(lambda: store.jobs.change(spec.id, to_end, delay=delay), spec.patience)
 
 
 def _retry_while_away(act: Callable[[], Any], patience: float) -> Any:

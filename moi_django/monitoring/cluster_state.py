@@ -91,12 +91,12 @@ def get_cluster_state() -> ClusterState:
     store = get_store()
     present, reports, jobs = store.connection.server_time(), store.engines.reports(), _running()
     engines = [
-        _engine_state(id, known, reports.get(id), jobs.get(id), present)
+        _describe_engine(id, known, reports.get(id), jobs.get(id), present)
         for id in {*reports, *jobs, *(id for ids in known.values() for id in ids or ())}
     ]
-    shown = [each for each in engines if _is_shown(each)]
+    shown = [each for each in engines if _is_listed(each)]
     return ClusterState(
-        contexts=[_context_state(name, known[name], shown, present) for name in known],
+        contexts=[_describe_context(name, known[name], shown, present) for name in known],
         engines=sorted(shown, key=_sort_key),
         states=store.statistics.count_by_state(),
         paused=store.queue.delayed_count(),
@@ -134,7 +134,7 @@ class _ControllerCache:
 _controller_cache = _ControllerCache()
 
 
-def _engine_state(
+def _describe_engine(
     id: str,
     known: dict[str, set[str] | None],
     report: EngineReport | None,
@@ -148,7 +148,7 @@ def _engine_state(
     return EngineState(
         id=id,
         context=context,
-        condition=_engine_condition(bool(homes), known.get(context), job, lease < present),
+        condition=_judge_engine(bool(homes), known.get(context), job, lease < present),
         report=report,
         job=job,
         seen=max(0.0, present - report.at) if report else None,
@@ -156,7 +156,7 @@ def _engine_state(
     )
 
 
-def _engine_condition(
+def _judge_engine(
     is_known: bool, ids: set[str] | None, job: Info | None, is_overdue: bool
 ) -> EngineCondition:
     if job is not None and not is_overdue:
@@ -168,13 +168,13 @@ def _engine_condition(
     return EngineCondition.IDLE if is_known else EngineCondition.UNKNOWN
 
 
-def _is_shown(engine: EngineState) -> bool:
+def _is_listed(engine: EngineState) -> bool:
     if engine.job is not None or engine.condition is EngineCondition.IDLE:
         return True
     return engine.seen is not None and engine.seen < GONE_SHOWN
 
 
-def _context_state(
+def _describe_context(
     name: str, ids: set[str] | None, engines: list[EngineState], present: float
 ) -> ContextState:
     mine = [each.condition for each in engines if each.context == name]

@@ -67,7 +67,7 @@ def _unavailable_page(request: HttpRequest, page: str, id: Any) -> HttpResponseB
     return render(request, "moi_django/unavailable.html", {"back": back}, status=503)
 
 
-def _may(request: HttpRequest, action: access.Action, info: Info) -> bool:
+def _is_permitted(request: HttpRequest, action: access.Action, info: Info) -> bool:
     return access.allowed(request.user, action, info)
 
 
@@ -80,7 +80,7 @@ def _refuse(request: HttpRequest) -> HttpResponseBase:
 
 @require_safe
 @_permitted_object("view")
-def job(request: HttpRequest, info: Info) -> HttpResponseBase:
+def job_page(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Show everything about a job; for the script without the output, which it has already."""
     is_whole = request.GET.get("without") != "output"
     entries = get_store().logs.open(info.id).read_last(OUTPUT_ENTRIES) if is_whole else []
@@ -93,7 +93,7 @@ def job(request: HttpRequest, info: Info) -> HttpResponseBase:
         "output": apply_carriage_returns("".join(strip_control(entry.piece for entry in entries))),
         "is_cut": bool(entries and entries[0].at),
         "files": attachments_of(get_store(), info.id).values(),
-        "may_change": _may(request, "change", info),
+        "may_change": _is_permitted(request, "change", info),
         "parent": parent,
         "back": _url_above(parent),
         # For the address of the websocket, and the words of the script.
@@ -104,7 +104,7 @@ def job(request: HttpRequest, info: Info) -> HttpResponseBase:
 
 def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
     parent = get_store().jobs.get(info.parent) if info.parent else None
-    return parent if parent is not None and _may(request, "view", parent) else None
+    return parent if parent is not None and _is_permitted(request, "view", parent) else None
 
 
 def _url_above(parent: Info | None) -> str:
@@ -114,7 +114,7 @@ def _url_above(parent: Info | None) -> str:
 
 @require_safe
 @_permitted_object("view", group=True)
-def group(request: HttpRequest, info: Info) -> HttpResponseBase:
+def group_page(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Show a group and all below it; of its members at most `?rows=` at first."""
     asked = request.GET.get("rows", "")
     rows = min(int(asked), conf.SNAPSHOT_LIMIT) if _COUNT.fullmatch(asked) else ROWS
@@ -126,14 +126,14 @@ def group(request: HttpRequest, info: Info) -> HttpResponseBase:
 @_permitted_object("change", group=True)
 def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Cancel, retry or remove what is in a group, where no script does it; ask first if need be."""
-    act = request.POST.get("act")
+    verb = request.POST.get("act")
     if question := _confirmation_page(request, info):
         return question
-    if act == "remove" and not info.is_root:
+    if verb == "remove" and not info.is_root:
         return _remove_and_leave(request, info, _("The group was removed."))
-    if act == "cancel":
+    if verb == "cancel":
         actions.perform("cancel", info)
-    elif act == "retry":
+    elif verb == "retry":
         try:
             actions.perform("retry", info)
         except MoiError as error:
@@ -151,34 +151,34 @@ def _remove_and_leave(request: HttpRequest, info: Info, said: str) -> HttpRespon
 
 def _confirmation_page(request: HttpRequest, info: Info) -> HttpResponseBase | None:
     """Return the page that asks before an act is done, unless there is nothing to ask any more."""
-    act = request.POST.get("act")
+    verb = request.POST.get("act")
     ask = _group_confirmation if info.is_group else _job_confirmation
-    question = "" if "confirmed" in request.POST else ask(act, info)
+    question = "" if "confirmed" in request.POST else ask(verb, info)
     if not question:
         return None
     asked = {
         "info": info,
         "question": question,
-        "act": act,
-        "label": pgettext("job", "Cancel") if act == "cancel" else pgettext("job", "Remove"),
+        "act": verb,
+        "label": pgettext("job", "Cancel") if verb == "cancel" else pgettext("job", "Remove"),
         "address": request.get_full_path(),
         "back": page_url(info),
     }
     return render(request, "moi_django/confirm.html", asked)
 
 
-def _job_confirmation(act: str | None, info: Info) -> str:
+def _job_confirmation(verb: str | None, info: Info) -> str:
     """Return what to ask before a job is removed that has not ended."""
-    return _("Really stop and remove?") if act == "remove" and not info.finished else ""
+    return _("Really stop and remove?") if verb == "remove" and not info.finished else ""
 
 
-def _group_confirmation(act: str | None, info: Info) -> str:
+def _group_confirmation(verb: str | None, info: Info) -> str:
     """Return what to ask before an act ends or removes jobs of a group; empty without any."""
     totals = get_store().tree.totals(info.id)
-    if act == "cancel":
+    if verb == "cancel":
         n = sum(totals.get(state, 0) for state in UNFINISHED)
         text = ngettext("Really cancel %(number)s job?", "Really cancel %(number)s jobs?", n)
-    elif act == "remove":
+    elif verb == "remove":
         n = sum(totals.values())
         text = ngettext("Really remove %(number)s job?", "Really remove %(number)s jobs?", n)
     else:
@@ -188,7 +188,7 @@ def _group_confirmation(act: str | None, info: Info) -> str:
 
 @require_safe
 @_permitted_object("view")
-def output(request: HttpRequest, info: Info) -> HttpResponseBase:
+def download_output(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Send all output of a job that is kept, as a text file."""
     texts = strip_control(note_gaps(get_store().logs.open(info.id).read_all()))
     return downloads.text_response(request, texts, f"{info.id}.txt")
@@ -196,7 +196,7 @@ def output(request: HttpRequest, info: Info) -> HttpResponseBase:
 
 @require_safe
 @_permitted_object("view")
-def result(request: HttpRequest, info: Info) -> HttpResponseBase:
+def download_result(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Send the result of a job, as a JSON file."""
     text = json.dumps(info.result, indent=2, ensure_ascii=False)
     return downloads.as_attachment(
@@ -206,7 +206,7 @@ def result(request: HttpRequest, info: Info) -> HttpResponseBase:
 
 @require_safe
 @_permitted_object("view")
-def form(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
+def result_form(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
     """Send one of the forms in which a result can be shown."""
     data = get_store().artifacts.load_display(info.id).get(results.FORMS.get(name, ""))
     if data is None:
@@ -216,13 +216,13 @@ def form(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
 
 @require_safe
 @_permitted_object("view")
-def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
+def download_file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
     """Send a file that a job has attached."""
     attached = attachments_of(get_store(), info.id).get(name)
     if attached is None:
         raise Http404
     try:
-        content = dispatch.attachment_storage().open_file(attached)
+        content = dispatch.get_attachment_storage().open_file(attached)
     except FileNotFoundError as error:
         raise Http404 from error
     return downloads.file_response(request, content, name, attached.type)
@@ -230,18 +230,18 @@ def file(request: HttpRequest, info: Info, name: str) -> HttpResponseBase:
 
 @require_POST
 @_permitted_object("change")
-def act(request: HttpRequest, info: Info) -> HttpResponseBase:
+def act_on_job(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Cancel, retry or remove a job, where no script does it; ask first if need be."""
-    act = request.POST.get("act")
+    verb = request.POST.get("act")
     if question := _confirmation_page(request, info):
         return question
     try:
-        if act == "cancel":
+        if verb == "cancel":
             actions.perform("cancel", info)
-        elif act == "retry":
+        elif verb == "retry":
             new = info.retried or actions.perform("retry", info).info.id
             return redirect("moi:job", new)
-        elif act == "remove":
+        elif verb == "remove":
             return _remove_and_leave(request, info, _("The job was removed."))
     except StoreUnavailable:
         raise

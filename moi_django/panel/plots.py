@@ -117,13 +117,13 @@ class History:
         return [slot for slot in reversed(self.slots) if slot.ended.total]
 
 
-def minutes_of(hours: int, now: float) -> int:
+def minutes_to_read(hours: int, now: float) -> int:
     """Return how many minutes to read, so that slots begin at whole multiples of their length."""
     step = hours
     return (SLOTS - 1) * step + int(now // 60) % step + 1
 
 
-def history(hours: int, minutes: Sequence[tuple[int, Completed]]) -> History:
+def build_history(hours: int, minutes: Sequence[tuple[int, Completed]]) -> History:
     """Put what ended in each minute, as `Figures.ended` gives it, into slots of `hours` minutes."""
     step = hours
     slots = dict[int, Slot]()

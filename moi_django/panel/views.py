@@ -50,20 +50,20 @@ class Choice:
         return len(self.ids) - len(self.shown)
 
 
-def panel(request: HttpRequest, site: AdminSite) -> HttpResponse:
+def show_panel(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Show the panel on a site of the admin, or do what was asked for with the chosen jobs."""
     if not access.sees_all(request.user):
         raise PermissionDenied
     try:
         if request.method == "POST":
-            return _act(request, site)
-        return _page(request, site, "panel", _shown(request))
+            return _ask_or_apply(request, site)
+        return _render_page(request, site, "panel", _panel_content(request))
     except MoiError as error:
         logger.warning("Cannot show the jobs of all users: %s", error)
-        return _page(request, site, "panel", {"problem": str(error)}, status=503)
+        return _render_page(request, site, "panel", {"problem": str(error)}, status=503)
 
 
-def _page(
+def _render_page(
     request: HttpRequest, site: AdminSite, name: str, shown: dict[str, Any], status: int = 200
 ) -> HttpResponse:
     context = {
@@ -77,35 +77,35 @@ def _page(
     return TemplateResponse(request, f"moi_django/admin/{name}.html", context, status=status)
 
 
-def _act(request: HttpRequest, site: AdminSite) -> HttpResponse:
+def _ask_or_apply(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Ask whether to do it, or do it and show the panel again."""
     if not access.changes_all(request.user):
         raise PermissionDenied
     action = ACTIONS.get(request.POST.get("action", ""))
-    choice = _choice(request, action) if action else None
+    choice = _chosen_jobs(request, action) if action else None
     if action is None or choice is None or not choice.ids:
         messages.warning(request, _("Nothing was done: choose jobs that are still there."))
     elif "confirmed" in request.POST:
-        _do(request, action, choice.ids)
+        _apply(request, action, choice.ids)
     else:
-        return _page(request, site, "confirm", _question(action, choice, request))
+        return _render_page(request, site, "confirm", _confirmation(action, choice, request))
     return HttpResponseRedirect(request.get_full_path())
 
 
-def _choice(request: HttpRequest, action: BulkAction) -> Choice:
+def _chosen_jobs(request: HttpRequest, action: BulkAction) -> Choice:
     """Return the chosen jobs that are there and that the user may change."""
     if "all" in request.POST:
-        return _all(request, action)
+        return _all_matching(request, action)
     infos = get_store().jobs.get_many(request.POST.getlist("id")[: job_search.PAGE_SIZE])
     jobs = [info for info in infos if info is not None and not info.is_group]
     mine = [info for info in jobs if access.allowed(request.user, "change", info)]
     return Choice([info.id for info in mine], mine)
 
 
-def _all(request: HttpRequest, action: BulkAction) -> Choice:
+def _all_matching(request: HttpRequest, action: BulkAction) -> Choice:
     """Return the jobs of all pages with which there may be something to do."""
     newest, choice = IndexPosition.from_text(request.POST.get("newest", "")), Choice([], [])
-    for info in job_search.iterate_jobs(request.user, _wanted(request.GET)):
+    for info in job_search.iterate_jobs(request.user, _parse_query(request.GET)):
         place = IndexPosition.of_job(info)
         if newest is None:
             newest = place
@@ -117,7 +117,7 @@ def _all(request: HttpRequest, action: BulkAction) -> Choice:
     return replace(choice, newest=newest)
 
 
-def _wanted(asked: QueryDict) -> job_search.JobQuery:
+def _parse_query(asked: QueryDict) -> job_search.JobQuery:
     return job_search.JobQuery(
         text=asked.get("q", "").strip(),
         state=job_search.parse_state(asked.get("state", "")),
@@ -126,30 +126,30 @@ def _wanted(asked: QueryDict) -> job_search.JobQuery:
     )
 
 
-def _shown(request: HttpRequest) -> dict[str, Any]:
+def _panel_content(request: HttpRequest) -> dict[str, Any]:
     """Return what the panel shows of what was asked for."""
     asked = request.GET
-    wanted = _wanted(asked)
+    query = _parse_query(asked)
     before = IndexPosition.from_text(asked.get("before", ""))
-    found = job_search.search_jobs(request.user, wanted, before)
+    found = job_search.search_jobs(request.user, query, before)
     hours = next((each for each in HOURS if str(each) == asked.get("hours")), HOURS[0])
     store = get_store()
-    minutes = plots.minutes_of(hours, store.connection.server_time())
+    minutes = plots.minutes_to_read(hours, store.connection.server_time())
     return {
         "cluster_state": get_cluster_state(),
-        "history": plots.history(hours, store.statistics.completed_by_minute(minutes)),
-        "hours": [{"hours": each, "query": _query(asked, hours=each)} for each in sorted(HOURS)],
+        "history": plots.build_history(hours, store.statistics.completed_by_minute(minutes)),
+        "hours": [{"hours": n, "query": _changed_query(asked, hours=n)} for n in sorted(HOURS)],
         "states": list(State),
-        "wanted": wanted,
+        "query": query,
         "before": before,
         "listing": found,
-        "newest": _query(asked, before=None),
-        "older": _query(asked, before=found.older),
-        "any_owner": _query(asked, before=None, owner=None),
+        "newest": _changed_query(asked, before=None),
+        "older": _changed_query(asked, before=found.older),
+        "any_owner": _changed_query(asked, before=None, owner=None),
     }
 
 
-def _query(asked: QueryDict, **changed: Any) -> str:
+def _changed_query(asked: QueryDict, **changed: Any) -> str:
     """Return the query of this page with something changed; None leaves it out."""
     query = asked.copy()
     for name, value in changed.items():
@@ -159,7 +159,7 @@ def _query(asked: QueryDict, **changed: Any) -> str:
     return query.urlencode()
 
 
-def _question(action: BulkAction, choice: Choice, request: HttpRequest) -> dict[str, Any]:
+def _confirmation(action: BulkAction, choice: Choice, request: HttpRequest) -> dict[str, Any]:
     number = {"n": len(choice.ids)}
     return {
         "title": action.label,
@@ -173,7 +173,7 @@ def _question(action: BulkAction, choice: Choice, request: HttpRequest) -> dict[
     }
 
 
-def _do(request: HttpRequest, action: BulkAction, ids: list[str]) -> None:
+def _apply(request: HttpRequest, action: BulkAction, ids: list[str]) -> None:
     """Do it with each job, and say with how many it was done."""
     done = left = 0
     for id, is_done in bulk_actions.apply_to_jobs(action.verb, ids):

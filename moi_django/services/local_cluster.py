@@ -12,7 +12,7 @@ from moi_django.services import parent_death
 READY_WITHIN = 60
 
 
-def local_cluster(engines: int, directory: Path, env: dict[str, str]) -> Any:
+def make_local_cluster(engines: int, directory: Path, env: dict[str, str]) -> Any:
     """Return an `ipyparallel.Cluster`, not started: a controller and so many engines.
 
     Start it from a thread that lives as long as the cluster should. `env` is added to the

@@ -29,7 +29,7 @@ from moi_django.exceptions import MoiError, ServiceError
 from moi_django.models import Info
 from moi_django.services import parent_death
 from moi_django.services.embedded import EmbeddedRedis, remove_stale
-from moi_django.services.local_cluster import connection_file, local_cluster
+from moi_django.services.local_cluster import connection_file, make_local_cluster
 from moi_django.services.orphan_reaper import OrphanReaper
 from moi_django.store import Store, StoreConfig
 from moi_django.store.async_redis import cancel_tasks
@@ -174,7 +174,7 @@ class _Supervisor:
         connection_file(directory).unlink(missing_ok=True)
         # Jobs that submit others find Redis as other commands do: in the private directory.
         env = {name: value for name, value in self._env.items() if name not in PRIVATE_VARIABLES}
-        cluster = local_cluster(self._engines, directory, env)
+        cluster = make_local_cluster(self._engines, directory, env)
         try:
             client = await cluster.start_and_connect()
             self._announce(f"cluster  {self._engines} engine{'s' * (self._engines != 1)}")

@@ -178,12 +178,12 @@ class JobRecords:
         """
         ended = False
 
-        def end(info: Info) -> Info | None:
+        def to_end(info: Info) -> Info | None:
             nonlocal ended
             ended = not info.is_group
             return info.ended(State.CANCELLED) if ended else None
 
-        info = self.change(id, end)
+        info = self.change(id, to_end)
         if ended:
             self._engines.notify(info.engine)
         return info, ended and info.state is State.CANCELLED

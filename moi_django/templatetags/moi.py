@@ -14,7 +14,7 @@ from django.utils.translation import pgettext, pgettext_lazy
 
 from moi_django.models import GROUP_STATUS, Info, State
 from moi_django.pages import page_urls
-from moi_django.pages.status_div import status_div
+from moi_django.pages.status_div import build_status_div
 from moi_django.presentation import formatting
 from moi_django.presentation.formatting import format_localized
 
@@ -44,7 +44,7 @@ def moi_jobs(
             "{% moi_jobs %} needs to know the user: render the template with the request, and put "
             "django.contrib.auth.middleware.AuthenticationMiddleware in MIDDLEWARE."
         )
-    shown = status_div(user, group, limit)
+    shown = build_status_div(user, group, limit)
     given = {"div": shown, "title": title, "limit": limit, "notify": notify}
     return render_to_string(template_name, given, request=request)
 

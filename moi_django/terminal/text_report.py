@@ -28,40 +28,42 @@ _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"
 
 
-def job_detail(info: Info) -> str:
+def detail_block(info: Info) -> str:
     """Return everything about a job, ending with an empty line."""
     lines = [f"********** {info.id} **********"]
-    lines += [f"{_label(key)}\t: {escape_terminal(str(getattr(info, key)))}" for key in _KEYS]
-    lines += [f"{_label('result')}\t: {_result(info)}", ""]
+    lines += [
+        f"{_padded_label(key)}\t: {escape_terminal(str(getattr(info, key)))}" for key in _KEYS
+    ]
+    lines += [f"{_padded_label('result')}\t: {_result_text(info)}", ""]
     return "\n".join(lines) + "\n"
 
 
-def job_summary(info: Info) -> str:
+def summary_line(info: Info) -> str:
     """Return one line about a job."""
     return f"date: {info.date_created}\tid: {info.id}\tstatus: {escape_terminal(info.status)}\n"
 
 
-def user_list(names: dict[str, str]) -> str:
+def user_lines(names: dict[str, str]) -> str:
     """Return a line for each user: the name and the id of the root group."""
     return "".join(f"{escape_terminal(name)} : {id}\n" for name, id in sorted(names.items()))
 
 
-def job_details(infos: Iterable[Info]) -> str:
+def detail_blocks(infos: Iterable[Info]) -> str:
     """Return everything about several jobs."""
-    return "".join(job_detail(info) for info in infos)
+    return "".join(detail_block(info) for info in infos)
 
 
-def output_text(entries: Iterable[LogEntry]) -> Iterator[str]:
+def output_lines(entries: Iterable[LogEntry]) -> Iterator[str]:
     """Yield what a job has printed, with its colours, without what else could steer a terminal."""
     for text in strip_control(note_gaps(entries), colours=True):
         yield _replace_control(text, "\t\n\r\x1b")
 
 
-def _label(key: str) -> str:
+def _padded_label(key: str) -> str:
     return key + "\t" if len(key) < 8 else key
 
 
-def _result(info: Info) -> str:
+def _result_text(info: Info) -> str:
     """Return a traceback as it is, another result as Python writes it."""
     if info.state not in (State.SUCCESS, None) and isinstance(info.result, str):
         return "\n".join(map(escape_terminal, info.result.rstrip().split("\n")))

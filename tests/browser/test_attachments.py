@@ -36,7 +36,7 @@ def job(store, db):
 
 def kept(store, job):
     """Return what is kept of each file of a job; and how many files there are."""
-    attachment_storage, texts = dispatch.attachment_storage(), {}
+    attachment_storage, texts = dispatch.get_attachment_storage(), {}
     for name, attached in attachments_of(store, job.id).items():
         with attachment_storage.open_file(attached) as file:
             texts[name] = file.read()

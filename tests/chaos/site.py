@@ -11,7 +11,7 @@ import redis
 
 from moi_django.cluster import connections
 from moi_django.services.embedded import EmbeddedRedis
-from moi_django.services.local_cluster import connection_file, local_cluster
+from moi_django.services.local_cluster import connection_file, make_local_cluster
 from moi_django.site_store import get_store
 from tests.helpers.processes import environment
 
@@ -56,7 +56,7 @@ class Site:
         """Start a controller and its engines; engines of a dead one may still be there."""
         directory = self._directory / "cluster"
         connection_file(directory).unlink(missing_ok=True)
-        started = local_cluster(ENGINES, directory, self._environment())
+        started = make_local_cluster(ENGINES, directory, self._environment())
         started.start_and_connect_sync().close()
         self._clusters.append(started)
 

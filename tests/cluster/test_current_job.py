@@ -185,7 +185,7 @@ def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
         "table.csv": (8, "text/csv"),
         "notes.txt": (5, "text/plain"),
     }
-    attachment_storage = dispatch.attachment_storage()
+    attachment_storage = dispatch.get_attachment_storage()
     with attachment_storage.open_file(files["table.csv"]) as file:
         assert file.read() == b"a,b\n3,4\n"
     assert attachment_storage.delete_orphaned(store) == 0
@@ -202,12 +202,12 @@ def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
 @pytest.mark.parametrize("name", ["", " ", "..", "a/b", "a\\b", "x" * 201, "a\nb", 7])
 def test_odd_names_are_refused(store, name):
     with pytest.raises(InvalidJob, match="is no name for a file"):
-        dispatch.attachment_storage().save(store, "a-job", name, b"x")
+        dispatch.get_attachment_storage().save(store, "a-job", name, b"x")
 
 
 def test_what_is_no_file_is_refused(store, moi, tmp_path):
     moi["FILE_LIMIT"] = 10
-    attachment_storage = dispatch.attachment_storage()
+    attachment_storage = dispatch.get_attachment_storage()
     with pytest.raises(InvalidJob, match="bytes or a path"):
         attachment_storage.save(store, "a-job", "x", 7)
     with pytest.raises(InvalidJob, match="cannot be read"):

@@ -14,7 +14,7 @@ from moi_django.cluster import connections
 from moi_django.exceptions import ClusterUnavailable, StoreUnavailable
 from moi_django.models import State
 from moi_django.services.local_cluster import connection_file as connection_file_in
-from moi_django.services.local_cluster import local_cluster
+from moi_django.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
 from tests.helpers.failover import Pair
 from tests.helpers.processes import wait_for
@@ -244,7 +244,7 @@ def test_a_controller_that_is_started_anew_is_found_by_itself(moi, store, tmp_pa
     moi["CONTEXTS"] = {"default": {"connection_file": file}}
     try:
         for number in range(2):
-            cluster = local_cluster(1, tmp_path, {"PYTHONPATH": "."})
+            cluster = make_local_cluster(1, tmp_path, {"PYTHONPATH": "."})
             cluster.start_and_connect_sync().close()
             try:
                 assert submit_nouser(abs, -number).value(SOON) == number

@@ -37,7 +37,7 @@ def job(store, db):
 
 def kept(store, job):
     """Return what is kept of each file of a job; and how many files there are."""
-    attachment_storage, texts = dispatch.attachment_storage(), {}
+    attachment_storage, texts = dispatch.get_attachment_storage(), {}
     for name, attached in attachments_of(store, job.id).items():
         with attachment_storage.open_file(attached) as file:
             texts[name] = file.read()
@@ -45,7 +45,7 @@ def kept(store, job):
 
 
 def test_a_file_takes_the_place_of_one_only_when_it_is_kept(store, moi, job, tmp_path):
-    attachment_storage, pipe = dispatch.attachment_storage(), tmp_path / "pipe"
+    attachment_storage, pipe = dispatch.get_attachment_storage(), tmp_path / "pipe"
     attachment_storage.save(store, job.id, "d.txt", b"first")
     os.mkfifo(pipe)
     for unfit in (tmp_path, str(tmp_path), pipe, "/dev/zero", tmp_path / "none", "a\0b", 7):
@@ -53,7 +53,7 @@ def test_a_file_takes_the_place_of_one_only_when_it_is_kept(store, moi, job, tmp
             attachment_storage.save(store, job.id, "d.txt", unfit)
     moi["FILE_LIMIT"] = 10
     with pytest.raises(InvalidJob, match="FILE_LIMIT"):
-        dispatch.attachment_storage().save(store, job.id, "d.txt", b"x" * 11)
+        dispatch.get_attachment_storage().save(store, job.id, "d.txt", b"x" * 11)
     assert kept(store, job) == ({"d.txt": b"first"}, 1)
     attachment_storage.save(store, job.id, "d.txt", b"second")
     assert kept(store, job) == ({"d.txt": b"second"}, 1)
@@ -64,7 +64,7 @@ def test_a_file_takes_the_place_of_one_only_when_it_is_kept(store, moi, job, tmp
 
 
 def test_a_name_may_be_as_long_as_file_systems_take(store, job):
-    attachment_storage, longest = dispatch.attachment_storage(), "é" * 98 + ".txt"
+    attachment_storage, longest = dispatch.get_attachment_storage(), "é" * 98 + ".txt"
     for content in (b"first", b"second"):  # the second one is saved under a longer name
         attachment_storage.save(store, job.id, longest, content)
     assert kept(store, job) == ({longest: b"second"}, 1)
@@ -118,4 +118,4 @@ def test_nothing_is_deleted_while_redis_is_away(moi, db):
 
 
 def test_a_storage_without_files_has_no_strays(store):
-    assert dispatch.attachment_storage().delete_unknown(store, 0.0) == 0
+    assert dispatch.get_attachment_storage().delete_unknown(store, 0.0) == 0

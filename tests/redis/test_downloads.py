@@ -30,7 +30,7 @@ def job(client, store):
 
 
 def test_a_server_does_not_hold_what_it_sends(client, job, store, site_env):
-    dispatch.attachment_storage().save(store, job.id, "large.bin", b"x" * SIZE)
+    dispatch.get_attachment_storage().save(store, job.id, "large.bin", b"x" * SIZE)
     store.logs.open(job.id).append([OutputPiece("stdout", "said\n" * 400_000)], SIZE)
     session = client.cookies["sessionid"].value
     port = free_port()
@@ -50,7 +50,7 @@ def test_a_server_does_not_hold_what_it_sends(client, job, store, site_env):
 
 
 def test_a_server_without_asyncio_sends_it_too(client, job, store):
-    dispatch.attachment_storage().save(store, job.id, "large.bin", b"x" * 1_000_000)
+    dispatch.get_attachment_storage().save(store, job.id, "large.bin", b"x" * 1_000_000)
     store.logs.open(job.id).append([OutputPiece("stdout", "said\n" * 100_000)], SIZE)
     file = client.get(f"/moi/jobs/{job.id}/files/large.bin")
     assert len(b"".join(file.streaming_content)) == 1_000_000

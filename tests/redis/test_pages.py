@@ -230,7 +230,7 @@ def count(leaf):
 
 
 def test_a_file_can_be_downloaded(client, store, job):
-    dispatch.attachment_storage().save(store, job.id, "page.html", EVIL.encode())
+    dispatch.get_attachment_storage().save(store, job.id, "page.html", EVIL.encode())
     html = page(client, job).content.decode()
     assert "page.html" in html
     response = page(client, job, "file", "page.html")
@@ -238,7 +238,7 @@ def test_a_file_can_be_downloaded(client, store, job):
     assert response["Content-Disposition"] == 'attachment; filename="page.html"'
     assert is_harmless(response)
     assert page(client, job, "file", "other").status_code == 404
-    dispatch.attachment_storage().delete_all(job.id)
+    dispatch.get_attachment_storage().delete_all(job.id)
     assert page(client, job, "file", "page.html").status_code == 404
 
 

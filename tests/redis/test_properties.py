@@ -37,7 +37,7 @@ def spec_of(job, attempt, **options):
         sent=0.0,
         options=Options(retries=RETRIES, backoff=0, **options),
         limits=runner.Limits(1000, 100, 1000, 1000),
-        attachment_storage=dispatch.attachment_storage(),
+        attachment_storage=dispatch.get_attachment_storage(),
         grace=1,
         patience=0,
         python=runner.PYTHON_VERSION,

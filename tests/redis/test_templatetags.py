@@ -12,7 +12,7 @@ from django.utils.functional import SimpleLazyObject
 
 from moi_django import Group
 from moi_django.models import State
-from moi_django.pages.status_div import MAX_DEPTH, status_div
+from moi_django.pages.status_div import MAX_DEPTH, build_status_div
 from tests.helpers.records import finish, job_in
 from tests.helpers.rendering import live, render
 
@@ -170,7 +170,7 @@ def test_a_visitor_stands_at_the_top(ada, store):
     group = Group.create(ada, "a sweep")
     job = job_in(store, Group.of("somebody else"), "a visitor")
     group.add(job.id)
-    [visitor, sweep] = status_div(ada).rows
+    [visitor, sweep] = build_status_div(ada).rows
     assert (visitor.info.id, sweep.info.id, sweep.members) == (job.id, group.id, [])
 
 

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from moi_django import Group, Job
 from moi_django.exceptions import GroupNotFound, JobNotFound
 from moi_django.models import State
-from moi_django.pages.status_div import MAX_DEPTH, status_div
+from moi_django.pages.status_div import MAX_DEPTH, build_status_div
 from tests.helpers.records import finish, job_in, new_job
 from tests.helpers.redis_keys import everything
 from tests.helpers.rendering import render
@@ -75,7 +75,7 @@ class TestCycles:
         assert [job.name for job in group.jobs()] == ["job"]
         assert group.totals() == root.totals() == {"queued": 1}
         assert userjobs("ada") == userjobs(group.id) == ["job"]
-        assert sorted(shown(status_div(ada).rows)) == [(1, "group"), (2, "inner"), (3, "job")]
+        assert sorted(shown(build_status_div(ada).rows)) == [(1, "group"), (2, "inner"), (3, "job")]
         [job] = group.jobs()
         assert job.id in render(ada, "{% moi_jobs %}")
 
@@ -114,7 +114,7 @@ class TestDepth:
 
     def test_a_page_shows_all_of_it_though_not_as_deep(self, groups, store, ada):
         job = job_in(store, groups[-1], "deepest")
-        rows = list(shown(status_div(ada, limit=1000).rows))
+        rows = list(shown(build_status_div(ada, limit=1000).rows))
         assert len(rows) == DEEP + 1
         assert max(depth for depth, _ in rows) == MAX_DEPTH + 1
         assert job.id in render(ada, "{% moi_jobs limit=1000 %}")
@@ -127,7 +127,7 @@ class TestMissingParents:
         expire(store, group.id)
         assert names(root) == ["ada"]
         assert userjobs("ada") == []
-        assert list(shown(status_div(ada).rows)) == []
+        assert list(shown(build_status_div(ada).rows)) == []
         with pytest.raises(GroupNotFound):
             Group.get(group.id)
         assert job.refresh().name == "job"
@@ -143,7 +143,7 @@ class TestMissingParents:
         expire(store, outer.id)
         assert names(inner) == ["inner", "job"]
         assert userjobs(inner.id) == ["job"]
-        assert list(shown(status_div(ada, inner).rows)) == [(1, "job")]
+        assert list(shown(build_status_div(ada, inner).rows)) == [(1, "job")]
         assert inner.cancel() == 1
         inner.delete()
         with pytest.raises(GroupNotFound):
@@ -164,7 +164,7 @@ class TestMissingParents:
         assert names(root) == ["ada", "old"]
         assert root.totals() == {"queued": 1}
         assert userjobs("ada") == ["old"]
-        assert list(shown(status_div(ada).rows)) == [(1, "old")]
+        assert list(shown(build_status_div(ada).rows)) == [(1, "old")]
         # Its home is elsewhere.
         assert root.cancel() == 0
         root.remove("old")
@@ -188,7 +188,7 @@ class TestSeveralGroups:
         assert sorted(names(root)) == ["ada", "home", "job", "other"]
         assert root.totals() == {"queued": 1}
         assert userjobs("ada") == ["job"]
-        assert sorted(shown(status_div(ada).rows)) == [(1, "home"), (1, "other"), (2, "job")]
+        assert sorted(shown(build_status_div(ada).rows)) == [(1, "home"), (1, "other"), (2, "job")]
 
     def test_the_group_it_visits_leaves_it_alone(self, two, root):
         _, other, job = two
@@ -232,7 +232,7 @@ class TestExpiredChildren:
         assert store.tree.members(root.id) == {kept.id}
         assert root.totals() == {"queued": 1}
         assert userjobs("ada") == ["kept"]
-        assert list(shown(status_div(ada).rows)) == [(1, "kept")]
+        assert list(shown(build_status_div(ada).rows)) == [(1, "kept")]
 
     def test_they_do_not_keep_a_group_from_going(self, store, root):
         group = Group.create(root, "group")
@@ -252,4 +252,4 @@ class TestExpiredChildren:
         assert list(root.traverse()) == root.jobs() == []
         # The user comes back to an empty one, under the same id.
         assert Group.of(ada).id == root.id
-        assert status_div(ada).problem == ""
+        assert build_status_div(ada).problem == ""

@@ -24,9 +24,11 @@ MINUTE = int(NOW // 60)
 
 def history(hours=1, **ended):
     """Return the history of what ended so many minutes ago."""
-    minutes = range(MINUTE - plots.minutes_of(hours, NOW) + 1, MINUTE + 1)
+    minutes = range(MINUTE - plots.minutes_to_read(hours, NOW) + 1, MINUTE + 1)
     said = {MINUTE - int(ago.strip("m")): each for ago, each in ended.items()}
-    return plots.history(hours, [(minute, said.get(minute, Completed())) for minute in minutes])
+    return plots.build_history(
+        hours, [(minute, said.get(minute, Completed())) for minute in minutes]
+    )
 
 
 def svg(plot):

@@ -122,7 +122,7 @@ class Command(BaseCommand):
 
     def _run_logs(self, options: dict[str, Any]) -> None:
         from moi_django.site_store import get_store
-        from moi_django.terminal.text_report import output_text
+        from moi_django.terminal.text_report import output_lines
 
         job = _find_job(options["job_id"])
         log = get_store().logs.open(job.id)
@@ -131,7 +131,7 @@ class Command(BaseCommand):
             return
         try:
             entries = log.follow(partial(_has_ended, job)) if options["follow"] else log.read_all()
-            for text in output_text(entries):
+            for text in output_lines(entries):
                 self.stdout.write(text, ending="")
                 self.stdout.flush()
         except KeyboardInterrupt:
@@ -193,7 +193,7 @@ class Command(BaseCommand):
                 [_summary_dict(i) if options["summary"] else i.to_dict() for i in infos]
             )
         elif options["summary"]:
-            self.stdout.write("".join(map(text_report.job_summary, infos)), ending="")
+            self.stdout.write("".join(map(text_report.summary_line, infos)), ending="")
         else:
             self._write_details(infos)
 
@@ -207,7 +207,7 @@ class Command(BaseCommand):
         elif not names:
             raise GroupNotFound("No user-id-map found")
         else:
-            self.stdout.write(text_report.user_list(names), ending="")
+            self.stdout.write(text_report.user_lines(names), ending="")
 
     def _run_top(self, options: dict[str, Any]) -> None:
         from moi_django.terminal.overview import get_overview
@@ -252,7 +252,7 @@ class Command(BaseCommand):
     def _write_details(self, infos: list[Any]) -> None:
         from moi_django.terminal import text_report
 
-        self.stdout.write(text_report.job_details(infos), ending="")
+        self.stdout.write(text_report.detail_blocks(infos), ending="")
 
     def _write_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, indent=2))
