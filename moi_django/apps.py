@@ -12,4 +12,4 @@ class MoiConfig(AppConfig):
     def ready(self) -> None:
         """Load what Django looks for: permissions and system checks."""
         from moi_django import permissions  # noqa: F401
-        from moi_django.checks import install, site  # noqa: F401
+        from moi_django.checks import deployment, settings, site  # noqa: F401

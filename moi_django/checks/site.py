@@ -108,3 +108,80 @@ def check_static_files(**kwargs: Any) -> list[CheckMessage]:
             id="moi.W008",
         )
     ]
+
+
+@register("moi")
+def check_templates(**kwargs: Any) -> list[CheckMessage]:
+    """Check that {% moi_jobs %} can know the user of a page."""
+    django = "django.template.backends.django.DjangoTemplates"
+    configured: Any = settings.TEMPLATES
+    engines = [each for each in configured if each.get("BACKEND") == django]
+    needed = {
+        "django.template.context_processors.request",
+        "django.contrib.auth.context_processors.auth",
+    }
+    for engine in engines:
+        if needed & set(engine.get("OPTIONS", {}).get("context_processors", ())):
+            return []
+    return [
+        Warning(
+            "No template engine tells templates who the user is, so {% moi_jobs %} cannot work.",
+            hint="Add 'django.template.context_processors.request' to the context_processors in "
+            "TEMPLATES.",
+            id="moi.W004",
+        )
+    ]
+
+
+@register("moi")
+def check_channels(**kwargs: Any) -> list[CheckMessage]:
+    """Check what the websocket needs: an ASGI application and a channel layer."""
+    found: list[CheckMessage] = []
+    if not getattr(settings, "ASGI_APPLICATION", None):
+        found.append(
+            Warning(
+                "ASGI_APPLICATION is not set, so pages will not be live.",
+                hint='Set ASGI_APPLICATION = "moi_django.asgi.application", or add '
+                "moi_django.routing.websocket_urlpatterns to your own.",
+                id="moi.W001",
+            )
+        )
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    if conf.CHANNEL_LAYER not in layers:
+        found.append(
+            Error(
+                f"CHANNEL_LAYERS has no {conf.CHANNEL_LAYER!r}.",
+                hint="CHANNEL_LAYERS = {'default': {'BACKEND': "
+                "'moi_django.layers.MoiChannelLayer'}}",
+                id="moi.E006",
+            )
+        )
+    elif "channels_redis.core" in layers[conf.CHANNEL_LAYER].get("BACKEND", ""):
+        found.append(_core_layer())
+    return found
+
+
+def _core_layer() -> CheckMessage:
+    return Warning(
+        "channels_redis.core drops messages when many changes come at once.",
+        hint="Pages then take snapshots again and again. Use "
+        "'moi_django.layers.MoiChannelLayer' or channels_redis.pubsub.RedisPubSubChannelLayer, "
+        'under an alias of its own in MOI["CHANNEL_LAYER"].',
+        id="moi.W002",
+    )
+
+
+@register("moi")
+def check_login(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the websocket can know its user."""
+    needed = ("django.contrib.auth", "django.contrib.sessions")
+    missing = [name for name in needed if not apps.is_installed(name)]
+    if not missing:
+        return []
+    return [
+        Warning(
+            f"{' and '.join(missing)} not installed: nobody can be logged in.",
+            hint='Add to INSTALLED_APPS, or set MOI["ANONYMOUS_USER"] and your own ASGI stack.',
+            id="moi.W003",
+        )
+    ]

@@ -133,7 +133,7 @@ def main(mark: str, directory: str) -> None:
         with suppress(ServiceError), state_dir.lock_state_dir(Path(directory)):
             pass  # which puts it away, unless the next one runs
     # Costs an import of Redis, which this process does without as long as all is well.
-    from moi_django.services.embedded import remove_stale
+    from moi_django.services.embedded_redis import remove_stale
 
     remove_stale()
 

@@ -28,7 +28,7 @@ from moi_django.engine.calls import PRIVATE_VARIABLES
 from moi_django.exceptions import MoiError, ServiceError
 from moi_django.models import Info
 from moi_django.services import parent_death
-from moi_django.services.embedded import EmbeddedRedis, remove_stale
+from moi_django.services.embedded_redis import EmbeddedRedis, remove_stale
 from moi_django.services.local_cluster import connection_file, make_local_cluster
 from moi_django.services.orphan_reaper import OrphanReaper
 from moi_django.store import Store, StoreConfig
@@ -203,7 +203,7 @@ class _Supervisor:
     @asynccontextmanager
     async def _server(self, listening: socket.socket) -> AsyncIterator[None]:
         number = listening.fileno()
-        arguments = ["-m", "moi_django.services.serve", str(number), _application()]
+        arguments = ["-m", "moi_django.services.web_server", str(number), _application()]
         process = await asyncio.create_subprocess_exec(
             *parent_death.with_parent_death_signal([sys.executable, *arguments]),
             env={**os.environ, **self._env},

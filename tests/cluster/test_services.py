@@ -267,7 +267,9 @@ def test_a_child_that_dies_ends_the_rest(project):
     with up(project, f"--bind=127.0.0.1:{free_port()}") as (process, line):
         line("ready")
         started = started_by(process)
-        [server] = [child for child in started if "moi_django.services.serve" in child.cmdline()]
+        [server] = [
+            child for child in started if "moi_django.services.web_server" in child.cmdline()
+        ]
         server.kill()
         assert process.wait(20) == 1
         assert "The web server ended by itself" in process.stderr.read()

@@ -1,0 +1,131 @@
+"""Find a wrong setting before it is used: `manage.py check` says what to do about it."""
+
+import difflib
+import os
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
+
+from moi_django.conf import DEFAULT_CONTEXT, DEFAULTS, conf
+
+CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id"}
+
+# What a setting may be whose default is None; others have a check of their own.
+OPTIONAL: dict[str, tuple[Any, str]] = {
+    "WEBSOCKET_URL": (str, "a text"),
+    "ANONYMOUS_USER": (str, "a text"),
+    "STATE_DIR": ((str, os.PathLike), "a path"),
+}
+
+MAY_BE_ZERO = {
+    *("CANCEL_GRACE", "RESULT_PATIENCE", "RESULT_PREVIEW", "PUSH_EVERY", "TICK"),
+    "STRAY_FILES_AGE",
+}
+
+
+@register("moi")
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Check the names and the kinds of the settings in MOI."""
+    given = getattr(settings, "MOI", {})
+    if not isinstance(given, dict):
+        return [Error("MOI is not a dict.", hint='MOI = {"KEY_PREFIX": ...}', id="moi.E001")]
+    found: list[CheckMessage] = [_unknown(name) for name in given if name not in DEFAULTS]
+    for name, default in DEFAULTS.items():
+        value = given.get(name, default)
+        if not _is_like(value, default, name):
+            like = OPTIONAL[name][1] if name in OPTIONAL else f"a value like {default!r}"
+            hint = f"Give {like}; the default is {default!r}."
+            found.append(Error(f'MOI["{name}"] is {value!r}.', hint=hint, id="moi.E003"))
+        elif _is_number(default) and not (value > 0 or (value == 0 and name in MAY_BE_ZERO)):
+            least = "0 or more" if name in MAY_BE_ZERO else "more than 0"
+            hint = f"Give {least}; the default is {default!r}."
+            found.append(Error(f'MOI["{name}"] is {value!r}.', hint=hint, id="moi.E008"))
+    return found
+
+
+def _is_like(value: Any, default: Any, name: str) -> bool:
+    """Tell whether a value is of the kind of a default: a whole number will do for any number."""
+    if default is None:
+        return value is None or name not in OPTIONAL or isinstance(value, OPTIONAL[name][0])
+    if isinstance(default, float):
+        return _is_number(value)
+    return isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _unknown(name: Any) -> CheckMessage:
+    near = difflib.get_close_matches(str(name).upper(), DEFAULTS, 1)
+    return Error(
+        f'MOI["{name}"] is no setting.',
+        hint=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(DEFAULTS)}.",
+        id="moi.E002",
+    )
+
+
+@register("moi")
+def check_redis_url(**kwargs: Any) -> list[CheckMessage]:
+    """Check that Redis is named by a url."""
+    found: list[CheckMessage] = []
+    for name in ("REDIS_URL", "ENGINE_REDIS_URL"):
+        url = getattr(conf, name)
+        if url is not None and not str(url).startswith(("redis://", "rediss://", "unix://")):
+            found.append(
+                Error(
+                    f'MOI["{name}"] is not the url of a Redis.',
+                    hint="Such as redis://localhost:6379/0, rediss://..., or unix:///path",
+                    id="moi.E004",
+                )
+            )
+    return found
+
+
+@register("moi")
+def check_contexts(**kwargs: Any) -> list[CheckMessage]:
+    """Check that each context says how to find a cluster, in words that we know."""
+    contexts = conf.CONTEXTS
+    if not isinstance(contexts, dict):
+        return []  # check_settings says so
+    found: list[CheckMessage] = []
+    for name, given in contexts.items():
+        unknown = set(given) - CONTEXT_KEYS if isinstance(given, dict) else {repr(given)}
+        if unknown or (not given and name != DEFAULT_CONTEXT):
+            found.append(
+                Error(
+                    f'MOI["CONTEXTS"][{name!r}] does not say where its cluster is.',
+                    hint=f"Give some of {', '.join(sorted(CONTEXT_KEYS))}, not {given!r}.",
+                    id="moi.E007",
+                )
+            )
+    if DEFAULT_CONTEXT not in contexts:
+        found.append(
+            Warning(
+                f'MOI["CONTEXTS"] has no {DEFAULT_CONTEXT!r}.',
+                hint="submit_nouser, ctx_default and `manage.py moi submit` use it.",
+                id="moi.W005",
+            )
+        )
+    return found
+
+
+@register("moi")
+def check_authorize(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the hook can be found."""
+    hook = conf.AUTHORIZE
+    try:
+        hook = import_string(hook) if isinstance(hook, str) else hook
+    except ImportError as error:
+        return [
+            Error(
+                f'MOI["AUTHORIZE"] cannot be imported: {error}.',
+                hint="Give the dotted path of a function (user, action, info).",
+                id="moi.E005",
+            )
+        ]
+    if hook is not None and not callable(hook):
+        return [Error('MOI["AUTHORIZE"] cannot be called.', id="moi.E005")]
+    return []
