@@ -13,7 +13,7 @@ from moi_django.state_dir import RunningServices, read_services
 DEFAULT_CONTEXT = "default"
 # Owner of jobs that belong to nobody; never a user of the site.
 NO_USER = "no-user"
-# Of the websocket, below the site's root.
+# Path of the websocket below the site's root.
 WEBSOCKET_PATH = "moi-ws/"
 
 T = TypeVar("T")

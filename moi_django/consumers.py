@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 # Close codes.
 BAD_FRAME, NOT_LOGGED_IN, NOT_FOUND, TOO_SLOW, TOO_MANY = 4400, 4401, 4404, 4408, 4429
 TOO_BIG, TRY_AGAIN = 1009, 1013
-# So many frames that are no verb of ours end the connection.
+# How many frames that are no verb of ours a connection may bring before it is closed.
 MAX_PROTOCOL_ERRORS = 20
 UNKNOWN_ID = "There is no job or group with this id that you may {verb}."
 

@@ -99,15 +99,15 @@ class Info:
     state: State | None = None
     # Grows by one with every change.
     version: int = 1
-    # Number of the run; a write by an older one is refused.
+    # Number of the attempt; a write by an older one is refused.
     attempt: int = 1
-    # Greatest number of runs.
+    # Maximum number of attempts.
     attempts: int = 1
-    # Runs before this one, the oldest first; of many the last.
+    # Earlier attempts, the oldest first; the last MAX_EARLIER_ATTEMPTS of them.
     runs: tuple[Attempt, ...] = ()
     # Id that ipyparallel gave to the engine which took it, or None.
     engine: str | None = None
-    # Of a job that did not succeed, the id of the job as which it was run again, or None.
+    # Id of the job that runs in the place of this one, which did not succeed; or None.
     retried: str | None = None
     # How far a job says it is, from 0 to 1, and in what it counts; None when it has not said so.
     # There can be a `done` alone, when nobody knows of how much.
@@ -118,10 +118,10 @@ class Info:
     attached: int = 0
     # Ids from the root group down to this one, joined by ":".
     path: str = ""
-    # Of a group, when they were looked up; kept elsewhere in Redis than the rest.
+    # Counts of a group, when they were looked up; kept elsewhere in Redis than the rest.
     # How many jobs and groups are directly in it.
     size: int | None = None
-    # `counted_as` -> number of those jobs that have their home anywhere below, expired ones too.
+    # `counted_as` -> number of the jobs anywhere below by parent, expired ones too.
     totals: dict[str, int] | None = None
 
     @property
@@ -271,7 +271,7 @@ class Info:
 _COUNTED = ("size", "totals")
 _FIELDS = tuple(field.name for field in fields(Info) if field.name not in _COUNTED)
 _STATES = {state.value: state for state in State}
-# Of a job that only tells its status: what moi 0.2 wrote had no state.
+# For jobs that only tell their status: what moi 0.2 wrote had no state.
 _STATE_OF_STATUS = {state.status: state for state in State if state is not State.LOST}
 
 

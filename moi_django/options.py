@@ -34,7 +34,7 @@ class Options:
 
     @property
     def attempts(self) -> int:
-        """The greatest number of runs."""
+        """The maximum number of attempts."""
         return int(self.retries) + 1
 
     def backoff_seconds(self, attempt: int) -> float:

@@ -22,7 +22,7 @@ class RunningServices:
     redis_url: str
     # Where the controller leaves its address; None when it runs no cluster.
     connection_file: str | None = None
-    # Of the site; None when it runs no web server.
+    # Address of the site; None when it runs no web server.
     url: str | None = None
 
 

@@ -40,7 +40,7 @@ Deliver = Callable[[str, int, list[Frame]], Awaitable[None]]
 # Seconds between two signs of life, to Redis and to the viewers; and how long Redis may be silent.
 HEARTBEAT = 5.0
 SILENCE = 15.0
-# So many infos are taken in before others of this process have their turn.
+# How many infos are taken in before other tasks of this process have their turn.
 NODES_PER_STEP = 100
 
 
@@ -294,7 +294,7 @@ class Bridge:
         read: set[str] = set()
         try:
             dirty |= await self._load_moved(moved)
-            # Of those whose totals or size have changed with it.
+            # Their totals or size may have changed with it.
             above = self._tree_index.groups_above(dirty) | {group for group, _ in moved}
             while ids := [id for id in dirty if id in self._tree_index.nodes]:
                 read.update(ids)

@@ -27,7 +27,7 @@ class Node:
 
     # As last seen, without its result, which may be large; None before it was first read.
     info: Info | None = None
-    # Of the JSON that was last sent; empty when it has to be sent again whatever it is.
+    # Digest of the JSON that was last sent; empty when it has to be sent again whatever it is.
     digest: bytes = b""
     # How the next frame is called when the digest is empty.
     verb: str = "add"

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Warning, register
 
 from moi_django.conf import conf
 
-# Of a SECRET_KEY that Django, too, calls secret; and how the ones start that it makes for a start.
+# What Django, too, asks of a SECRET_KEY; and how the keys start that `startproject` makes.
 SECRET_LENGTH, SECRET_VARIETY, INSECURE = 50, 5, "django-insecure-"
 
 

@@ -14,7 +14,7 @@ OWN_APPLICATION = (
     'Set ASGI_APPLICATION = "moi_django.asgi.application", or add '
     "moi_django.routing.websocket_urlpatterns to the websockets of your own."
 )
-# Of the middleware that tells a page who its user is, and the app without which it does nothing.
+# Each middleware that tells a page who its user is, with the app without which it does nothing.
 LOGIN = {
     "django.contrib.sessions.middleware.SessionMiddleware": "django.contrib.sessions",
     "django.contrib.auth.middleware.AuthenticationMiddleware": "django.contrib.auth",

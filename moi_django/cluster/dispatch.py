@@ -71,22 +71,22 @@ def _send_attempt(info: Info, payload: Payload, sent: float) -> None:
     connections.get_connection(payload.context or DEFAULT_CONTEXT).send(spec, payload.call, on_lost)
 
 
-def resend_attempt(turn: QueuedAttempt) -> bool:
-    """Send a run that is not with the scheduler; tell whether it was this call that did.
+def resend_attempt(attempt: QueuedAttempt) -> bool:
+    """Send an attempt that is not with the scheduler; tell whether it was this call that did.
 
-    An engine starts a run once, however often it was sent. Raises ClusterUnavailable; the run then
-    waits to be found once more.
+    An engine starts an attempt once, however often it was sent. Raises ClusterUnavailable; the
+    attempt then waits to be found once more.
     """
-    info = get_store().jobs.get(turn.id)
-    if info is None or info.state is not State.QUEUED or info.attempt != turn.attempt:
-        get_store().queue.discard(turn)
+    info = get_store().jobs.get(attempt.id)
+    if info is None or info.state is not State.QUEUED or info.attempt != attempt.attempt:
+        get_store().queue.discard(attempt)
         return False
     try:
         payload = verify_payload(info, get_store().jobs.payload(info.id))
     except PayloadRefused as error:
         _fail_refused(info, str(error))
         return False
-    sent = get_store().queue.claim(turn, info.context)
+    sent = get_store().queue.claim(attempt, info.context)
     if sent is None:
         return False
     _send_attempt(info, payload, sent)
@@ -107,7 +107,7 @@ def _fail_refused(info: Info, reason: str) -> None:
 
 
 def mark_lost(id: str, attempt: int, reason: str) -> None:
-    """End a run that got lost; the job is run again if it had begun and asked for that."""
+    """End an attempt that got lost; the job is run again if it had begun and asked for that."""
     info = get_store().jobs.get(id)
     if info is None or info.finished or info.attempt != attempt:
         return
@@ -148,8 +148,8 @@ def _on_task_lost(id: str, attempt: int, reason: str, died: bool) -> None:
         mark_lost(id, attempt, reason)
     elif info.state is State.QUEUED:
         # It died before the job was started.
-        if turn := get_store().queue.find_attempt(info, get_store().keys.waiting(info.context)):
-            resend_attempt(turn)
+        if queued := get_store().queue.find_attempt(info, get_store().keys.waiting(info.context)):
+            resend_attempt(queued)
     else:
         # An engine that the controller has given up may be alive: its lease tells.
         timer = threading.Timer(get_store().config.lease, _unless_alive, [info])
@@ -158,10 +158,10 @@ def _on_task_lost(id: str, attempt: int, reason: str, died: bool) -> None:
 
 
 def _unless_alive(info: Info) -> None:
-    """End a run whose engine was reported dead, unless that still renews its lease."""
+    """End an attempt whose engine was reported dead, unless that still renews its lease."""
     try:
-        turn = get_store().queue.find_attempt(info, get_store().keys.running)
-        if turn is not None and turn.at < get_store().connection.server_time():
+        attempt = get_store().queue.find_attempt(info, get_store().keys.running)
+        if attempt is not None and attempt.at < get_store().connection.server_time():
             mark_lost(info.id, info.attempt, ENGINE_GONE)
     except MoiError as error:
         logger.warning("Cannot tell what became of job %s: %s", info.id, error)

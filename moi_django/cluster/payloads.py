@@ -25,7 +25,7 @@ class Payload:
     call: bytes
     options: Options
     context: str
-    # Of the process that pickled the function.
+    # Version of the Python that pickled the function.
     python: str = PYTHON_VERSION
 
     def sign(self, id: str) -> str:

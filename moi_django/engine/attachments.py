@@ -23,7 +23,7 @@ from moi_django.validation import escape_surrogates
 FOLDER = "moi"
 # In bytes: file systems take 255, and storages add something to a name that is taken.
 NAME_LIMIT = 200
-# So many folders are looked at in one search for strays.
+# Maximum number of folders that one search for files of unknown jobs looks at.
 MAX_FOLDERS = 1_000
 
 
@@ -46,7 +46,7 @@ class AttachmentStorage:
 
     # Alias in settings.STORAGES.
     storage: str
-    # Greatest size of one file in bytes.
+    # Maximum size of one file in bytes.
     limit: int
 
     def save(self, store: Store, id: str, name: str, content: Any) -> Attachment:
@@ -109,12 +109,12 @@ class AttachmentStorage:
             return 0
         ids = [folder for folder in folders if _is_job_folder(folder)]
         looked_at = random.sample(ids, min(len(ids), MAX_FOLDERS))
-        strays = [
+        unknown = [
             id for id in store.jobs.missing(looked_at) if self._seconds_since_change(id) > age
         ]
-        for id in strays:
+        for id in unknown:
             self.delete_all(id)
-        return len(strays)
+        return len(unknown)
 
     def _seconds_since_change(self, id: str) -> float:
         """Return the seconds since a file of a job was changed; 0 without any."""

@@ -48,7 +48,7 @@ class ResultTooLarge(ValueError):
 def encode_result(value: object, limit: int | None = None) -> Any:
     """Return a value of JSON for any result.
 
-    `limit` is the greatest length in bytes of its JSON text; ResultTooLarge is raised beyond it.
+    `limit` is the maximum length in bytes of its JSON text; ResultTooLarge is raised beyond it.
     """
     encoded = _Encoder(limit).encode_value(value)
     size = len(json.dumps(encoded, allow_nan=False))

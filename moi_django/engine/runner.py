@@ -81,7 +81,7 @@ class JobSpec:
     # Seconds that an interrupted job has to end, and for which an end is tried to be written.
     grace: float
     patience: float
-    # Of the process that pickled the function.
+    # Version of the Python that pickled the function.
     python: str
 
 
@@ -248,7 +248,7 @@ def write_end(store: Store, spec: JobSpec, outcome: Outcome) -> None:
 
 
 def _retry_while_away(act: Callable[[], Any], patience: float) -> Any:
-    """Do something in Redis, again and again for so many seconds while that is away or full."""
+    """Do something in Redis, and try again for `patience` seconds while that is away or full."""
     deadline = time.monotonic() + patience
 
     def unless_late(error: Exception) -> None:

@@ -294,7 +294,7 @@ class Group(_Handle):
         return cls.get(owners.group_id_of(owner))
 
     def add(self, *members: "Job | Group | str") -> None:
-        """Let jobs and groups appear in this group too; their home and owner stay.
+        """Let jobs and groups appear in this group too; their parent and owner stay.
 
         Raises JobNotFound for an unknown id, InvalidJob for a group that would hold itself.
         """
@@ -327,18 +327,18 @@ class Group(_Handle):
         return dict(Counter(str(job.info.counted_as) for job in self.jobs()))
 
     def cancel(self) -> int:
-        """Cancel what is not finished of the jobs that have their home below; return how many."""
+        """Cancel what is not finished of the jobs below by parent; return how many."""
         return get_store().tree.cancel(self.id)
 
     def retry(self) -> list[Job]:
-        """Retry what has failed or got lost of the jobs that have their home below.
+        """Retry what has failed or got lost of the jobs below by parent.
 
         Returns the new jobs. One that cannot be retried is left out; when that is so with all of
         them, what the last one raised is raised.
         """
-        homes, _ = get_store().tree.descendants(self._load_info(self.id))
+        below, _ = get_store().tree.descendants(self._load_info(self.id))
         new, refusal = list[Job](), None
-        for info in homes:
+        for info in below:
             if info.has_failed:
                 try:
                     new.append(Job(info).retry())
@@ -349,7 +349,7 @@ class Group(_Handle):
         return new
 
     def delete(self) -> None:
-        """Remove this group and everything that has its home below it, which stops what runs."""
+        """Remove this group and everything below it by parent, which stops what runs."""
         if not get_store().tree.remove(self.id):
             raise GroupNotFound.for_id(self.id)
 

@@ -142,13 +142,13 @@ def _describe_engine(
     present: float,
 ) -> EngineState:
     job, lease = running or (None, 0.0)
-    homes = [name for name, ids in known.items() if id in (ids or ())]
+    contexts = [name for name, ids in known.items() if id in (ids or ())]
     said = (job and job.context) or (report and report.metrics.context)
-    context = said if said and (said in homes or not homes) else (homes or [""])[0]
+    context = said if said and (said in contexts or not contexts) else (contexts or [""])[0]
     return EngineState(
         id=id,
         context=context,
-        condition=_judge_engine(bool(homes), known.get(context), job, lease < present),
+        condition=_judge_engine(bool(contexts), known.get(context), job, lease < present),
         report=report,
         job=job,
         seen=max(0.0, present - report.at) if report else None,

@@ -12,7 +12,7 @@ from moi_django.store.job_index import IndexPosition
 
 # Jobs on a page; the most that are looked at for one page, and for all of them.
 PAGE_SIZE, MAX_SCANNED, MAX_SCANNED_IN_ALL = 50, 2_000, 20_000
-# So many of them are held in memory at a time.
+# How many of them are held in memory at a time.
 BATCH_SIZE = 200
 
 
@@ -111,7 +111,7 @@ def _index_key(query: JobQuery) -> str:
 def _matcher(user: Any, query: JobQuery) -> Callable[[Info], bool]:
     """Return what tells whether a job is to be listed."""
     text = query.text.casefold()
-    # Of what is found in the text, and of the owner that is asked for.
+    # The groups that the text and the owner of the query mean, if any.
     above, owner = _find_group_id(query.text), _find_group_id(query.owner)
 
     def says(info: Info) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-# So many values of a result are shown as a tree, and so deep; the rest can be downloaded.
+# Maximum number and depth of the values that are shown; the rest can be downloaded.
 MAX_NODES, MAX_DEPTH = 1_000, 20
 MAX_TEXT = 2_000
 

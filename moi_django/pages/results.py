@@ -29,7 +29,7 @@ FORMS = {
 BINARY = ("png", "jpeg", "gif")
 IMAGES = (*BINARY, "svg")
 DOCUMENTS = ("html", "markdown")
-# Of what a job has made: nothing runs, nothing is loaded from elsewhere, nobody else may frame it.
+# For what a job has made: nothing runs or is loaded from elsewhere, and nobody else may frame it.
 POLICY = (
     "sandbox; default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
     "frame-ancestors 'self'"
@@ -47,7 +47,7 @@ class ResultPreview:
 
     # "none", "image", "document", "tree" or "text".
     kind: str
-    # Of an image or a document, as it is called in an address.
+    # Name of the form in its address, for an image or a document.
     form: str = ""
     text: str = ""
     tree: JsonNode | None = None

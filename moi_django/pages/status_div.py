@@ -50,9 +50,9 @@ class Row:
     """A job or group in the div."""
 
     info: Info
-    # Of a group, the oldest first.
+    # Rows in a group, the oldest first.
     members: list["Row"] = field(default_factory=list)
-    # Of a group, how many more members there are.
+    # How many more members a group has.
     left: int = 0
     # Whether its members are hidden until somebody opens it.
     is_closed: bool = False
@@ -127,12 +127,12 @@ class StatusDiv:
     group: str = ""
     # The same group, with its `totals`.
     info: Info | None = None
-    # Of a root group the newest first, of another the oldest.
+    # A root group has the newest at its top, another one the oldest.
     rows: list[Row] = field(default_factory=list)
     newest_first: bool = True
     # How many rows there are besides: older ones, or newer ones.
     older: int = 0
-    # At most so many rows stand side by side at the top.
+    # Maximum number of rows side by side at the top.
     limit: int = 0
     may_change: bool = False
     # Why nothing is shown: "login", "unknown" or "unavailable".
@@ -234,7 +234,7 @@ def _build_rows(outline: TreePage) -> list[Row]:
     # Where the members of a group go, and how deep that is.
     places = {root.id: (top, 0)}
     for info in below:
-        # A visitor, whose home is elsewhere, stands at the top.
+        # What is linked, because its parent is elsewhere, stands at the top.
         place, depth = places.get(info.parent or "", (top, 0))
         row = Row(info, left=_unshown_count(outline, info), is_closed=_is_closed(info, depth))
         place.append(row)

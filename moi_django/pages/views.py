@@ -34,9 +34,9 @@ from moi_django.presentation.ansi import apply_carriage_returns, note_gaps, stri
 from moi_django.site_store import get_store
 
 View = Callable[..., HttpResponseBase]
-# Of the output, so much stands in the page as the server renders it.
+# How many entries of its log the server renders in the page of a job.
 OUTPUT_ENTRIES = 50
-# So many members of a group stand side by side at first, and what is a number of them.
+# How many members of a group stand side by side at first, and what a page may ask for instead.
 ROWS, _COUNT = 100, re.compile(r"[1-9][0-9]{0,5}")
 
 

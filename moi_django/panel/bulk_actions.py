@@ -27,10 +27,10 @@ class BulkAction:
     verb: actions.Verb
     label: str | Promise
     question: str | Promise
-    # Of the button that does it.
+    # Label of the button that does it.
     yes: str | Promise
     done: str | Promise
-    # Of those with which there was nothing to do.
+    # Says with how many there was nothing to do.
     left: str | Promise
     # Tell whether there may be something to do with a job.
     suits: Callable[[Info], bool]

@@ -14,13 +14,13 @@ from moi_django.store.statistics import Completed
 
 # Slots on the axis of time, and minutes between its marks: the least of which at most six fit in.
 SLOTS, APART = 60, (15, 60, 240)
-# Of an SVG, and what is left of it for the curves.
+# Size of an SVG, and its margins around the curves.
 WIDTH, HEIGHT = 480, 180
 LEFT, RIGHT, TOP, BOTTOM = 52, 8, 12, 24
-# Of the text of a mark on the axis of time, at most.
+# Maximum width of the text of a mark on the axis of time.
 TEXT = 60
 
-# Of the bar of a group, what has ended.
+# The parts of the bar of a group that have ended.
 PARTS = {name: BAR_PARTS[name] for name in ("success", "failed", "cancelled")}
 
 
@@ -53,7 +53,7 @@ class Mark:
 
     x: str
     y: str
-    # Seconds since 1970 on the axis of time, else a number that has been written.
+    # A mark on the axis of time has a time, any other a text.
     time: datetime | None = None
     text: str = ""
 
@@ -124,7 +124,10 @@ def minutes_to_read(hours: int, now: float) -> int:
 
 
 def build_history(hours: int, minutes: Sequence[tuple[int, Completed]]) -> History:
-    """Put what ended in each minute, as `Figures.ended` gives it, into slots of `hours` minutes."""
+    """Put what ended in each minute into slots of `hours` minutes.
+
+    `minutes` are as `Statistics.completed_by_minute` returns them.
+    """
     step = hours
     slots = dict[int, Slot]()
     for minute, ended in minutes:

@@ -41,7 +41,7 @@ class Choice:
     ids: list[str]
     # The first of them, for the page that asks.
     shown: list[Info]
-    # Of all that match, the newest when it was asked: those that came later are left alone.
+    # Position of the newest match when it was asked: those that came later are left alone.
     newest: IndexPosition | None = None
 
     @property

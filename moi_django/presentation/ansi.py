@@ -27,7 +27,7 @@ _LONGEST = 4096
 def strip_control(pieces: Iterable[OutputPiece], colours: bool = False) -> Iterator[str]:
     """Yield the texts of pieces without what steers a terminal, its colours excepted if wanted."""
     kept = r"\g<colour>" if colours else ""
-    # Of each stream, what its last piece has begun.
+    # What the last piece of each stream has begun.
     begun: dict[str, str] = {}
     for stream, new in pieces:
         if stream == "note":  # the end of what was begun is what is missing

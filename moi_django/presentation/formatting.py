@@ -10,7 +10,7 @@ from django.utils.formats import number_format
 
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
-# Writes a number with so many decimals.
+# Writes a number with a number of decimals.
 Write = Callable[[float, int], str]
 
 
@@ -50,7 +50,7 @@ def format_percent(share: float | None, write: Write = format_english) -> str:
 
 
 def format_localized(number: float, decimals: int) -> str:
-    """Write a number with so many decimals, rounded: Django cuts what is too much off."""
+    """Write a number in the language of the page, rounded: Django cuts decimals off."""
     return number_format(Decimal(f"{number:.{decimals}f}"), decimals)
 
 

@@ -52,14 +52,14 @@ def _is_row_count(value: object) -> bool:
 
 
 class TokenBucket:
-    """So many ids a second over a while, and so many at once; a verb without any counts as one."""
+    """Limits what is done: to `rate` times a second over a while, and `burst` times at once."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst, self._left = rate, burst, float(burst)
         self._at = time.monotonic()
 
     def spend(self, count: int = 1) -> bool:
-        """Use so many; tell whether there were as many left."""
+        """Take tokens; tell whether there were as many left."""
         now = time.monotonic()
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now

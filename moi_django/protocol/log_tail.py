@@ -9,7 +9,7 @@ from moi_django.protocol.send_queue import SendQueue
 from moi_django.site_store import get_store
 from moi_django.store.logs import BEGINNING
 
-# So many pieces of output are sent at once, and at first: what is older can be downloaded.
+# How many pieces of output a frame has, and the first one: what is older can be downloaded.
 PIECES_PER_FRAME, PIECES_IN_FIRST_FRAME = 20, 40
 
 

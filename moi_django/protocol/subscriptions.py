@@ -20,7 +20,7 @@ from moi_django.protocol.viewport import Viewport
 from moi_django.site_store import get_store
 from moi_django.store.tree_pages import PageRequest, TreePage
 
-# So many infos are read at once for an answer.
+# How many infos are read at once for an answer.
 CHUNK = 100
 # The viewers of this process share no channel layer group with those of another one.
 _PROCESS_ID = secrets.token_hex(8)

@@ -92,9 +92,9 @@ class Viewport:
         return {group: self._shown_counts[group] for group in untold if group in self._shown_counts}
 
     def _show(self, id: str, info: dict[str, Any]) -> bool:
-        is_visitor = self.root not in info["path"].split(":")
-        # Its home is not here, so it stands at the top.
-        group = self.root if is_visitor else info["parent"]
+        is_linked = self.root not in info["path"].split(":")
+        # Its parent is not here, so it stands at the top.
+        group = self.root if is_linked else info["parent"]
         if group not in self._shown_counts:
             return False
         # A watched root group grows at its top, which is always shown; others at their end.

@@ -19,7 +19,7 @@ from moi_django.exceptions import ServiceError
 from moi_django.services import parent_death
 
 READY_WITHIN = 10.0
-# Of a private directory, and of the files in it; the lock is held as long as the starter lives.
+# Names of the private directory and the files in it; the lock is held while the starter lives.
 PREFIX, SOCKET, LOG, LOCK = "moi-redis-", "redis.sock", "redis.log", "redis.lock"
 
 

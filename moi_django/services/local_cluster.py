@@ -13,7 +13,7 @@ READY_WITHIN = 60
 
 
 def make_local_cluster(engines: int, directory: Path, env: dict[str, str]) -> Any:
-    """Return an `ipyparallel.Cluster`, not started: a controller and so many engines.
+    """Return an `ipyparallel.Cluster`, not started: a controller and engines.
 
     Start it from a thread that lives as long as the cluster should. `env` is added to the
     environment of the engines; all files are in `directory`.

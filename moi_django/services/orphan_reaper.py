@@ -30,7 +30,7 @@ FAREWELL = None
 
 
 class OrphanReaper:
-    """In the process that starts everything: `with Sweeper(...)` nothing of that is left.
+    """In the process that starts everything: `with OrphanReaper(...)` nothing of that is left.
 
     Neither when the block ends nor when the process is killed. `directory` is that of its state,
     `path` is where the modules are found.

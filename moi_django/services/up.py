@@ -41,9 +41,9 @@ from moi_django.validation import is_id
 READY_WITHIN, STOPPED_WITHIN = 30.0, 5.0
 # Seconds between two counts of the engines, and for a new one to be counted.
 BETWEEN_COUNTS, REGISTERED_WITHIN = 0.5, 15.0
-# Of so many jobs the status is known that was told last.
+# How many jobs are remembered with the status that was announced last.
 REMEMBERED = 10_000
-# prctl(2): strays of our children become our children, so they can be found.
+# prctl(2): orphans of our children become our children, so they can be found.
 PR_SET_CHILD_SUBREAPER = 36
 
 

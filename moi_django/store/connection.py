@@ -28,7 +28,7 @@ LISTEN_TIMEOUT = 5.0
 # again.
 RETRIED_ERRORS = (redis.ConnectionError, redis.ReadOnlyError)
 
-# Waits so many seconds for a message, None for a while; it may return early and without one.
+# Waits some seconds for a message, None for a while; it may return early and without one.
 Wait = Callable[[float | None], None]
 
 

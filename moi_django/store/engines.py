@@ -127,6 +127,6 @@ class EngineRegistry:
         return float(at) if at else 0.0
 
     def may_pulse(self, name: str, seconds: int) -> bool:
-        """Tell whether no pulse of this name was sent in so many seconds; this one counts."""
+        """Tell whether no pulse of this name was sent in the last seconds; this one counts."""
         with self._connection.translated_errors():
             return bool(self._redis.set(self._keys.pulse(name), "", nx=True, ex=seconds))

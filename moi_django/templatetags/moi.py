@@ -35,7 +35,7 @@ def moi_jobs(
     `group` is a Group or the id of one whose jobs to show instead. `title` stands above them. At
     most `limit` rows stand side by side: of the user's own the newest, of a group the oldest.
     `template_name` replaces the template. With `notify`, who looks elsewhere is told of the end of
-    jobs that have run for so many seconds.
+    jobs that have run for as many seconds.
     """
     request = context.get("request")
     user = getattr(request, "user", None) or context.get("user")

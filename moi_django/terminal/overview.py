@@ -12,7 +12,7 @@ from moi_django.site_store import get_store
 from moi_django.store.statistics import Completed
 from moi_django.store.tree_pages import TreePage
 
-# Of these last minutes is shown what ended, and of so many jobs how they are.
+# For how many minutes is shown what ended, and how many of the newest jobs are listed.
 MINUTES, JOBS = 60, 15
 
 

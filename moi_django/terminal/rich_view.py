@@ -27,9 +27,9 @@ from moi_django.terminal.text_report import escape_terminal
 
 # Seconds between two pictures; columns and lines of a text that goes to no terminal.
 REFRESH_INTERVAL, SIZE = 1.0, (120, 24)
-# Columns that a picture has at least.
+# Minimum number of columns of a picture.
 MIN_WIDTH = 20
-# Of a cell, what is to be seen before another column is left out for it.
+# How much of a cell must be seen before another column is left out for it.
 MIN_CELL_WIDTH = 20
 # Columns between two cells.
 COLUMN_GAP = 3
@@ -247,7 +247,7 @@ def _render_tree(found: UserTree) -> RenderableType:
     root = Tree(_group_line(infos[0], escape_terminal(found.name)))
     nodes = {infos[0].id: root}
     for info in infos[1:]:
-        # A visitor, whose home is elsewhere, stands at the top.
+        # What is linked, because its parent is elsewhere, stands at the top.
         above = nodes.get(info.parent or "", root)
         node = above.add(
             _group_line(info, escape_terminal(info.name)) if info.is_group else _job_line(info)

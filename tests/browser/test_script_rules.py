@@ -61,7 +61,7 @@ AMOUNTS = [
     {"progress": 0.5, "total": 7},
 ]
 RUN_TIMES = [-5, 0, 0.9, 59.999, 60, 3599.5, 3600, 86_400, 360_000.4]
-# Of what is done, so that days, hours, minutes and seconds are left.
+# Shares of what is done, so that days, hours, minutes and seconds are left.
 SHARES = [0.01, 0.2, 0.5, 0.9, 0.95, 0.99, 0.999]
 
 

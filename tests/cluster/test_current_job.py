@@ -59,7 +59,7 @@ def test_progress_that_is_no_number_says_nothing(cluster, store, tmp_path):
 def test_bars_of_tqdm_are_progress(cluster, tmp_path):
     gate = tmp_path / "gate"
     job = submit_nouser(work.count_with_tqdm, str(gate))
-    # Of the outer bar: the inner ones count to 7.
+    # The outer bar is told: the inner ones count to 7.
     wait_for(lambda: how_far(job) == (1.0, 10, 10))
     gate.touch()
     job.value(SOON)

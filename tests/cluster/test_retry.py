@@ -65,7 +65,7 @@ def test_its_options_are_those_of_the_first(cluster, tmp_path):
     job = failed(tmp_path / "runs", retries=0, timeout=17.0)
     info = job.retry().wait(SOON).info
     assert (info.state, info.attempts) == (State.SUCCESS, 1)
-    # Of one that has used up its runs, the retry has all of them again.
+    # The retry of one that has used up its runs has all of them again.
     slow = submit_nouser(work.held, "nowhere", str(tmp_path / "told"), options=Options(retries=2))
     slow.cancel()
     again = slow.retry()

@@ -22,12 +22,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 MAY_VIEW = {"owner", "viewer", "operator"}
 MAY_CHANGE = {"owner", "operator", "changer"}
 
-# Of each verb of the websocket, who may use it on what belongs to the owner; None: it names no id.
+# Who may use each verb of the websocket on what belongs to the owner; None: it names no id.
 VERBS = {
     "get": MAY_VIEW,
     "watch": MAY_VIEW,
     "log": MAY_VIEW,
-    # Of what is shown already, and there is nothing yet.
+    # It asks for more of what is shown already, and nothing is yet.
     "more": set(),
     "remove": MAY_CHANGE,
     "cancel": MAY_CHANGE,

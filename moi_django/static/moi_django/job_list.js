@@ -19,7 +19,7 @@ export class JobList {
   #seen = null;
   // A group with more members is collapsed at first.
   #maxOpen = Infinity;
-  // The members of a root group stand newest first, of another oldest first: at most so many side by
+  // The members of a root group stand newest first, of another oldest first: at most a limit side by
   // side. Besides: how many there are, how many the server has sent, whether it was asked for more.
   #isRoot = true;
   limit = Infinity;
@@ -280,7 +280,7 @@ export class JobList {
     return false;
   }
 
-  /** Note that only the first so many members of a group were sent. */
+  /** Note how many members of a group were sent, from its first on. */
   setCovered({ group, covered }) {
     if (group !== this.#host.group) {
       const row = this.#rows.get(group);
