@@ -24,10 +24,10 @@ from moi_django.conf import conf
 from moi_django.exceptions import JobNotFound, MoiError
 from moi_django.jobs import actions
 from moi_django.models import Info
+from moi_django.protocol.authentication import session_user
 from moi_django.protocol.frames import Ids, ProtocolError, TokenBucket, parse_frame
 from moi_django.protocol.log_tail import LogTails
 from moi_django.protocol.send_queue import SendQueue
-from moi_django.protocol.sessions import session_user
 from moi_django.protocol.subscriptions import Subscriptions, deliver
 from moi_django.protocol.viewport import Viewport
 from moi_django.site_store import get_store

@@ -22,13 +22,13 @@ import redis.asyncio
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from moi_django.bridge.async_redis import align_subscriptions, cancel_tasks, close_clients
 from moi_django.bridge.change_notifier import ChangeNotifier
 from moi_django.bridge.tree_index import Frame, TreeIndex
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 from moi_django.models import Info
 from moi_django.site_store import get_store
-from moi_django.store.async_redis import align_subscriptions, cancel_tasks, close_clients
 from moi_django.store.connection import CONNECTION_OPTIONS
 from moi_django.validation import is_id
 

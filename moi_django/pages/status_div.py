@@ -12,7 +12,7 @@ from moi_django.conf import WEBSOCKET_PATH, conf
 from moi_django.exceptions import MoiError
 from moi_django.models import BAR_PARTS, GROUP, JOB, UNFINISHED, Info, State
 from moi_django.pages.page_urls import page_url, page_url_patterns, row_link
-from moi_django.presentation import job_progress
+from moi_django.presentation import progress_text
 from moi_django.presentation.formatting import format_clock
 from moi_django.site_store import get_store
 from moi_django.store.tree_pages import TreePage
@@ -90,22 +90,22 @@ class Row:
     @property
     def shows_progress(self) -> bool:
         """True for a job that runs and has said how far it is."""
-        return job_progress.is_shown(self.info)
+        return progress_text.is_shown(self.info)
 
     @property
     def amount(self) -> str:
         """How far a job is in what it counts."""
-        return job_progress.amount(self.info)
+        return progress_text.amount(self.info)
 
     @property
     def percent(self) -> int | None:
         """How far a job is that counts nothing."""
-        return job_progress.percent(self.info)
+        return progress_text.percent(self.info)
 
     @property
     def count(self) -> int | None:
         """How much a job has done that does not know of how much."""
-        return job_progress.count(self.info)
+        return progress_text.count(self.info)
 
     @property
     def elapsed(self) -> str:
@@ -116,7 +116,7 @@ class Row:
     @property
     def remaining(self) -> tuple[str, int] | None:
         """How long a job will go on: a unit of time, and how many of it."""
-        return job_progress.remaining(self.info)
+        return progress_text.remaining(self.info)
 
 
 @dataclass(slots=True)

@@ -1,16 +1,23 @@
-"""What an operator does with many jobs at once."""
+"""What an operator does with many jobs at once: chosen, confirmed, then done with each."""
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from django.contrib import messages
+from django.http import HttpRequest
 from django.utils.functional import Promise
-from django.utils.translation import ngettext_lazy, pgettext_lazy
+from django.utils.translation import ngettext, ngettext_lazy, pgettext_lazy
 
+from moi_django import access
+from moi_django.conf import conf
 from moi_django.jobs import actions
 from moi_django.models import Info
+from moi_django.monitoring import job_search
 from moi_django.site_store import get_store
+from moi_django.store.job_index import IndexPosition
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +43,84 @@ class BulkAction:
     suits: Callable[[Info], bool]
 
 
-def apply_to_jobs(verb: actions.Verb, ids: Sequence[str]) -> Iterator[tuple[str, bool]]:
+@dataclass(frozen=True, slots=True)
+class ChosenJobs:
+    """The jobs that something is to be done with."""
+
+    ids: list[str]
+    # The first of them, for the page that asks.
+    shown: list[Info]
+    # Position of the newest match when it was asked: those that came later are left alone.
+    newest: IndexPosition | None = None
+
+    @property
+    def more(self) -> int:
+        """How many there are besides those shown."""
+        return len(self.ids) - len(self.shown)
+
+
+def find_chosen(request: HttpRequest, action: BulkAction, query: job_search.JobQuery) -> ChosenJobs:
+    """Return the jobs that were chosen, or all that match a query, that the user may change."""
+    if "all" in request.POST:
+        return _all_matching(request, action, query)
+    infos = get_store().jobs.get_many(request.POST.getlist("id")[: job_search.PAGE_SIZE])
+    jobs = [info for info in infos if info is not None and not info.is_group]
+    mine = [info for info in jobs if access.allowed(request.user, "change", info)]
+    return ChosenJobs([info.id for info in mine], mine)
+
+
+def _all_matching(
+    request: HttpRequest, action: BulkAction, query: job_search.JobQuery
+) -> ChosenJobs:
+    """Return the jobs that match a query with which there may be something to do."""
+    newest, choice = IndexPosition.from_text(request.POST.get("newest", "")), ChosenJobs([], [])
+    for info in job_search.iterate_jobs(request.user, query):
+        place = IndexPosition.of_job(info)
+        if newest is None:
+            newest = place
+        # Who comes here may change all jobs, but for what the site has to say about it.
+        may = not conf.AUTHORIZE or access.allowed(request.user, "change", info)
+        if may and place <= newest and action.suits(info):
+            choice.ids.append(info.id)
+            choice.shown.extend([info] if len(choice.shown) < job_search.PAGE_SIZE else [])
+    return replace(choice, newest=newest)
+
+
+def confirmation(request: HttpRequest, action: BulkAction, choice: ChosenJobs) -> dict[str, Any]:
+    """Return what the page shows that asks before it is done."""
+    number = {"n": len(choice.ids)}
+    return {
+        "title": action.label,
+        "back": request.get_full_path(),
+        "action": action.verb,
+        "yes": action.yes % number,
+        "question": action.question % number,
+        "rows": job_search.summarize_jobs(choice.shown),
+        "choice": choice,
+    }
+
+
+def apply_to_all(request: HttpRequest, action: BulkAction, ids: list[str]) -> None:
+    """Do it with each job, and say with how many it was done."""
+    done = left = 0
+    for id, is_done in _apply_to_each(action.verb, ids):
+        done, left = done + is_done, left + (not is_done)
+        if is_done:
+            logger.info("%s: %s, job %s", request.user, action.verb, id)
+    if done:
+        messages.success(request, action.done % {"n": done})
+    if left:
+        messages.warning(request, action.left % {"n": left})
+    if later := len(ids) - done - left:
+        text = ngettext(
+            "There was no time for %(n)d job: do it again.",
+            "There was no time for %(n)d jobs: do it again.",
+            later,
+        )
+        messages.warning(request, text % {"n": later})
+
+
+def _apply_to_each(verb: actions.Verb, ids: Sequence[str]) -> Iterator[tuple[str, bool]]:
     """Act on one job after another while there is time; yield with which there was something to do.
 
     The first one is always tried.

@@ -4,7 +4,6 @@ To see it takes the permission `view_jobs`, to act in it `change_jobs` besides.
 """
 
 import logging
-from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
@@ -13,17 +12,15 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from moi_django import access
-from moi_django.conf import conf
 from moi_django.exceptions import MoiError
-from moi_django.models import Info, State
+from moi_django.models import State
 from moi_django.monitoring import job_search
 from moi_django.monitoring.cluster_state import get_cluster_state
 from moi_django.pages.status_div import websocket_url
 from moi_django.panel import bulk_actions, plots
-from moi_django.panel.bulk_actions import ACTIONS, BulkAction
+from moi_django.panel.bulk_actions import ACTIONS
 from moi_django.site_store import get_store
 from moi_django.store.job_index import IndexPosition
 
@@ -32,22 +29,6 @@ logger = logging.getLogger(__name__)
 # Hours that plots can show, the first one unless another is asked for.
 HOURS = (6, 1, 24)
 TITLE = _("Jobs of all users")
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The jobs that something is to be done with."""
-
-    ids: list[str]
-    # The first of them, for the page that asks.
-    shown: list[Info]
-    # Position of the newest match when it was asked: those that came later are left alone.
-    newest: IndexPosition | None = None
-
-    @property
-    def more(self) -> int:
-        """How many there are besides those shown."""
-        return len(self.ids) - len(self.shown)
 
 
 def show_panel(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -82,39 +63,16 @@ def _ask_or_apply(request: HttpRequest, site: AdminSite) -> HttpResponse:
     if not access.changes_all(request.user):
         raise PermissionDenied
     action = ACTIONS.get(request.POST.get("action", ""))
-    choice = _chosen_jobs(request, action) if action else None
+    query = _parse_query(request.GET)
+    choice = bulk_actions.find_chosen(request, action, query) if action else None
     if action is None or choice is None or not choice.ids:
         messages.warning(request, _("Nothing was done: choose jobs that are still there."))
     elif "confirmed" in request.POST:
-        _apply(request, action, choice.ids)
+        bulk_actions.apply_to_all(request, action, choice.ids)
     else:
-        return _render_page(request, site, "confirm", _confirmation(action, choice, request))
+        shown = {"panel_title": TITLE, **bulk_actions.confirmation(request, action, choice)}
+        return _render_page(request, site, "confirm", shown)
     return HttpResponseRedirect(request.get_full_path())
-
-
-def _chosen_jobs(request: HttpRequest, action: BulkAction) -> Choice:
-    """Return the chosen jobs that are there and that the user may change."""
-    if "all" in request.POST:
-        return _all_matching(request, action)
-    infos = get_store().jobs.get_many(request.POST.getlist("id")[: job_search.PAGE_SIZE])
-    jobs = [info for info in infos if info is not None and not info.is_group]
-    mine = [info for info in jobs if access.allowed(request.user, "change", info)]
-    return Choice([info.id for info in mine], mine)
-
-
-def _all_matching(request: HttpRequest, action: BulkAction) -> Choice:
-    """Return the jobs of all pages with which there may be something to do."""
-    newest, choice = IndexPosition.from_text(request.POST.get("newest", "")), Choice([], [])
-    for info in job_search.iterate_jobs(request.user, _parse_query(request.GET)):
-        place = IndexPosition.of_job(info)
-        if newest is None:
-            newest = place
-        # Who comes here may change all jobs, but for what the site has to say about it.
-        may = not conf.AUTHORIZE or access.allowed(request.user, "change", info)
-        if may and place <= newest and action.suits(info):
-            choice.ids.append(info.id)
-            choice.shown.extend([info] if len(choice.shown) < job_search.PAGE_SIZE else [])
-    return replace(choice, newest=newest)
 
 
 def _parse_query(asked: QueryDict) -> job_search.JobQuery:
@@ -157,37 +115,3 @@ def _changed_query(asked: QueryDict, **changed: Any) -> str:
         if value is not None:
             query[name] = str(value)
     return query.urlencode()
-
-
-def _confirmation(action: BulkAction, choice: Choice, request: HttpRequest) -> dict[str, Any]:
-    number = {"n": len(choice.ids)}
-    return {
-        "title": action.label,
-        "panel_title": TITLE,
-        "back": request.get_full_path(),
-        "action": action.verb,
-        "yes": action.yes % number,
-        "question": action.question % number,
-        "rows": job_search.summarize_jobs(choice.shown),
-        "choice": choice,
-    }
-
-
-def _apply(request: HttpRequest, action: BulkAction, ids: list[str]) -> None:
-    """Do it with each job, and say with how many it was done."""
-    done = left = 0
-    for id, is_done in bulk_actions.apply_to_jobs(action.verb, ids):
-        done, left = done + is_done, left + (not is_done)
-        if is_done:
-            logger.info("%s: %s, job %s", request.user, action.verb, id)
-    if done:
-        messages.success(request, action.done % {"n": done})
-    if left:
-        messages.warning(request, action.left % {"n": left})
-    if later := len(ids) - done - left:
-        text = ngettext(
-            "There was no time for %(n)d job: do it again.",
-            "There was no time for %(n)d jobs: do it again.",
-            later,
-        )
-        messages.warning(request, text % {"n": later})

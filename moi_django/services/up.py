@@ -22,6 +22,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from moi_django import state_dir
+from moi_django.bridge.async_redis import cancel_tasks
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine.calls import PRIVATE_VARIABLES
@@ -32,7 +33,6 @@ from moi_django.services.embedded_redis import EmbeddedRedis, remove_stale
 from moi_django.services.local_cluster import connection_file, make_local_cluster
 from moi_django.services.orphan_reaper import OrphanReaper
 from moi_django.store import Store, StoreConfig
-from moi_django.store.async_redis import cancel_tasks
 from moi_django.store.connection import CONNECTION_OPTIONS, without_secret
 from moi_django.terminal.text_report import escape_terminal
 from moi_django.validation import is_id

@@ -20,7 +20,7 @@ from rich.tree import Tree
 from moi_django.exceptions import MoiError
 from moi_django.models import Info, State
 from moi_django.monitoring.cluster_state import EngineCondition, EngineState
-from moi_django.presentation import job_progress
+from moi_django.presentation import progress_text
 from moi_django.presentation.formatting import format_duration, format_percent, format_size
 from moi_django.terminal.overview import MINUTES, Overview, UserTree
 from moi_django.terminal.text_report import escape_terminal
@@ -278,7 +278,7 @@ def _amount_text(info: Info) -> str:
     """Return how far a job that runs is, as its row in a page says it."""
     if info.state is not State.RUNNING:
         return ""
-    share, done = job_progress.percent(info), job_progress.count(info)
+    share, done = progress_text.percent(info), progress_text.count(info)
     if share is not None:
         return f"{share}%"
-    return job_progress.amount(info) if done is None else f"{done} done"
+    return progress_text.amount(info) if done is None else f"{done} done"

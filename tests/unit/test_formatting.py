@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from moi_django.models import JOB, Info, State
-from moi_django.presentation import formatting, job_progress
+from moi_django.presentation import formatting, progress_text
 
 
 def running(seconds, **fields):
@@ -47,12 +47,12 @@ def test_a_time_that_is_left_is_rough(seconds, said):
 
 
 def test_what_is_left_follows_from_what_is_done():
-    assert job_progress.remaining(running(600, progress=0.25)) == ("minutes", 30)
-    assert job_progress.remaining(running(600)) is None
-    assert job_progress.remaining(running(0.5, progress=0.25)) is None
+    assert progress_text.remaining(running(600, progress=0.25)) == ("minutes", 30)
+    assert progress_text.remaining(running(600)) is None
+    assert progress_text.remaining(running(0.5, progress=0.25)) is None
     for share in (0.0, 1.0):
-        assert job_progress.remaining(running(600, progress=share)) is None
-    assert job_progress.remaining(running(600, progress=0.5, state=State.FAILED)) is None
+        assert progress_text.remaining(running(600, progress=share)) is None
+    assert progress_text.remaining(running(600, progress=0.5, state=State.FAILED)) is None
 
 
 def test_the_run_time_ends_with_the_job_and_is_never_negative():
