@@ -5,6 +5,7 @@ from django.contrib.auth import get_user_model
 from playwright.sync_api import expect
 
 from moi_django import Group
+from tests.helpers.groups import sweep  # noqa: F401 - a fixture
 from tests.helpers.records import job_in
 
 

@@ -4,7 +4,6 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.contrib.auth import get_user_model
 from playwright.sync_api import expect
 
 from moi_django import Group
@@ -14,11 +13,6 @@ from tests.helpers.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DOCS = (ROOT / "docs/howto/customize.md").read_text()
-
-
-@pytest.fixture
-def ada(moi, transactional_db):
-    return get_user_model().objects.create_user("ada")
 
 
 @pytest.fixture

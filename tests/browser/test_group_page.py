@@ -1,64 +1,13 @@
 """The page of a group in a real browser."""
 
-import re
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.contrib.auth import get_user_model
-from django.test import Client
-from django.urls import reverse
 from playwright.sync_api import expect
 
-from moi_django import Group
-from moi_django.models import State
-from tests.helpers.records import finish, job_in
+from tests.helpers.groups import address
+from tests.helpers.records import job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def ada(moi, transactional_db):
-    return get_user_model().objects.create_user("ada")
-
-
-@pytest.fixture
-def client(ada):
-    client = Client()
-    client.force_login(ada)
-    return client
-
-
-@pytest.fixture
-def sweep(ada, store):
-    """A group in a group, with a job that waits, one that failed, and one that succeeded."""
-    group = Group.create(Group.create(ada, "the lot"), "a sweep")
-    for state in (None, State.FAILED, State.SUCCESS):
-        job = job_in(store, group, f"job {state}")
-        if state:
-            finish(store, job, state)
-    return group
-
-
-def address(group, name="group"):
-    return reverse(f"moi:{name}", args=[group.id])
-
-
-def text_of(response):
-    return response.content.decode()
-
-
-def head_of(html):
-    return html.split('<div class="moi-head"')[1].split("</form>")[0]
-
-
-def not_the_lot(user, action, info):
-    """Hide one group from everybody; of others nothing is said."""
-    return False if info.name == "the lot" else None
-
-
-def names(html):
-    html = re.sub(r"<template.*?</template>", "", html, flags=re.DOTALL)
-    return re.findall(r'class="moi-name" data-moi="name" dir="auto">([^<]*)<', html)
 
 
 def button(page, name):

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth import get_user_model
 from playwright.sync_api import expect
 
 from moi_django import Group
@@ -12,11 +11,6 @@ from tests.helpers.pages import row
 from tests.helpers.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def ada(moi, transactional_db):
-    return get_user_model().objects.create_user("ada")
 
 
 @pytest.fixture

@@ -18,11 +18,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 BEGUN = datetime(2026, 1, 2, 15, 0, 0, tzinfo=UTC)
 
 
-@pytest.fixture
-def ada(moi, transactional_db):
-    return get_user_model().objects.create_user("ada")
-
-
 def text_of(date):
     return date.strftime("%Y-%m-%d %H:%M:%S.%f")
 

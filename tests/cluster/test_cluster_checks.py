@@ -3,17 +3,10 @@
 from django.core.checks import run_checks
 
 
-def complaints():
-    return {message.id: message for message in run_checks(tags=["moi"])}
-
-
 def deploy_complaints():
     messages = run_checks(tags=["moi"], include_deployment_checks=True)
     assert all(message.hint for message in messages)
     return {message.id for message in messages}
-
-
-SECRET = "zF3v9qX_w7Rk2LmN8pTc5YdHs1BgJ4uA6eVoQxKiWyZ0nMrP"
 
 
 def test_a_real_cluster_of_ours_is_found_safe(cluster):

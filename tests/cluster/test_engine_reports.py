@@ -4,30 +4,11 @@ import threading
 
 import pytest
 
-from moi_django import Group, ctx_default, submit
+from moi_django import ctx_default, submit
 from tests.helpers.processes import wait_for
 from tests.site import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def groups(moi, store):
-    return [Group.of("ada"), Group.of("bob")]
-
-
-def names(found):
-    return [info.name for info in found[0]]
-
-
-def read_all(store, key=None, count=3):
-    """Return the names of all jobs of an index, read a few at a time."""
-    read, place, is_last = [], None, False
-    while not is_last:
-        infos, place = store.index.newest(key or store.keys.jobs, place, count)
-        read += [info.name for info in infos]
-        is_last = place is None
-    return read
 
 
 def test_what_cannot_be_sent_counts_as_failed(cluster, store):

@@ -1,26 +1,11 @@
 """What programs and processes of a job print is the job's, and nothing stays open."""
 
-from contextlib import contextmanager
-
 import pytest
 
 from moi_django import submit_nouser
-from moi_django.engine.output_capture import capture_output
 from tests.site import work
 
 SOON = 30
-
-
-@contextmanager
-def heard():
-    """Give what is caught in the block, stream by stream."""
-    said = {"stdout": "", "stderr": "", "log": ""}
-
-    def write(stream, text):
-        said[stream] += text
-
-    with capture_output(write):
-        yield said
 
 
 def said_by(store, job):

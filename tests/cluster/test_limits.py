@@ -1,9 +1,6 @@
 """Names, statuses and functions have a maximum length."""
 
-import socket
-
 import pytest
-from django.test import Client
 
 from moi_django import Group, ctx_default, submit, submit_nouser
 from moi_django.exceptions import InvalidJob
@@ -14,25 +11,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 SOON = 30
-
-
-def deaf_page(server, user):
-    """Open a websocket and read nothing of what comes."""
-    client = Client()
-    client.force_login(user)
-    host, port = server.split(":")
-    page = socket.socket()
-    page.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    page.connect((host, int(port)))
-    page.sendall(
-        (
-            f"GET /moi-ws/ HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            f"Cookie: sessionid={client.cookies['sessionid'].value}\r\n\r\n"
-        ).encode()
-    )
-    return page
 
 
 def test_a_long_name_and_a_long_status_are_cut(cluster, moi, tmp_path):

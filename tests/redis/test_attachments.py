@@ -6,7 +6,6 @@ import uuid
 from pathlib import Path
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.core.files.storage import default_storage
 
 from moi_django import Group
@@ -23,11 +22,6 @@ DAY = 86_400.0
 def media(settings, tmp_path):
     """A storage of the test's own."""
     settings.MEDIA_ROOT = str(tmp_path / "media")
-
-
-@pytest.fixture
-def ada(moi, transactional_db):
-    return get_user_model().objects.create_user("ada")
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
-from django.urls import reverse
 
 from moi_django import Group
-from moi_django.models import State
-from tests.helpers.records import finish, job_in
+from tests.helpers.groups import address
+from tests.helpers.records import job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,21 +24,6 @@ def client(ada):
     client = Client()
     client.force_login(ada)
     return client
-
-
-@pytest.fixture
-def sweep(ada, store):
-    """A group in a group, with a job that waits, one that failed, and one that succeeded."""
-    group = Group.create(Group.create(ada, "the lot"), "a sweep")
-    for state in (None, State.FAILED, State.SUCCESS):
-        job = job_in(store, group, f"job {state}")
-        if state:
-            finish(store, job, state)
-    return group
-
-
-def address(group, name="group"):
-    return reverse(f"moi:{name}", args=[group.id])
 
 
 def text_of(response):
@@ -167,7 +151,3 @@ def test_without_scripts_more_rows_are_a_link_away(client, ada, store, moi):
 
 
 # In a browser
-
-
-def button(page, name):
-    return page.locator(".moi-head").get_by_role("button", name=name, exact=True)

@@ -16,8 +16,6 @@ from moi_django.site_store import get_store as site_store
 from moi_django.store.logs import MAX_PIECE, OutputPiece
 from tests.helpers.processes import wait_for
 
-SOON = 30
-
 
 def text_of(log):
     return "".join(entry.piece.text for entry in log.read_all())

@@ -13,7 +13,6 @@ from tests.helpers.records import job_in
 from tests.helpers.websocket import connected, hear, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SOON = 30
 
 
 async def test_a_page_that_does_not_read_costs_nobody_else_anything(server, moi, store, caplog):

@@ -12,8 +12,6 @@ import psutil
 from moi_django.engine.output_capture import capture_output
 from tests.helpers.processes import ROOT, wait_for
 
-SOON = 30
-
 
 @contextmanager
 def heard():
@@ -25,13 +23,6 @@ def heard():
 
     with capture_output(write):
         yield said
-
-
-def said_by(store, job):
-    said = {"stdout": "", "stderr": "", "log": ""}
-    for entry in store.logs.open(job.id).read_all():
-        said[entry.piece.stream] += entry.piece.text
-    return said
 
 
 def test_what_others_print_keeps_its_place():

@@ -6,33 +6,9 @@ import pytest
 
 from moi_django.engine import pickling
 from moi_django.engine.invocation import format_error
+from tests.helpers.notebook import CELL
 
-SOON = 30
 ENOUGH = 1_000_000
-CELL = """\
-
-
-def inner(number):
-    return (
-        1
-        / number
-    )
-
-
-def outer():
-    return [inner(number) for number in (1, 0)]
-"""
-
-
-@pytest.fixture
-def cell():
-    """A function of a notebook: its source is in no file, and no engine can import it."""
-    name = "<cell 7>"
-    namespace = {"__name__": "__main__"}
-    exec(compile(CELL, name, "exec"), namespace)
-    linecache.cache[name] = (len(CELL), None, CELL.splitlines(keepends=True), name)
-    yield namespace["outer"]
-    linecache.cache.pop(name, None)
 
 
 def failure_of(function):

@@ -1,0 +1,3 @@
+"""Tests with real engines, or with all services."""
+
+from tests.helpers.notebook import cell  # noqa: F401 - a fixture
