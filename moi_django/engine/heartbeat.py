@@ -160,22 +160,25 @@ class Heartbeat:
         while True:
             try:
                 with self._store.engines.control_channel(self._engine) as wait:
-                    while not self._should_stop():
+                    while not self._stops_after(IDLE_TIMEOUT):
                         self._renew_lease()
                         wait(self._store.config.lease / 4)
                     return
             except StoreUnavailable as error:
+                if self._stops_after(0.0):
+                    return  # nothing waits for it, and another site's job may read what we log
                 logger.warning("Cannot renew a lease: %s", error)
                 time.sleep(RETRY_INTERVAL)
             except Exception:
                 logger.exception("Cannot look after the job of this engine")
                 time.sleep(RETRY_INTERVAL)
 
-    def _should_stop(self) -> bool:
+    def _stops_after(self, idle: float) -> bool:
+        """Tell whether there was no job for so long that the thread ends, and note that it does."""
         with self._lock:
-            idle = self._run is None and time.monotonic() > self._idle_since + IDLE_TIMEOUT
-            self._is_running = not idle
-            return idle
+            is_over = self._run is None and time.monotonic() > self._idle_since + idle
+            self._is_running = not is_over
+            return is_over
 
     def _renew_lease(self) -> None:
         run = self._run

@@ -15,7 +15,7 @@ def page_url(info: Info) -> str | None:
 
 
 def page_url_patterns() -> dict[str, str]:
-    """Return the addresses of pages of jobs and groups with BLANK for the id; empty without."""
+    """Return the addresses of pages of jobs and groups with BLANK_ID for the id; empty without."""
     found = {name: _reverse_or_none(name, BLANK_ID) for name in ("job", "group")}
     return {name: address for name, address in found.items() if address}
 

@@ -140,7 +140,8 @@ class JobTree:
         for group, ids in zip(level, self.members_many(level), strict=True):
             fresh = [id for id in ids if id not in infos]
             raws = self._jobs.get_raw_many(fresh)
-            self.drop_members(group, [id for id, raw in zip(fresh, raws, strict=True) if not raw])
+            gone = [id for id, raw in zip(fresh, raws, strict=True) if raw is None]
+            self.drop_members(group, gone)
             present = [info for info in map(parse_info, raws) if info is not None]
             infos.update((info.id, info) for info in present)
             children[group] = sorted(present, key=lambda info: (info.date_created or "", info.id))

@@ -1,4 +1,4 @@
-"""fleet: contexts and engines, as controllers, engines and Redis know them."""
+"""Contexts and engines, as controllers, engines and Redis know them."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""current, bars, display, files: what a job can say of itself and leave behind."""
+"""What a job can say of itself and leave behind."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""files: what is kept in place of what, under which names, and what is deleted by itself."""
+"""What is kept in place of what, under which names, and what is deleted by itself."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""bridge: what it does when its own surroundings fail."""
+"""What it does when its own surroundings fail."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""news: pages that show the jobs of all users hear when to look again, and others do not."""
+"""Pages that show the jobs of all users hear when to look again, and others do not."""
 
 import time
 

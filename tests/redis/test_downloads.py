@@ -1,4 +1,4 @@
-"""downloads: large files are sent piece by piece, by both kinds of server."""
+"""Large files are sent piece by piece, by both kinds of server."""
 
 import urllib.request
 

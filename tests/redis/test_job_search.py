@@ -1,4 +1,4 @@
-"""listing: jobs of all users, searched and filtered, page by page."""
+"""Jobs of all users, searched and filtered, page by page."""
 
 from itertools import chain
 

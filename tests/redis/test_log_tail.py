@@ -1,4 +1,4 @@
-"""tail: a page gets all that a job prints, whenever it is told that there is more."""
+"""A page gets all that a job prints, whenever it is told that there is more."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""logs, output, reporter: what a job prints is caught, kept in part, and told of."""
+"""What a job prints is caught, kept in part, and told of."""
 
 import io
 import logging

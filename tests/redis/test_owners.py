@@ -1,4 +1,4 @@
-"""owners and access: whose a job is, and who may see and change it."""
+"""Whose a job is, and who may see and change it."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""outbox: however much happens and however slow a page is, little waits for it, in order."""
+"""However much happens and however slow a page is, little waits for it, in order."""
 
 import asyncio
 

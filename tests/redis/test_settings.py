@@ -1,4 +1,4 @@
-"""conf, checks, rundir and embedded: how a site is set up, and how a wrong set-up is found."""
+"""How a site is set up, and how a wrong set-up is found."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""figures and vitals: what Redis holds about the jobs of all users and about engines."""
+"""What Redis holds about the jobs of all users and about engines."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""store: the schema of moi 0.2 in a real Redis, written atomically."""
+"""The schema of moi 0.2 in a real Redis, written atomically."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""pager: trees of any size are read in part, in the order of age."""
+"""Trees of any size are read in part, in the order of age."""
 
 import pytest
 

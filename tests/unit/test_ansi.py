@@ -1,4 +1,4 @@
-"""plain: output without what steers a terminal: for files, shells, and pages without scripts."""
+"""Output without what steers a terminal: for files, shells, and pages without scripts."""
 
 import pytest
 

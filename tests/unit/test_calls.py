@@ -1,4 +1,4 @@
-"""calls: a shell command and Python source, run as a job runs them."""
+"""A shell command and Python source, run as a job runs them."""
 
 import os
 import signal

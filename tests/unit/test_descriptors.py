@@ -1,4 +1,4 @@
-"""descriptors: what any program prints for a job is caught, in its place, and in no other job."""
+"""What any program prints for a job is caught, in its place, and in no other job."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""encoding: every result gets a form in JSON."""
+"""Every result gets a form in JSON."""
 
 import base64
 import collections

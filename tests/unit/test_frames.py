@@ -1,4 +1,4 @@
-"""verbs: whatever a client sends is read or refused with a reason."""
+"""Whatever a client sends is read or refused with a reason."""
 
 import json
 

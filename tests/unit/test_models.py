@@ -1,4 +1,4 @@
-"""models: the info object and the urls that may become links."""
+"""The info object and the urls that may become links."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""pickles: what is sent by value brings the source that tracebacks show of it."""
+"""What is sent by value brings the source that tracebacks show of it."""
 
 import linecache
 

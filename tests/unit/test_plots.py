@@ -1,4 +1,4 @@
-"""plots and measures: the numbers of the operator's panel."""
+"""The numbers of the operator's panel."""
 
 import re
 from itertools import pairwise

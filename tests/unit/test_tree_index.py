@@ -1,4 +1,4 @@
-"""forest: what viewers hear of a tree that changes."""
+"""What viewers hear of a tree that changes."""
 
 import random
 

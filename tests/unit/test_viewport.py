@@ -1,4 +1,4 @@
-"""window: a page hears of what it shows and of nothing else."""
+"""A page hears of what it shows and of nothing else."""
 
 import random
 from dataclasses import replace
