@@ -3,12 +3,14 @@
 import asyncio
 import inspect
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from moi_django.engine.current import CurrentJob, current_job
 from moi_django.engine.tqdm_progress import follow_tqdm
 
 
@@ -16,8 +18,45 @@ from moi_django.engine.tqdm_progress import follow_tqdm
 def job_environment() -> Iterator[None]:
     """Give the function in the block what it would have elsewhere."""
     follow_tqdm()
-    with _hidden_event_loop(), _django_set_up():
+    with _hidden_event_loop(), _django_set_up(), _explained_breakpoints():
         yield
+
+
+@contextmanager
+def _explained_breakpoints() -> Iterator[None]:
+    """Let `breakpoint()` say how a job is debugged: on an engine there is no terminal."""
+    hook = sys.breakpointhook
+    sys.breakpointhook = _explain_breakpoint
+    try:
+        yield
+    finally:
+        sys.breakpointhook = hook
+
+
+def _explain_breakpoint(*args: Any, **kwargs: Any) -> None:
+    job = current_job()
+    id = job.id if job else "ID"
+    sys.stderr.write(
+        "breakpoint() cannot stop a job on an engine: to debug this one, run "
+        f"`python manage.py moi run --job-id {id}` in a terminal.\n"
+    )
+
+
+def call_as_job(
+    job: CurrentJob, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Call a function with what it accepts of what jobs are offered, and return what it returns."""
+    offered = {
+        "status_update": job.status_update,
+        "moi_update_status": job.status_update,
+        "moi_context": job.context,
+        "moi_parent_id": job.parent,
+        "moi_progress": job.progress,
+        "moi_track": job.track,
+        "moi_attach": job.attach,
+    }
+    injected = injectable_kwargs(function, args, kwargs, offered)
+    return call_function(function, args, {**injected, **kwargs})
 
 
 def injectable_kwargs(

@@ -20,12 +20,7 @@ from moi_django.engine.attachments import AttachmentStorage
 from moi_django.engine.current import CurrentJob, enter_job
 from moi_django.engine.encoding import ResultTooLarge, encode_result
 from moi_django.engine.heartbeat import Heartbeat, InterruptReason
-from moi_django.engine.invocation import (
-    call_function,
-    format_error,
-    injectable_kwargs,
-    job_environment,
-)
+from moi_django.engine.invocation import call_as_job, format_error, job_environment
 from moi_django.engine.log_writer import LogWriter
 from moi_django.engine.output_capture import capture_output
 from moi_django.engine.pickling import unpickle_call
@@ -188,11 +183,7 @@ def _call_for_result(store: Store, spec: JobSpec, job: CurrentJob, payload: byte
             f"{PYTHON_VERSION}: start engines with the Python of the site."
         )
     function, args, kwargs = unpickle_call(payload)
-    value = call_function(
-        function,
-        args,
-        {**injectable_kwargs(function, args, kwargs, _injected_values(job)), **kwargs},
-    )
+    value = call_as_job(job, function, args, kwargs)
     result = encode_result(value, spec.limits.result)
     if forms := display_forms(value, spec.limits.display):
         _retry_while_away(lambda: store.artifacts.save_display(spec.id, forms), spec.patience)
@@ -216,19 +207,6 @@ def _make_current_job(
         _note_progress=log_writer.note_progress,
         _attach=attach,
     )
-
-
-def _injected_values(job: CurrentJob) -> dict[str, Any]:
-    """Return the keyword arguments that every function may ask for."""
-    return {
-        "status_update": job.status_update,
-        "moi_update_status": job.status_update,
-        "moi_context": job.context,
-        "moi_parent_id": job.parent,
-        "moi_progress": job.progress,
-        "moi_track": job.track,
-        "moi_attach": job.attach,
-    }
 
 
 def write_end(store: Store, spec: JobSpec, outcome: Outcome) -> None:

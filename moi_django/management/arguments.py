@@ -60,6 +60,11 @@ def _describe_retry(parser: Any) -> None:
     _describe_json(parser)
 
 
+def _describe_run(parser: Any) -> None:
+    """Run the function of a job here, with breakpoints; nothing is written."""
+    _describe_job_id(parser)
+
+
 def _describe_reconcile(parser: Any) -> None:
     """Look after jobs whose engine, controller or submitter died, until Ctrl-C."""
     parser.add_argument("--once", action="store_true", help="look once and end, as for cron")
@@ -123,6 +128,7 @@ DESCRIPTIONS: dict[str, Callable[[Any], None]] = {
     "logs": _describe_logs,
     "cancel": _describe_cancel,
     "retry": _describe_retry,
+    "run": _describe_run,
     "userjobs": _describe_userjobs,
     "users": _describe_users,
     "top": _describe_top,

@@ -340,3 +340,10 @@ def held_with(path, status, **kwargs):
     """Run until a file is there, with a status."""
     kwargs["status_update"](status)
     return held_until(path, status_update=lambda text: None)
+
+
+def halves(number, status_update):
+    """Stop at a breakpoint on the way."""
+    status_update("halving")
+    breakpoint()
+    return [number // 2, 1 / (number - 4)]

@@ -158,6 +158,25 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"Submitted job id: {done.info.id}")
 
+    def _run_run(self, options: dict[str, Any]) -> None:
+        from bdb import BdbQuit
+
+        from moi_django.engine.invocation import format_error
+        from moi_django.jobs.foreground import run_in_foreground
+
+        info = _find_job(options["job_id"]).info
+        try:
+            value = run_in_foreground(info, self.stderr.write)
+        except MoiError:
+            raise
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            if not isinstance(error, BdbQuit):  # who leaves the debugger knows where it was
+                self.stderr.write(format_error(error))
+            sys.exit(1)
+        self.stdout.write(repr(value))
+
     def _run_reconcile(self, options: dict[str, Any]) -> None:
         import signal
         import threading
