@@ -41,11 +41,15 @@ def _running_cluster(engines: int, directory: Path) -> Iterator[None]:
     if not engines:
         yield
         return
-    from moi_django.services.local_cluster import connection_file, make_local_cluster
+    from moi_django.services.local_cluster import (
+        connection_file,
+        make_local_cluster,
+        start_cluster_sync,
+    )
 
     directory.mkdir()
     cluster = make_local_cluster(engines, directory, {"PYTHONPATH": str(ROOT)})
-    cluster.start_and_connect_sync().close()
+    start_cluster_sync(cluster).close()
     os.environ["MOI_CONNECTION_FILE"] = str(connection_file(directory))
     try:
         yield

@@ -21,7 +21,7 @@ from moi_django.cluster import connections
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.services.embedded_redis import EmbeddedRedis
 from moi_django.services.local_cluster import connection_file as connection_file_in
-from moi_django.services.local_cluster import make_local_cluster
+from moi_django.services.local_cluster import make_local_cluster, start_cluster_sync
 from moi_django.site_store import get_store as site_store
 from tests.helpers.processes import ROOT, free_port, site_process
 
@@ -115,7 +115,7 @@ def connection_file(tmp_path_factory, django_db_setup, django_db_blocker):
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
     cluster = make_local_cluster(2, directory, env)
-    cluster.start_and_connect_sync().close()
+    start_cluster_sync(cluster).close()
     yield str(connection_file_in(directory))
     cluster.stop_cluster_sync()
 
@@ -141,7 +141,7 @@ def own_cluster(moi, store, db, tmp_path):
             connection_file_in(directory).unlink(missing_ok=True)
         cluster = make_local_cluster(engines, directory, {"PYTHONPATH": str(ROOT)})
         cluster.controller_args = [*cluster.controller_args, *arguments]
-        cluster.start_and_connect_sync().close()
+        start_cluster_sync(cluster).close()
         started.append(cluster)
         return cluster
 

@@ -1,15 +1,21 @@
-"""Describe a cluster on this machine whose processes end with the one that starts it."""
+"""Run a cluster on this machine whose processes end with the one that starts it."""
 
+import asyncio
 import logging
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from moi_django.exceptions import ServiceError
 from moi_django.services import parent_death
 
-# Seconds until the engines have to be there.
-READY_WITHIN = 60
+# Seconds until the engines have to be there, and for each to do its first task.
+READY_WITHIN, FIRST_TASK_WITHIN = 60, 10.0
+# How often a cluster is started whose scheduler has missed an engine.
+STARTS = 3
+MISSED = "The scheduler of the cluster hands its engines no tasks: see what the controller says."
 
 
 def make_local_cluster(engines: int, directory: Path, env: dict[str, str]) -> Any:
@@ -51,6 +57,61 @@ def make_local_cluster(engines: int, directory: Path, env: dict[str, str]) -> An
             "--nodb",
         ],
     )
+
+
+async def start_cluster(cluster: Any) -> Any:
+    """Start a cluster and return a client of it, once each engine has done a task.
+
+    Raises ServiceError when that does not come to pass.
+    """
+    for _ in range(STARTS):
+        client = await cluster.start_and_connect()
+        if not await asyncio.to_thread(unreached_engines, client):
+            return client
+        client.close()
+        await cluster.stop_cluster()
+        _forget_address(cluster)
+    raise ServiceError(MISSED)
+
+
+def start_cluster_sync(cluster: Any) -> Any:
+    """Do what `start_cluster` does, where no event loop runs."""
+    for _ in range(STARTS):
+        client = cluster.start_and_connect_sync()
+        if not unreached_engines(client):
+            return client
+        client.close()
+        cluster.stop_cluster_sync()
+        _forget_address(cluster)
+    raise ServiceError(MISSED)
+
+
+def unreached_engines(client: Any, within: float = FIRST_TASK_WITHIN) -> list[int]:
+    """Return the engines that do not do a task of the scheduler within some seconds.
+
+    A scheduler asks for the engines once, when it starts, and subscribes to those that come later:
+    of one that registers in between it never hears, and would keep its tasks for ever.
+    """
+    view, tasks = client.load_balanced_view(), {}
+    for engine in client.ids:
+        with view.temp_flags(targets=[engine]):
+            tasks[engine] = view.apply_async(abs, -1)
+    end = time.monotonic() + within
+    return [engine for engine, task in tasks.items() if not _is_done(task, end)]
+
+
+def _is_done(task: Any, end: float) -> bool:
+    try:
+        task.get(max(0.0, end - time.monotonic()))
+    # Whatever ipyparallel raises when it could not be done.
+    except Exception:
+        return False
+    return True
+
+
+def _forget_address(cluster: Any) -> None:
+    """Let nobody read the address of a controller that has been stopped."""
+    connection_file(Path(cluster.profile_dir)).unlink(missing_ok=True)
 
 
 def connection_file(directory: Path) -> Path:

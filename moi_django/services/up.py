@@ -30,7 +30,7 @@ from moi_django.exceptions import MoiError, ServiceError
 from moi_django.models import Info
 from moi_django.services import parent_death
 from moi_django.services.embedded_redis import EmbeddedRedis, remove_stale
-from moi_django.services.local_cluster import connection_file, make_local_cluster
+from moi_django.services.local_cluster import connection_file, make_local_cluster, start_cluster
 from moi_django.services.orphan_reaper import OrphanReaper
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import CONNECTION_OPTIONS, without_secret
@@ -176,7 +176,7 @@ class _Supervisor:
         env = {name: value for name, value in self._env.items() if name not in PRIVATE_VARIABLES}
         cluster = make_local_cluster(self._engines, directory, env)
         try:
-            client = await cluster.start_and_connect()
+            client = await start_cluster(cluster)
             self._announce(f"cluster  {self._engines} engine{'s' * (self._engines != 1)}")
             cluster.controller.on_stop(lambda data: self._fail("The cluster's controller ended."))
             replacing = asyncio.create_task(self._replace_engines(cluster, client))

@@ -11,7 +11,11 @@ import redis
 
 from moi_django.cluster import connections
 from moi_django.services.embedded_redis import EmbeddedRedis
-from moi_django.services.local_cluster import connection_file, make_local_cluster
+from moi_django.services.local_cluster import (
+    connection_file,
+    make_local_cluster,
+    start_cluster_sync,
+)
 from moi_django.site_store import get_store
 from tests.helpers.processes import environment
 
@@ -57,7 +61,7 @@ class Site:
         directory = self._directory / "cluster"
         connection_file(directory).unlink(missing_ok=True)
         started = make_local_cluster(ENGINES, directory, self._environment())
-        started.start_and_connect_sync().close()
+        start_cluster_sync(started).close()
         self._clusters.append(started)
 
     def _stop_clusters(self) -> None:

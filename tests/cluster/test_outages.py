@@ -14,7 +14,7 @@ from moi_django.cluster import connections
 from moi_django.exceptions import ClusterUnavailable, StoreUnavailable
 from moi_django.models import State
 from moi_django.services.local_cluster import connection_file as connection_file_in
-from moi_django.services.local_cluster import make_local_cluster
+from moi_django.services.local_cluster import make_local_cluster, start_cluster_sync
 from moi_django.site_store import get_store as site_store
 from tests.helpers.failover import Pair
 from tests.helpers.processes import wait_for
@@ -122,7 +122,7 @@ def test_an_end_that_cannot_be_written_in_time_is_that_of_a_lost_job(
     own_redis.start()
     assert job.wait(SOON).state is State.LOST
     assert "RESULT_PATIENCE" in job.result
-    assert reconciler[-1] == f"job {job.id} is run no more and has no end"
+    wait_for(lambda: reconciler[-1] == f"job {job.id} is run no more and has no end")
     # The engine is there for the next.
     assert submit_nouser(work.triple, 1).value(SOON) == 3
 
@@ -245,7 +245,7 @@ def test_a_controller_that_is_started_anew_is_found_by_itself(moi, store, tmp_pa
     try:
         for number in range(2):
             cluster = make_local_cluster(1, tmp_path, {"PYTHONPATH": "."})
-            cluster.start_and_connect_sync().close()
+            start_cluster_sync(cluster).close()
             try:
                 assert submit_nouser(abs, -number).value(SOON) == number
             finally:
