@@ -23,23 +23,28 @@ from moi_django.site_store import get_store
 USER, NAME = "user:", "name:"
 
 
-def group_id_of(owner: Any) -> str:
-    """Return the id of the group in which an owner's jobs are, made when it is the owner's first.
+def group_of(owner: Any) -> Info:
+    """Return the group in which an owner's jobs are, made when it is the owner's first.
 
     `owner` is a user of the site, a username, a name that is no user of the site, the id of a
     group, or whatever has such an id in `id` and is a group.
     Raises InvalidJob when it is none of these, GroupNotFound when there is no such group.
     """
     if isinstance(owner, str):
-        return _group_id_of_text(owner)
+        return _group_of_text(owner)
     if hasattr(owner, "is_authenticated"):
         user = user_field(owner)
         return _enrol(user, owner.get_username() or user)
     if isinstance(owner, Info) or hasattr(owner, "info"):
-        return _existing_group_id(owner.id)
+        return existing_group(owner.id)
     raise InvalidJob(
         f"{owner!r} cannot own a job: give a user, a username, a Group or the id of a group."
     )
+
+
+def group_id_of(owner: Any) -> str:
+    """Return the id of what `group_of` returns."""
+    return group_of(owner).id
 
 
 def find_root_id(owner: Any) -> str | None:
@@ -89,10 +94,10 @@ def group_ids_by_name() -> dict[str, str]:
     owner by name, or as name:<name> when a user of the site is called so.
     """
     owners = {name: id for name, id in get_store().users.to_dict().items() if is_uuid(id)}
-    display_names = _usernames([name for name in owners if name.startswith(USER)])
-    taken = _names_of_users([name for name in owners if name not in display_names])
+    usernames = _usernames([name for name in owners if name.startswith(USER)])
+    taken = _names_of_users([name for name in owners if name not in usernames])
     return {
-        display_names.get(name, f"{NAME}{name}" if name in taken else name): id
+        usernames.get(name, f"{NAME}{name}" if name in taken else name): id
         for name, id in owners.items()
     }
 
@@ -101,8 +106,8 @@ def display_names(groups: Collection[str]) -> dict[str, str]:
     """Return what people call the owners of these root groups; the id where nobody knows better."""
     found = get_store().users.lookup_many(list(groups))
     usernames = _usernames([name for name in found.values() if name.startswith(USER)])
-    group_ids_by_name = {group: usernames.get(name, name) for group, name in found.items()}
-    return {group: group_ids_by_name.get(group, group) for group in groups}
+    names = {group: usernames.get(name, name) for group, name in found.items()}
+    return {group: names.get(group, group) for group in groups}
 
 
 def _usernames(fields: list[str]) -> dict[str, str]:
@@ -111,13 +116,13 @@ def _usernames(fields: list[str]) -> dict[str, str]:
         return {}
     keys = [name.removeprefix(USER) for name in fields]
     users = get_user_model()._default_manager.filter(pk__in=keys)
-    display_names = {user_field(user): user.get_username() for user in users}
-    return {user_field: name for user_field, name in display_names.items() if name != NO_USER}
+    usernames = {user_field(user): user.get_username() for user in users}
+    return {field: name for field, name in usernames.items() if name != NO_USER}
 
 
-def _names_of_users(group_ids_by_name: list[str]) -> set[str]:
+def _names_of_users(names: list[str]) -> set[str]:
     """Return which of these names users of the site have."""
-    asked = [name for name in group_ids_by_name if name != NO_USER]
+    asked = [name for name in names if name != NO_USER]
     if not asked or not apps.is_installed("django.contrib.auth"):
         return set()
     model = get_user_model()
@@ -150,13 +155,13 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def _group_id_of_text(owner: str) -> str:
+def _group_of_text(owner: str) -> Info:
     if is_uuid(owner):
         if user_named(owner) is not None:
             raise InvalidJob(
                 f"{owner!r} is both a username and the form of a group's id: give the user itself."
             )
-        return _existing_group_id(owner)
+        return existing_group(owner)
     user = user_named(owner)
     if user is not None:
         return _enrol(user_field(user), owner)
@@ -168,14 +173,15 @@ def _group_id_of_text(owner: str) -> str:
     return _enrol(owner, owner)
 
 
-def _existing_group_id(id: str) -> str:
+def existing_group(id: str) -> Info:
+    """Return a group; raises GroupNotFound when there is none."""
     info = get_store().jobs.get(id)
     if info is None or not info.is_group:
         raise GroupNotFound.for_id(id)
-    return id
+    return info
 
 
-def _enrol(user: str, name: str) -> str:
+def _enrol(user: str, name: str) -> Info:
     def root(id: str) -> Info:
         return Info(
             id=id, name=name, type=GROUP, pubsub=f"{id}:pubsub", path=id, date_created=now()

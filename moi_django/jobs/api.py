@@ -61,7 +61,7 @@ def submit(
     connections.get_connection(context).connect()
     if not callable(func):
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
-    info = creation.new_job_info(context, owners.group_id_of(owner), name, url, options)
+    info = creation.new_job_info(context, owners.group_of(owner), name, url, options)
     try:
         call = pickling.pickle_call((func, args, kwargs), conf.PAYLOAD_LIMIT)
     except Exception as error:
@@ -247,7 +247,7 @@ class Job(_Handle):
         _refuse_retry(old)
         payload = payloads.verify_payload(old, signed)
         connections.get_connection(payload.context).connect()
-        group = old.parent or ""
+        group = owners.existing_group(old.parent or "")
         info = creation.new_job_info(payload.context, group, old.name, old.url, payload.options)
         start = partial(dispatch.create_and_send, info, payload, instead_of=old.id)
         return _create_or_defer(Job(info), start)
@@ -284,14 +284,14 @@ class Group(_Handle):
         The page links it to `url/<id>`. It is made at once, also inside a transaction, and is left,
         empty, when that is rolled back. Raises InvalidJob, GroupNotFound or StoreUnavailable.
         """
-        info = creation.new_group_info(owners.group_id_of(owner), name, url)
+        info = creation.new_group_info(owners.group_of(owner), name, url)
         get_store().jobs.create(info)
         return cls(info)
 
     @classmethod
     def of(cls, owner: Any) -> Self:
         """Return the root group of an owner, who is given as in `submit`."""
-        return cls.get(owners.group_id_of(owner))
+        return cls(owners.group_of(owner))
 
     def add(self, *members: "Job | Group | str") -> None:
         """Let jobs and groups appear in this group too; their parent and owner stay.

@@ -4,21 +4,20 @@ import uuid
 from typing import Any
 
 from moi_django.conf import conf
-from moi_django.exceptions import GroupNotFound, InvalidJob
+from moi_django.exceptions import InvalidJob
 from moi_django.models import GROUP, JOB, Info, State, now
 from moi_django.options import Options
-from moi_django.site_store import get_store
 from moi_django.validation import escape_surrogates, is_safe_url
 
 
-def new_job_info(context: str, group: str, name: str, url: str | None, options: Options) -> Info:
+def new_job_info(context: str, parent: Info, name: str, url: str | None, options: Options) -> Info:
     """Return a queued job in a group.
 
-    Raises GroupNotFound or InvalidJob.
+    Raises InvalidJob.
     """
     return _new_info(
         JOB,
-        group,
+        parent,
         name,
         url,
         status=State.QUEUED.status,
@@ -28,16 +27,16 @@ def new_job_info(context: str, group: str, name: str, url: str | None, options: 
     )
 
 
-def new_group_info(group: str, name: str, url: str | None) -> Info:
+def new_group_info(parent: Info, name: str, url: str | None) -> Info:
     """Return a group in a group.
 
-    Raises GroupNotFound or InvalidJob.
+    Raises InvalidJob.
     """
-    return _new_info(GROUP, group, name, url)
+    return _new_info(GROUP, parent, name, url)
 
 
-def _new_info(type: str, group: str, name: str, url: str | None, **more: Any) -> Info:
-    parent, id = _parent_info(group), str(uuid.uuid4())
+def _new_info(type: str, parent: Info, name: str, url: str | None, **more: Any) -> Info:
+    id = str(uuid.uuid4())
     return Info(
         id=id,
         name=_checked_name(name),
@@ -49,13 +48,6 @@ def _new_info(type: str, group: str, name: str, url: str | None, **more: Any) ->
         path=f"{parent.path}:{id}",
         **more,
     )
-
-
-def _parent_info(id: str) -> Info:
-    info = get_store().jobs.get(id)
-    if info is None:
-        raise GroupNotFound.for_id(id)
-    return info
 
 
 def _checked_name(name: object) -> str:

@@ -20,7 +20,7 @@ def with_parent_death_signal(argv: list[str], death: signal.Signals = signal.SIG
 
 def main(argv: list[str]) -> None:
     """Ask the kernel for the signal, then become the command."""
-    death, parent, *with_parent_death_signal = argv
+    death, parent, *command = argv
     if sys.platform == "linux":
         import ctypes
 
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != int(parent):  # it died before the kernel was asked
         raise SystemExit(128 + int(death))
-    os.execvp(with_parent_death_signal[0], with_parent_death_signal)
+    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from moi_django.exceptions import GroupNotFound
 from moi_django.models import Info
 from moi_django.store.connection import Connection
+from moi_django.store.jobs import parse_info
 
 
 class UserMap:
@@ -15,18 +17,36 @@ class UserMap:
         self._connection, self._keys = connection, connection.keys
         self._redis, self._expire = connection.redis, connection.config.expire
 
-    def enrol(self, user: str, root: Callable[[str], Info]) -> str:
-        """Return the id of a user's root group, made with `root(id)` when there is none."""
-        group: str = self._connection.run_script(
+    def enrol(self, user: str, root: Callable[[str], Info]) -> Info:
+        """Return a user's root group, made with `root(id)` when there is none.
+
+        Raises GroupNotFound when something that is no group of ours has its key.
+        """
+        new = root(str(uuid.uuid4()))
+        id, raw = self._connection.run_script(
             "enrol",
             {"users": self._keys.users},
-            {"user": user, "new_id": str(uuid.uuid4()), "lifetime": self._expire},
-        ).decode()
+            {
+                "user": user,
+                "new_id": new.id,
+                "new_json": new.to_json(),
+                "lifetime": self._expire,
+                "prefix": self._keys.prefix,
+            },
+        )
+        if raw is None:
+            return self._revive(root(id.decode()))
+        info = parse_info(raw)
+        if info is None:
+            raise GroupNotFound.for_id(id.decode())
+        return info
+
+    def _revive(self, root: Info) -> Info:
+        """Write a root group that has expired with all its jobs: its id stays the user's."""
         with self._connection.translated_errors():
-            # It may have expired with all its jobs: its id stays the user's.
-            raw = root(group).to_json()
-            self._redis.set(self._keys.info(group), raw, ex=self._expire, nx=True)
-        return group
+            key = self._keys.info(root.id)
+            self._redis.set(key, root.to_json(), ex=self._expire, nx=True)
+        return root
 
     def to_dict(self) -> dict[str, str]:
         """Return the whole map, which has each pair both ways."""

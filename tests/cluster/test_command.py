@@ -261,7 +261,7 @@ def test_alone_it_prints_its_usage(moi, capsys):
     assert out.startswith("usage: ")
     verbs = re.findall(r"^    (\w+) ", out, re.MULTILINE)
     assert verbs == [
-        *("submit", "job", "logs", "cancel", "retry", "userjobs", "users"),
+        *("submit", "job", "logs", "cancel", "retry", "run", "userjobs", "users"),
         *("top", "watch", "reconcile", "up"),
     ]
 

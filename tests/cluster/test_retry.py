@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from moi_django import Group, Job, Options, ctx_default, submit, submit_nouser
+from moi_django import Group, Job, Options, ctx_default, owners, submit, submit_nouser
 from moi_django.cluster import connections
 from moi_django.cluster.payloads import verify_payload
 from moi_django.exceptions import ClusterUnavailable, InvalidJob, JobNotFound, PayloadRefused
@@ -223,7 +223,9 @@ def test_a_retry_whose_sender_died_is_sent_by_the_reconciler(cluster, tmp_path, 
     """Between the note on the old job and the message to the cluster."""
     job = failed(tmp_path / "runs")
     payload = verify_payload(job.info, store.jobs.payload(job.id))
-    info = new_job_info("default", job.info.parent, "again", None, payload.options)
+    info = new_job_info(
+        "default", owners.existing_group(job.info.parent), "again", None, payload.options
+    )
     store.jobs.create(info, payload.sign(info.id))
     assert store.jobs.mark_retried(job.id, info.id)
     assert Job.get(info.id).value(SOON) == 2

@@ -89,7 +89,7 @@ def test_every_write_is_told(store, root, heard):
 
 def test_every_key_expires_and_a_group_outlives_its_jobs(redis_server, moi):
     store = Store(StoreConfig(redis_server.url, moi["KEY_PREFIX"], expire=100))
-    root = store.jobs.get(store.users.enrol("user:1", new_group))
+    root = store.users.enrol("user:1", new_group)
     store.jobs.create(group := new_group("group", root))
     store.jobs.create(job := new_job(group))
     assert "user-id-map" in everything(store)
@@ -258,13 +258,16 @@ def test_prefixes_keep_two_sites_apart(redis_server, store, root):
 
 def test_a_user_keeps_one_group_however_many_ask(store):
     with ThreadPoolExecutor(8) as pool:
-        ids = set(pool.map(lambda _: store.users.enrol("user:1", new_group), range(32)))
+        ids = {
+            info.id
+            for info in pool.map(lambda _: store.users.enrol("user:1", new_group), range(32))
+        }
     assert len(ids) == 1
     [id] = ids
     assert store.users.lookup("user:1") == id
     assert store.users.lookup(id) == "user:1"
     store.connection.redis.delete(store.keys.info(id))  # as when it has expired
-    assert store.users.enrol("user:1", new_group) == id
+    assert store.users.enrol("user:1", new_group).id == id
     assert store.jobs.get(id).is_group
 
 

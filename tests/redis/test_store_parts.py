@@ -34,8 +34,7 @@ def root(connection):
     def new_root(id):
         return Info(id=id, name="ada", type=GROUP, pubsub=f"{id}:pubsub", path=id)
 
-    id = UserMap(connection).enrol("ada", new_root)
-    return new_root(id)
+    return UserMap(connection).enrol("ada", new_root)
 
 
 def test_an_attempt_goes_through_the_queue(connection, jobs, root):
