@@ -18,6 +18,8 @@ OLDEST = (3, 11)
 NEWER = ("python3.13", "python3.12", "python3.11")
 # Half of the time is spent waiting for programs to start and to end.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1))
+# More of it in those that start neither engines nor a browser.
+PARALLEL_FAST = ("-n", str(2 * (os.cpu_count() or 1)))
 # Each benchmark with numbers that take about a minute or less.
 BENCHMARKS = {
     "startup": ["5"],
@@ -97,7 +99,7 @@ def test_fast(arguments):
     """Run the tests that need no engine and no browser."""
     install("test")
     rooms = ["tests/unit", "tests/redis"]
-    become(PYTHON, "-m", "pytest", *PARALLEL, "--dist", "worksteal", *rooms, *arguments)
+    become(PYTHON, "-m", "pytest", *PARALLEL_FAST, "--dist", "worksteal", *rooms, *arguments)
 
 
 def lint(arguments):
