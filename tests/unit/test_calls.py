@@ -115,7 +115,7 @@ class TestSystemCall:
 
         with interrupted_after(pid_file), pytest.raises(KeyboardInterrupt):
             system_call(f"(sleep 600 & echo $! > {pid_file}; wait); true")
-        assert not alive(written_pid(pid_file))
+        wait_for(lambda: not alive(written_pid(pid_file)))
 
     def test_an_interrupt_ends_a_command_that_ignores_sigterm(self, tmp_path: Path) -> None:
         pid_file = tmp_path / "pid"
