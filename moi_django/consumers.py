@@ -16,15 +16,15 @@ from typing import Any
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
 
 from moi_django import access, owners
 from moi_django.bridge.redis_bridge import Bridge, get_bridge
 from moi_django.conf import conf
-from moi_django.exceptions import JobNotFound, MoiError
+from moi_django.exceptions import GroupNotFound, JobNotFound, MoiError
 from moi_django.jobs import actions
 from moi_django.models import Info
-from moi_django.protocol.authentication import session_user
+from moi_django.protocol.authentication import check_until_refused, session_user
 from moi_django.protocol.frames import Ids, ProtocolError, TokenBucket, parse_frame
 from moi_django.protocol.log_tail import LogTails
 from moi_django.protocol.send_queue import SendQueue
@@ -117,7 +117,12 @@ class JobsConsumer(AsyncWebsocketConsumer):
         """Let something run beside the connection, and end with it."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finish_task)
+
+    def _finish_task(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("A task of a page has failed", exc_info=error)
 
     async def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection, once: a server takes a second time for a mistake."""
@@ -130,7 +135,10 @@ class JobsConsumer(AsyncWebsocketConsumer):
         user = self.scope["user"]
         if user.is_anonymous and not conf.ANONYMOUS_USER:
             return None
-        return owners.group_id_of(user)
+        try:
+            return owners.group_id_of(user)
+        except GroupNotFound:  # what has its key is none of ours, and shown as unknown
+            return owners.find_root_id(user)
 
     async def _clean_up(self) -> None:
         for task in self._tasks:
@@ -148,22 +156,17 @@ class JobsConsumer(AsyncWebsocketConsumer):
     async def _check_session(self) -> None:
         """Close the connection when its user is logged out or may see less than it shows."""
         assert self._bridge is not None  # noqa: S101 - connect() has set it
-        while True:
-            await asyncio.sleep(conf.SESSION_CHECK)
+        notifier = self._bridge.change_notifier
+
+        async def check() -> int | None:
             shown = [*self._subscriptions.group_ids(), *self._log_tails.job_ids()]
-            code = await self._in_thread(
-                self._session_close_code, shown, self._on_change in self._bridge.change_notifier
-            )
-            if code is not None:
-                await self.close(code)
-                return
+            has_news = self._on_change in notifier
+            return await self._in_thread(self._session_close_code, shown, has_news)
+
+        await self.close(await check_until_refused(check, conf.SESSION_CHECK, TRY_AGAIN))
 
     def _session_close_code(self, shown: list[str], has_news: bool) -> int | None:
-        try:
-            user = session_user(self.scope)
-        except DatabaseError as error:
-            logger.warning("Cannot look at the session of a page: %s", error)
-            return None
+        user = session_user(self.scope)
         if user != self.scope["user"]:
             return NOT_LOGGED_IN
         self.scope["user"] = user

@@ -42,7 +42,7 @@ class GroupNotFound(MoiError):
     @classmethod
     def for_id(cls, id: str | None) -> Self:
         """Return the error that says so of an id."""
-        return cls(f"There is no group {id}: it was removed or has expired.")
+        return cls(f"There is no group {id}: it never was, was removed, or has expired.")
 
 
 class JobFailed(MoiError):

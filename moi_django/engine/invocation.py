@@ -24,8 +24,14 @@ def job_environment() -> Iterator[None]:
 
 @contextmanager
 def _explained_breakpoints() -> Iterator[None]:
-    """Let `breakpoint()` say how a job is debugged: on an engine there is no terminal."""
+    """Let `breakpoint()` say how a job is debugged, where it would ask a terminal.
+
+    One that somebody has chosen, such as a remote debugger, is left alone.
+    """
     hook = sys.breakpointhook
+    if hook is not sys.__breakpointhook__ or os.environ.get("PYTHONBREAKPOINT"):
+        yield
+        return
     sys.breakpointhook = _explain_breakpoint
     try:
         yield

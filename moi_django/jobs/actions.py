@@ -44,7 +44,10 @@ def act(user: Any, verb: Verb, id: str) -> Done:
     info = find_permitted(user, "change", id)
     if info is None:
         raise JobNotFound.for_id(id)
-    return perform(verb, info)
+    done = perform(verb, info)
+    if verb == "remove" and not done.affected:
+        raise JobNotFound.for_id(id)  # somebody else was faster
+    return done
 
 
 def perform(verb: Verb, info: Info) -> Done:

@@ -21,6 +21,10 @@ def run_in_foreground(info: Info, say: Callable[[str], object]) -> Any:
     when the function is not kept, was not signed by this site or is of another Python, and whatever
     the function raises.
     """
+    if info.retried:
+        raise PayloadRefused(
+            f"Job {info.id} was retried, as {info.retried}, which has its function now: run that."
+        )
     payload = verify_payload(info, get_store().jobs.payload(info.id))
     if payload.python != PYTHON_VERSION:
         raise PayloadRefused(

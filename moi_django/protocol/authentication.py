@@ -1,11 +1,19 @@
 """Tell whether the session of a websocket still logs its user in: a socket outlives a logout."""
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.db import DatabaseError
+
+from moi_django.exceptions import MoiError
+
+logger = logging.getLogger(__name__)
 
 
 def session_user(scope: dict[str, Any]) -> Any:
@@ -20,3 +28,24 @@ def session_user(scope: dict[str, Any]) -> Any:
     store = import_module(settings.SESSION_ENGINE).SessionStore
     request = SimpleNamespace(session=store(session.session_key))
     return get_user(request)  # type: ignore[arg-type]
+
+
+async def check_until_refused(
+    check: Callable[[], Awaitable[int | None]], interval: float, at_fault: int
+) -> int:
+    """Check every `interval` seconds whether a connection may go on; return why it may not.
+
+    `check` returns the code to close with, or None. One that cannot be made, because Redis or the
+    database is away, is made again; when it fails otherwise, the code is `at_fault`.
+    """
+    code = None
+    while code is None:
+        await asyncio.sleep(interval)
+        try:
+            code = await check()
+        except (MoiError, DatabaseError) as error:
+            logger.warning("Cannot look at the session of a page: %s", error)
+        except Exception:
+            logger.exception("A page whose session cannot be looked at is closed")
+            return at_fault
+    return code

@@ -72,3 +72,10 @@ def test_a_job_whose_function_is_gone_says_so(cluster, site_env):
     assert ran.returncode == 1
     assert ran.stderr.startswith(f"The function of job {job.id} is not kept")
     assert manage("moi", "run", "--job-id=x", **site_env).stderr == "Does not look like a job id\n"
+
+
+def test_a_job_that_was_retried_says_where_its_function_is(failed, site_env):
+    retried = failed.retry().wait(SOON)
+    ran = run_here(failed, "", **site_env)
+    assert ran.returncode == 1
+    assert f"was retried, as {retried.id}, which has its function now" in ran.stderr

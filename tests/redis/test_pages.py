@@ -313,3 +313,10 @@ def test_who_retries_twice_is_led_to_the_one_retry(client, job, store):
     store.jobs.change(job.id, lambda info: info.changed(retried=other.id))
     response = client.post(f"/moi/jobs/{job.id}/act/", {"act": "retry"})
     assert response.url == f"/moi/jobs/{other.id}/"
+
+
+def test_a_job_that_says_it_was_retried_as_no_id_of_ours_is_shown(client, job, store):
+    failed = finish(store, job, State.FAILED, "boom")
+    store.jobs.mark_retried(failed.id, "what moi has never made")
+    page = client.get(reverse("moi:job", args=[job.id])).content.decode()
+    assert "what moi has never made" in page

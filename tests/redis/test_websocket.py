@@ -12,12 +12,15 @@ import websockets
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.contrib.sessions.models import Session
 from django.test import AsyncClient
 
 from moi_django import Group
 from moi_django.bridge.redis_bridge import _bridges
+from moi_django.jobs import actions
 from moi_django.store.logs import OutputPiece
 from tests.helpers.records import finish, job_in
+from tests.helpers.send_queue import until
 from tests.helpers.websocket import close_code, connected, hear, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -305,6 +308,44 @@ async def test_a_socket_ends_with_its_session(server, ada, moi, ending):
             user.is_active = False
             await user.asave()
         assert await close_code(socket) == 4401
+
+
+async def test_a_socket_ends_with_its_session_also_after_redis_was_away(
+    own_redis, server, moi, caplog
+):
+    moi["SESSION_CHECK"] = 0.05
+    user = await make_user("ada")
+    async with connected(server, user) as socket:
+        await say(socket, "watch", [(await sync_to_async(Group.of)(user)).id])
+        await say(socket, "live", None)
+        while await hear(socket) != ("live", True):
+            pass
+        await sync_to_async(own_redis.kill)()
+        await until(lambda: "Cannot look at the session of a page" in caplog.text)
+        await sync_to_async(own_redis.start)()
+        await Session.objects.all().adelete()
+        assert await close_code(socket) == 4401
+
+
+async def test_what_somebody_else_removes_meanwhile_is_removed_once(ada, store):
+    user, root = ada
+    job = await sync_to_async(job_in)(store, root)
+    found = [sync_to_async(actions.act, thread_sensitive=False)] * 4
+    outcomes = await asyncio.gather(
+        *[remove(user, "remove", job.id) for remove in found], return_exceptions=True
+    )
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == [
+        "Done",
+        *["JobNotFound"] * 3,
+    ]
+
+
+async def test_a_root_group_that_is_none_of_ours_is_unknown(server, ada, store):
+    user, root = ada
+    await sync_to_async(store.connection.redis.set)(store.keys.info(root.id), "not ours")
+    async with connected(server, user) as socket:
+        await say(socket, "get", [root.id])
+        assert (await hear(socket))[0] == "error"
 
 
 async def test_a_permission_that_is_taken_away_counts_soon(server, ada, moi, store):

@@ -43,8 +43,7 @@ export class JobList {
     this.#maxOpen = Number(this.#host.getAttribute("rows")) || Infinity;
     this.#rows.clear();
     this.head = null;
-    const holes = this.#host.querySelectorAll("[data-id] [data-moi]");
-    for (const [element, own] of Map.groupBy(holes, (hole) => hole.closest("[data-id]"))) {
+    for (const [element, own] of this.#holesByRow()) {
       const row = new JobRow(element, own, site);
       if (row.id === this.#host.group) {
         this.head = row;
@@ -64,6 +63,15 @@ export class JobList {
   /** The elements of the rows at the top. */
   get #top() {
     return [...(this.#element?.children ?? [])];
+  }
+
+  #holesByRow() {
+    const rows = new Map();
+    for (const hole of this.#host.querySelectorAll("[data-id] [data-moi]")) {
+      const row = hole.closest("[data-id]");
+      rows.set(row, [...(rows.get(row) ?? []), hole]);
+    }
+    return rows;
   }
 
   /** Return the row of an id, which may be that of the group itself. */
