@@ -66,9 +66,7 @@ class TreeIndex:
 
         Call it when they and all that was found below them have been put.
         """
-        fresh = [
-            root for root, mark_loaded in self._roots.items() if root in read and not mark_loaded
-        ]
+        fresh = [root for root, is_loaded in self._roots.items() if root in read and not is_loaded]
         self._roots.update(dict.fromkeys(fresh, True))
         return fresh
 

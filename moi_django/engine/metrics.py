@@ -21,7 +21,7 @@ class MetricsSampler:
         self._engine = engine
         self._process = psutil.Process()
         self._cpu: float | None = None
-        self._note_progress = time.monotonic()
+        self._sampled_at = time.monotonic()
         with suppress(psutil.Error):
             self._process.cpu_percent()  # from here on it counts
 
@@ -40,8 +40,8 @@ class MetricsSampler:
         )
 
     def _sample_cpu(self) -> float | None:
-        if time.monotonic() - self._note_progress >= CPU_WINDOW:
-            self._note_progress = time.monotonic()
+        if time.monotonic() - self._sampled_at >= CPU_WINDOW:
+            self._sampled_at = time.monotonic()
             with suppress(psutil.Error):
                 self._cpu = self._process.cpu_percent()
         return self._cpu

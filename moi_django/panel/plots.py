@@ -13,7 +13,7 @@ from moi_django.presentation.formatting import format_duration, format_localized
 from moi_django.store.statistics import Completed
 
 # Slots on the axis of time, and minutes between its marks: the least of which at most six fit in.
-SLOTS, APART = 60, (15, 60, 240)
+SLOTS, MARK_STEPS = 60, (15, 60, 240)
 # Size of an SVG, and its margins around the curves.
 WIDTH, HEIGHT = 480, 180
 LEFT, RIGHT, TOP, BOTTOM = 52, 8, 12, 24
@@ -189,12 +189,14 @@ def _axes(slots: Sequence[Slot], highest: float, write: Callable[[float], str]) 
 def _times(slots: Sequence[Slot]) -> list[Mark]:
     """Return marks at whole quarters or hours that have room for their text."""
     whole = (slots[-1].at - slots[0].at) / 60 if slots else 0
-    apart = next(minutes for minutes in APART if minutes == APART[-1] or minutes * 6 >= whole)
+    step = next(
+        minutes for minutes in MARK_STEPS if minutes == MARK_STEPS[-1] or minutes * 6 >= whole
+    )
     places = [(_x(index, slots), slot) for index, slot in enumerate(slots)]
     return [
         Mark(_n(x), _n(HEIGHT - 6), time=slot.time)
         for x, slot in places
-        if slot.at % (apart * 60) == 0 and x <= WIDTH - TEXT / 2
+        if slot.at % (step * 60) == 0 and x <= WIDTH - TEXT / 2
     ]
 
 

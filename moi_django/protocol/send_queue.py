@@ -31,8 +31,8 @@ Forward = Callable[[str, PendingUpdate], Awaitable[None]]
 class SendQueue:
     """Sends one frame after the other: the order is what makes pages right."""
 
-    def __init__(self, send_now: Callable[[str], Awaitable[None]]) -> None:
-        self._send = send_now
+    def __init__(self, send: Callable[[str], Awaitable[None]]) -> None:
+        self._send = send
         self._answers: deque[Answer] = deque()
         self._updates: dict[str, PendingUpdate] = {}
         self._wake = asyncio.Event()

@@ -126,11 +126,11 @@ class Subscriptions:
 
     async def forward(self, id: str, update: PendingUpdate) -> None:
         """Send a change if the page shows what has changed."""
-        subscription = [
+        subscriptions = [
             self._subscriptions[root] for root in update.roots if root in self._subscriptions
         ]
         # Each has to take it in, so this is no any() of a generator.
-        taken = [each.accepts(update.verb, id, update.raw) for each in subscription]
+        taken = [each.accepts(update.verb, id, update.raw) for each in subscriptions]
         if any(taken):
             await self._send_queue.send_now(
                 "update" if update.verb == "count" else update.verb, update.raw
