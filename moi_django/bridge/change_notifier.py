@@ -33,7 +33,7 @@ class ChangeNotifier:
         self.schedule()
 
     def remove_listener(self, listener: Callable[[], None]) -> None:
-        """Undo `join`, if it was done."""
+        """Undo `add_listener`, if it was done."""
         self._listeners.discard(listener)
         self._wake()
 

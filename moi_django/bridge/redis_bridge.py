@@ -95,7 +95,7 @@ class Bridge:
         self._listeners.add(listener)
 
     async def remove_consumer(self, listener: Callable[[bool], None]) -> None:
-        """Undo `join`; the last one to leave stops the bridge."""
+        """Undo `add_consumer`; the last one to leave stops the bridge."""
         self._listeners.discard(listener)
         if not self._listeners:
             _bridges.pop(asyncio.get_running_loop(), None)
@@ -132,7 +132,7 @@ class Bridge:
         self._wake.set()
 
     def unfollow_log(self, id: str, listener: Callable[[], None]) -> None:
-        """Undo `follow`."""
+        """Undo `follow_log`."""
         self._followed[id].discard(listener)
         if not self._followed[id]:
             del self._followed[id]

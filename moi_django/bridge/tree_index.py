@@ -47,7 +47,7 @@ class TreeIndex:
         self._frames: dict[str, dict[str, Frame]] = {}
 
     def add_root(self, root: str) -> None:
-        """Begin to watch a group; `put` and `put_members` then fill in what is there."""
+        """Begin to watch a group; `put_node` and `put_members` then fill in what is there."""
         self._roots[root] = False
         self.nodes.setdefault(root, Node())
 

@@ -90,7 +90,7 @@ def search_jobs(
 
 
 def iterate_jobs(user: Any, query: JobQuery) -> Iterator[Info]:
-    """Yield the jobs that `jobs` lists page by page, among the newest ALL_LOOKED_AT."""
+    """Yield the jobs that `search_jobs` lists page by page, among the newest MAX_SCANNED_IN_ALL."""
     place, looked_at = None, 0
     while looked_at < MAX_SCANNED_IN_ALL:
         found = search_jobs(user, query, place, BATCH_SIZE)

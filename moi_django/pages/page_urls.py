@@ -31,7 +31,7 @@ def row_link(info: Info) -> str | None:
 
 
 def detail_url(info: Info) -> str | None:
-    """Return where an operator looks at a job: our page of it, where there is none as `link_of`."""
+    """Return where an operator looks at a job: our page of it, else as `row_link` says."""
     return page_url(info) or row_link(info)
 
 

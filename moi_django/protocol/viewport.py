@@ -1,8 +1,8 @@
 """What a page shows of a tree that it watches, so that it hears of nothing else.
 
 Plain data, no connection. A page shows the newest members of a watched root group and the oldest
-members of any other group, as many as it has asked for. A group of which it does not show all
-is cut: of the others it knows how many there are.
+members of any other group, as many as it has asked for. A group of which it does not show
+all is shown in part: of the others it knows how many there are.
 """
 
 import json
@@ -29,7 +29,7 @@ class Viewport:
         # Group that is shown -> how many of its members are, from its first on.
         self._shown_counts: dict[str, int] = {}
         self._partial: set[str] = set()
-        # Cut groups whose number of members has changed that are shown.
+        # Groups shown in part whose number of members has changed that are shown.
         self._unreported: set[str] = set()
 
     def __len__(self) -> int:

@@ -8,10 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tokenize
 import zipfile
 from functools import cache
 
 import pytest
+from django.conf import global_settings
 
 import moi_django
 from tests.helpers.package import PACKAGE, static_files
@@ -105,6 +107,92 @@ def test_one_module_talks_to_ipyparallel_and_one_describes_a_local_cluster():
 @pytest.mark.parametrize("path", modules().values(), ids=modules())
 def test_no_module_outgrows_its_reader(path):
     assert len(path.read_text().splitlines()) <= 400
+
+
+SCOPES = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+# What the words of ours name of other programs.
+FOREIGN_NAMES = {"head", "startproject"}
+
+
+@cache
+def docstrings(path):
+    """Return the docstrings of a file as the nodes that they are."""
+    scopes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, SCOPES)]
+    return [scope.body[0].value for scope in scopes if ast.get_docstring(scope) is not None]
+
+
+def prose(path):
+    """Yield the docstrings and comments of a file."""
+    yield from (each.value for each in docstrings(path))
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.string
+
+
+@cache
+def strings(path):
+    """Return the texts in a file but for docstrings."""
+    places = {(each.lineno, each.col_offset) for each in docstrings(path)}
+    return {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if (node.lineno, node.col_offset) not in places
+    }
+
+
+@cache
+def names_in(path):
+    """Return every name in the code of a file, and every word in its texts."""
+    found = {word for text in strings(path) for word in re.findall(r"\w+", text)}
+    for node in ast.walk(ast.parse(path.read_text())):
+        for kind in ("name", "id", "attr", "arg", "module"):
+            if isinstance(name := getattr(node, kind, None), str):
+                found.update(name.split("."))
+    return found
+
+
+@cache
+def names_known_everywhere():
+    """Return what may be named without saying where it is, as no method of a class may."""
+    found = {part for name in modules() for part in name.split(".")} | members()["Info"]
+    for path in modules().values():
+        found |= {
+            node.name for node in ast.parse(path.read_text()).body if isinstance(node, SCOPES[1:])
+        }
+        found |= {text for text in strings(path) if text.isidentifier() and "_" in text}
+    for path in PACKAGE.rglob("*.lua"):
+        found.update(re.findall(r"\w+", re.sub("--.*", "", path.read_text())))
+    for path in static_files(".js").values():
+        found.update(re.findall(r"\bmoi[A-Z]\w+", path.read_text()))
+    return found
+
+
+@cache
+def members():
+    """Return what each class of the package has of its own."""
+    found = {}
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                names = {each.name for each in node.body if isinstance(each, SCOPES)}
+                names |= {each.target.id for each in node.body if isinstance(each, ast.AnnAssign)}
+                found.setdefault(node.name, set()).update(names)
+    return found
+
+
+@pytest.mark.parametrize("path", modules().values(), ids=modules())
+def test_docstrings_and_comments_name_what_there_is(path):
+    """A bare name is of its module or at the top of one; a method elsewhere is `Class.method`."""
+    known = names_in(path) | names_known_everywhere() | FOREIGN_NAMES
+    constants = {name for each in modules().values() for name in names_in(each)}
+    for text in prose(path):
+        assert set(re.findall(r"`([a-z_]\w*)(?:\([^`]*\))?`", text)) <= known, text
+        for name in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", text):
+            assert name in constants or hasattr(global_settings, name), text
+        for name, member in re.findall(r"`([A-Z]\w+)\.(\w+)(?:\([^`]*\))?`", text):
+            assert name not in members() or member in members()[name], text
 
 
 @pytest.mark.parametrize("name", [*static_files(".js"), *static_files(".css")])
