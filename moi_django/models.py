@@ -234,7 +234,7 @@ class Info:
     def to_dict(self) -> dict[str, Any]:
         """Return the info object as Redis has it."""
         known = {name: getattr(self, name) for name in _FIELDS}
-        return {**known, "runs": [asdict(run) for run in self.runs], "owner": self.owner}
+        return {**known, "runs": [asdict(attempt) for attempt in self.runs], "owner": self.owner}
 
     def to_json(self) -> str:
         """Return the info object as ASCII JSON.
@@ -279,7 +279,7 @@ _TEXTS = (
     *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
     *("context", "engine", "retried"),
 )
-_RUN_DATES = ("date_start", "date_end")
+_ATTEMPT_DATES = ("date_start", "date_end")
 
 
 def _dump_json(value: Any) -> str:
@@ -340,12 +340,14 @@ def _whole_number(value: object, otherwise: int = 1) -> int:
 
 def _earlier_attempts(value: object) -> tuple[Attempt, ...]:
     """Return the earlier attempts, without what another program may have written in their place."""
-    runs = value[-MAX_EARLIER_ATTEMPTS:] if isinstance(value, list) else []
-    return tuple(_parse_attempt(run) for run in runs if isinstance(run, dict))
+    earlier = value[-MAX_EARLIER_ATTEMPTS:] if isinstance(value, list) else []
+    return tuple(_parse_attempt(each) for each in earlier if isinstance(each, dict))
 
 
 def _parse_attempt(data: Mapping[str, Any]) -> Attempt:
-    start, end = (date if isinstance(date := data.get(name), str) else None for name in _RUN_DATES)
+    start, end = (
+        date if isinstance(date := data.get(name), str) else None for name in _ATTEMPT_DATES
+    )
     state = _STATES.get(str(data.get("state")), State.FAILED)
     error = str(data.get("error") or "")[:MAX_ERROR_LENGTH]
     return Attempt(_whole_number(data.get("attempt")), state, start, end, error)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from moi_django.exceptions import InvalidJob
 
-# Seconds: no pause between two runs is longer.
+# Seconds: no pause between two attempts is longer.
 MAX_BACKOFF = 3600.0
 
 
@@ -12,13 +12,13 @@ MAX_BACKOFF = 3600.0
 class Options:
     """What `submit` takes as `options=`. Raises InvalidJob for a value that makes no sense."""
 
-    # How many more times a job is run that failed or took longer than its timeout.
+    # How many more attempts there are at a job that failed or took longer than its timeout.
     retries: int = 0
-    # Seconds from a failure to the next run; each pause is twice the one before, up to an hour.
+    # Seconds from a failure to the next attempt; each pause is twice the one before, up to an hour.
     backoff: float = 1.0
     # Count a lost engine as a failure: the job may by then have done some of its work.
     retry_on_lost: bool = False
-    # Seconds that one run may take; None for any time.
+    # Seconds that one attempt may take; None for any time.
     timeout: float | None = None
 
     def __post_init__(self) -> None:
@@ -38,7 +38,7 @@ class Options:
         return int(self.retries) + 1
 
     def backoff_seconds(self, attempt: int) -> float:
-        """Return the seconds from the failure of a run to the next one."""
+        """Return the seconds from the failure of an attempt to the next one."""
         return min(MAX_BACKOFF, self.backoff * 2.0 ** min(attempt - 1, 60))
 
 

@@ -1,6 +1,6 @@
 """Give a true end, or another try, to jobs whose engine, controller or submitter died.
 
-Everything here may be done at any time, by any number of processes at once: a run that is sent
+Everything here may be done at any time, by any number of processes at once: an attempt that is sent
 twice is started once, and a job's end is written once.
 """
 

@@ -24,11 +24,11 @@ class ProgressUpdate(NamedTuple):
 
 @dataclass(frozen=True)
 class CurrentJob:
-    """One run of a job, on its engine."""
+    """One attempt at a job, on its engine."""
 
     id: str
     name: str
-    # Number of the run, from 1 on.
+    # Number of the attempt, from 1 on.
     attempt: int
     # Name of the cluster.
     context: str | None

@@ -99,13 +99,13 @@ def _take_options(kwargs: dict[str, Any]) -> Options:
 def _create_or_defer(job: "Job", create: Callable[[bool], object]) -> "Job":
     """Create a job in Redis, now or when the open transaction commits; `create` is told which."""
 
-    def act(committed: bool) -> None:
+    def create_now(committed: bool) -> None:
         job._awaits_commit = False
         create(committed)
 
-    job._awaits_commit = on_commit.defer_to_commit(partial(act, True))
+    job._awaits_commit = on_commit.defer_to_commit(partial(create_now, True))
     if not job._awaits_commit:
-        act(False)
+        create_now(False)
     return job
 
 
@@ -171,7 +171,7 @@ class _Handle:
 
 
 class Job(_Handle):
-    """One run of a function; its properties are as of the last read, see `refresh`."""
+    """A function sent to a cluster; its properties are as of the last read, see `refresh`."""
 
     # True until the transaction in which it was submitted commits.
     _awaits_commit = False
@@ -260,10 +260,10 @@ class Job(_Handle):
         if not get_store().tree.remove(self.id):
             raise JobNotFound.for_id(self.id)
 
-    def _refuse_before_commit(self, act: str) -> None:
+    def _refuse_before_commit(self, operation: str) -> None:
         if self._awaits_commit:
             raise InvalidJob(
-                f"This job starts when the open transaction commits: {act} after that."
+                f"This job starts when the open transaction commits: {operation} after that."
             )
 
     @classmethod

@@ -7,7 +7,7 @@ from django.db import connections, transaction
 from moi_django.conf import conf
 
 
-def defer_to_commit(act: Callable[[], None]) -> bool:
+def defer_to_commit(callback: Callable[[], None]) -> bool:
     """Do something when the open transaction commits; tell whether there is one to wait for.
 
     It is not done when that is rolled back. With MOI["ON_COMMIT"] off nothing is put off.
@@ -16,7 +16,7 @@ def defer_to_commit(act: Callable[[], None]) -> bool:
     if using is None:
         return False
     # robust: what the commit does besides is not held up by a Redis that is away.
-    transaction.on_commit(act, using, robust=True)
+    transaction.on_commit(callback, using, robust=True)
     return True
 
 
