@@ -47,13 +47,13 @@ class _TreeBuilder:
         if not isinstance(value, (dict, list)):
             return _leaf_node(name, value)
         kind = "object" if isinstance(value, dict) else "array"
-        leaf = JsonNode(name, kind, str(len(value)))
+        node = JsonNode(name, kind, str(len(value)))
         for key, member in _members(value):
             if self._count >= MAX_NODES or depth >= MAX_DEPTH:
                 break
-            leaf.members.append(self.build_node(key, member, depth + 1))
-        leaf.left = len(value) - len(leaf.members)
-        return leaf
+            node.members.append(self.build_node(key, member, depth + 1))
+        node.left = len(value) - len(node.members)
+        return node
 
 
 def _members(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str, Any]]:

@@ -196,30 +196,32 @@ def build_status_div(user: Any, group: Any = None, limit: int = 100) -> StatusDi
         return StatusDiv(problem="login")
     try:
         id = owners.group_id_of(user) if group is None else str(getattr(group, "id", group))
-        outline = get_store().pages.first_page(id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
-        return _fill_div(user, outline, limit)
+        tree_page = get_store().pages.first_page(
+            id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT
+        )
+        return _fill_div(user, tree_page, limit)
     except MoiError as error:
         logger.warning("Cannot show the jobs of a page: %s", error)
         return StatusDiv(problem="unavailable")
 
 
-def _fill_div(user: Any, outline: TreePage, limit: int) -> StatusDiv:
-    if not outline.infos or not access.allowed(user, "view", outline.infos[0]):
+def _fill_div(user: Any, tree_page: TreePage, limit: int) -> StatusDiv:
+    if not tree_page.infos or not access.allowed(user, "view", tree_page.infos[0]):
         return StatusDiv(problem="unknown")
-    root = outline.infos[0]
+    root = tree_page.infos[0]
     return StatusDiv(
         group=root.id,
         info=root,
-        rows=_build_rows(outline),
+        rows=_build_rows(tree_page),
         newest_first=root.is_root,
-        older=_unshown_count(outline, root),
+        older=_unshown_count(tree_page, root),
         limit=limit,
         may_change=access.allowed(user, "change", root),
     )
 
 
-def _unshown_count(outline: TreePage, info: Info) -> int:
-    return max(0, (info.size or 0) - outline.shown_counts.get(info.id, 0))
+def _unshown_count(tree_page: TreePage, info: Info) -> int:
+    return max(0, (info.size or 0) - tree_page.shown_counts.get(info.id, 0))
 
 
 def _is_closed(info: Info, depth: int) -> bool:
@@ -227,16 +229,16 @@ def _is_closed(info: Info, depth: int) -> bool:
     return info.is_group and (depth > 0 or (info.size or 0) > conf.PAGE_ROWS)
 
 
-def _build_rows(outline: TreePage) -> list[Row]:
+def _build_rows(tree_page: TreePage) -> list[Row]:
     """Return the rows at the top of a tree that is given parents first; the rest is in them."""
-    root, *below = outline.infos
+    root, *below = tree_page.infos
     top: list[Row] = []
     # Where the members of a group go, and how deep that is.
     places = {root.id: (top, 0)}
     for info in below:
         # What is linked, because its parent is elsewhere, stands at the top.
         place, depth = places.get(info.parent or "", (top, 0))
-        row = Row(info, left=_unshown_count(outline, info), is_closed=_is_closed(info, depth))
+        row = Row(info, left=_unshown_count(tree_page, info), is_closed=_is_closed(info, depth))
         place.append(row)
         if info.is_group:
             places[info.id] = (row.members, depth + 1) if depth < MAX_DEPTH else (place, depth)

@@ -167,9 +167,9 @@ class Subscriptions:
         await self._send_queue.send_now("sync", json.dumps({"group": group, "complete": complete}))
 
     async def _send_tree_page(self, viewport: Viewport) -> None:
-        outline = await self._in_thread(self._load_tree_page, viewport)
-        viewport.apply_snapshot(outline)
-        await self._send_infos(outline.infos)
+        tree_page = await self._in_thread(self._load_tree_page, viewport)
+        viewport.apply_snapshot(tree_page)
+        await self._send_infos(tree_page.infos)
         await self._send_partial_counts(viewport)
 
     def _load_tree_page(self, viewport: Viewport) -> TreePage:
@@ -201,18 +201,18 @@ class Subscriptions:
     async def send_more(self, viewport: Viewport, group: str) -> None:
         """Send the next members of a group that a viewport shows in part."""
         count = viewport.shown_count(group) + conf.PAGE_ROWS
-        cut = PageRequest(group, 0, count, newest=viewport.newest_first(group))
-        page, size = await self._in_thread(self._load_more, viewport, cut)
+        request = PageRequest(group, 0, count, newest=viewport.newest_first(group))
+        page, size = await self._in_thread(self._load_more, viewport, request)
         viewport.add_page(group, page, is_last=size <= count)
         await self._send_infos(page)
         await self._send_partial_counts(viewport)
 
-    def _load_more(self, viewport: Viewport, cut: PageRequest) -> tuple[list[Info], int]:
+    def _load_more(self, viewport: Viewport, request: PageRequest) -> tuple[list[Info], int]:
         """Return what of a page the viewport does not show, and how many members the group has."""
         if not self._may_view(viewport.root):
             return [], 0
-        return get_store().pages.load_unknown(cut, viewport), get_store().tree.member_count(
-            cut.group
+        return get_store().pages.load_unknown(request, viewport), get_store().tree.member_count(
+            request.group
         )
 
     async def _send_infos(self, infos: Iterable[Info], *, whole: bool = False) -> None:
@@ -222,9 +222,9 @@ class Subscriptions:
             )
 
     async def _send_partial_counts(self, viewport: Viewport) -> None:
-        for group, covered in viewport.take_partial().items():
+        for group, shown_count in viewport.take_unreported_counts().items():
             await self._send_queue.send_now(
-                "more", json.dumps({"group": group, "covered": covered})
+                "more", json.dumps({"group": group, "covered": shown_count})
             )
 
     def _viewports(self) -> list[Viewport]:

@@ -86,10 +86,12 @@ class Viewport:
             return self._hide(id)
         return id in self._shown or (verb == "add" and self._show(id, json.loads(raw)))
 
-    def take_partial(self) -> dict[str, int]:
+    def take_unreported_counts(self) -> dict[str, int]:
         """Return how many members are shown of groups shown in part, where that has changed."""
-        untold, self._unreported = self._unreported, set()
-        return {group: self._shown_counts[group] for group in untold if group in self._shown_counts}
+        unreported, self._unreported = self._unreported, set()
+        return {
+            group: self._shown_counts[group] for group in unreported if group in self._shown_counts
+        }
 
     def _show(self, id: str, info: dict[str, Any]) -> bool:
         is_linked = self.root not in info["path"].split(":")

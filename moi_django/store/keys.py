@@ -9,7 +9,7 @@ key                   type     content
 <id>:display          string   how the result of a job looks, as JSON: MIME type -> data
 <id>:files            hash     what a job has attached: name -> where it is kept, as JSON
 <group>:jobs          set      ids of the jobs and groups in a group
-<group>:order         zset     the same ids -> when each was created: what a page is cut from
+<group>:order         zset     the same ids -> when each was created: of which pages are read
 <group>:totals        hash     state -> number of jobs in that state below a group, expired ones too
 <group>:seal          string   is there while a group is removed: nothing comes into it any more
 user-id-map           hash     user -> id of the user's root group, and that id -> user

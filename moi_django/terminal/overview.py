@@ -71,11 +71,11 @@ class UserTree:
     """The tree of a user, or of a group."""
 
     name: str
-    outline: TreePage
+    tree_page: TreePage
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Return it as JSON has it: parents first."""
-        return [json.loads(info.to_wire(conf.RESULT_PREVIEW)) for info in self.outline.infos]
+        return [json.loads(info.to_wire(conf.RESULT_PREVIEW)) for info in self.tree_page.infos]
 
 
 def get_user_tree(key: str) -> UserTree:
@@ -90,5 +90,5 @@ def get_user_tree(key: str) -> UserTree:
         if owners.user_named(key) is None:
             raise GroupNotFound(f"Unknown user: {key}")
         return UserTree(key, TreePage())
-    outline = get_store().pages.first_page(id, {}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
-    return UserTree(key, outline)
+    tree_page = get_store().pages.first_page(id, {}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+    return UserTree(key, tree_page)

@@ -241,7 +241,7 @@ def _status_text(info: Info) -> Text:
 
 
 def _render_tree(found: UserTree) -> RenderableType:
-    infos = found.outline.infos
+    infos = found.tree_page.infos
     if not infos:
         return Text(f"{escape_terminal(found.name)}: no jobs")
     root = Tree(_group_line(infos[0], escape_terminal(found.name)))
@@ -255,7 +255,7 @@ def _render_tree(found: UserTree) -> RenderableType:
         if info.is_group:
             nodes[info.id] = node
     for info in infos:
-        left = (info.size or 0) - found.outline.shown_counts.get(info.id, 0)
+        left = (info.size or 0) - found.tree_page.shown_counts.get(info.id, 0)
         if info.is_group and left > 0:
             nodes[info.id].add(Text(f"… {left} more", "dim"))
     return root

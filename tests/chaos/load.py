@@ -84,9 +84,9 @@ class Schedule:
     def run(self) -> None:
         """Let it happen."""
         begun = time.monotonic()
-        for at, act, arguments in self._events:
+        for at, operation, arguments in self._events:
             time.sleep(max(0.0, begun + at - time.monotonic()))
-            act(*arguments)
+            operation(*arguments)
 
     def _strike(self, blow) -> None:
         self.blows[blow.__name__] += 1

@@ -50,7 +50,7 @@ def test_a_job_that_fails_is_run_again(cluster, reconciler, tmp_path, store):
 def test_the_output_says_where_a_run_begins(cluster, reconciler, tmp_path, store):
     job = submit_nouser(work.prints_until, str(tmp_path / "runs"), 2, options=NOW)
     assert job.value(SOON) == 3
-    said = "".join(turn.piece.text for turn in store.logs.open(job.id).read_all())
+    said = "".join(entry.piece.text for entry in store.logs.open(job.id).read_all())
     assert said == "it runs\nRun 2 of 3\nit runs\nRun 3 of 3\nit runs"
     silent = submit_nouser(work.fails_until, str(tmp_path / "others"), 2, options=NOW)
     assert silent.value(SOON) == 3
@@ -78,8 +78,8 @@ def test_between_two_runs_it_is_queued_and_tells_why(cluster, tmp_path, store):
     wait_for(lambda: job.refresh().info.attempt == 2)
     assert (job.state, job.status, job.info.date_start) == (State.QUEUED, "Queued", None)
     assert job.result.endswith("ValueError: run 1 fails")
-    turn = store.queue.find_attempt(job.info, store.keys.delayed)
-    assert 990 < turn.at - store.connection.server_time() <= 1000
+    attempt = store.queue.find_attempt(job.info, store.keys.delayed)
+    assert 990 < attempt.at - store.connection.server_time() <= 1000
     assert store.queue.due() == []
     assert job.cancel()
     assert store.queue.find_attempt(job.info, store.keys.delayed) is None

@@ -151,8 +151,8 @@ def test_a_job_that_starts_while_it_is_sent_again_goes_on(cluster, tmp_path, sto
 
 def test_of_two_who_want_to_send_a_job_one_does(cluster, tmp_path, store):
     info = unsent(store, work.note, str(tmp_path / "noted"))
-    turn = store.queue.find_attempt(info, store.keys.waiting("default"))
-    assert [dispatch.resend_attempt(turn), dispatch.resend_attempt(turn)] == [True, False]
+    attempt = store.queue.find_attempt(info, store.keys.waiting("default"))
+    assert [dispatch.resend_attempt(attempt), dispatch.resend_attempt(attempt)] == [True, False]
 
 
 @pytest.mark.parametrize("harm", ["changed", "of another job", "gone", "nonsense"])
@@ -221,7 +221,7 @@ def test_an_engine_that_was_given_up_cannot_change_what_was_decided(
 
 def test_a_function_that_keeps_the_interpreter_is_not_taken_for_lost(cluster, reconciler, store):
     job = submit_nouser(work.keeps_the_interpreter, 5)
-    wait_for(lambda: any(turn.id == job.id for turn in store.queue.overdue()))
+    wait_for(lambda: any(attempt.id == job.id for attempt in store.queue.overdue()))
     assert job.value(SOON) == 0
     assert job.info.attempt == 1
 
@@ -234,15 +234,15 @@ def test_a_controller_that_is_silent_for_a_while_loses_no_job(
     held = Held(tmp_path, "held")
     engine = psutil.Process(held.pid)
     hub = psutil.Process(started.controller.process.pid)
-    looker = Reconciler()
+    reconciler = Reconciler()
     for process in (hub, engine):
         process.suspend()
     try:
-        wait_for(lambda: any(turn.id == held.job.id for turn in store.queue.overdue()))
-        looker.reconcile()
+        wait_for(lambda: any(attempt.id == held.job.id for attempt in store.queue.overdue()))
+        reconciler.reconcile()
         assert held.job.refresh().state is State.RUNNING
         monkeypatch.setattr(reconciler_module, "CONTROLLER_SILENCE", 0.0)
-        looker.reconcile()
+        reconciler.reconcile()
         assert held.job.refresh().state is State.LOST
     finally:
         for process in (hub, engine):

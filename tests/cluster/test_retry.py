@@ -157,15 +157,15 @@ def test_a_group_retries_what_has_failed_once(cluster, tmp_path, store):
     group = Group.create("no-user", "a group")
     inner = Group.create(group, "in it")
     first, second = failed(tmp_path / "one", owner=group), failed(tmp_path / "two", owner=inner)
-    visitor = failed(tmp_path / "visitor")
-    group.add(visitor)
+    linked = failed(tmp_path / "linked")
+    group.add(linked)
     fine = submit(ctx_default, group, "fine", None, work.triple, 1).wait(SOON)
     held = Held(tmp_path, "held", owner=group)
     held.job.cancel()
     new = group.retry()
     assert {job.wait(SOON).info.parent for job in new} == {group.id, inner.id}
     assert [job.refresh().info.retried is None for job in (first, second)] == [False, False]
-    for job in (visitor, fine, held.job):
+    for job in (linked, fine, held.job):
         assert job.refresh().info.retried is None
     assert group.retry() == []
     assert store.tree.totals(group.id) == {"retried": 2, "success": 3, "cancelled": 1}

@@ -4,8 +4,8 @@ import asyncio
 
 
 async def running(send_queue):
-    async def forward(id, mail):
-        await send_queue.send_now(mail.verb, mail.raw)
+    async def forward(id, update):
+        await send_queue.send_now(update.verb, update.raw)
 
     async def pushed():
         return None

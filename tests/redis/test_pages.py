@@ -215,9 +215,9 @@ def test_what_went_wrong_is_shown_with_its_lines(client, store, job):
 
 
 def test_a_large_result_is_shown_in_part():
-    leaf = build_json_tree([list(range(100))] * 1000)
-    assert count(leaf) <= MAX_NODES + 20
-    assert leaf.left > 900
+    node = build_json_tree([list(range(100))] * 1000)
+    assert count(node) <= MAX_NODES + 20
+    assert node.left > 900
     nested = []
     for _ in range(500):
         nested = [nested]
@@ -225,8 +225,8 @@ def test_a_large_result_is_shown_in_part():
     assert len(build_json_tree("x" * 1_000_000).text) < 3000
 
 
-def count(leaf):
-    return 1 + sum(map(count, leaf.members))
+def count(node):
+    return 1 + sum(map(count, node.members))
 
 
 def test_a_file_can_be_downloaded(client, store, job):

@@ -201,10 +201,10 @@ class Life(RuleBasedStateMachine):
         )
 
 
-def with_none_if_gone(act, *args):
+def with_none_if_gone(operation, *args):
     """Do something that a job may be gone for."""
     try:
-        return act(*args)
+        return operation(*args)
     except JobNotFound:
         return None
 

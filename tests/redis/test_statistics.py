@@ -131,14 +131,14 @@ def test_what_is_removed_is_in_no_index(store, groups):
 
 def test_a_process_is_measured():
     sampler = MetricsSampler("an engine")
-    vitals = sampler.sample("lab")
-    assert (vitals.engine, vitals.context, vitals.pid) == ("an engine", "lab", os.getpid())
-    assert vitals.host == socket.gethostname()
-    assert vitals.memory == pytest.approx(psutil.Process().memory_info().rss, rel=0.5)
-    assert vitals.cpus == os.cpu_count()
-    assert vitals.cpu is None  # it has not been measured for long enough
-    assert vitals.load >= 0
-    assert EngineMetrics.from_json(vitals.to_json().encode()) == vitals
+    metrics = sampler.sample("lab")
+    assert (metrics.engine, metrics.context, metrics.pid) == ("an engine", "lab", os.getpid())
+    assert metrics.host == socket.gethostname()
+    assert metrics.memory == pytest.approx(psutil.Process().memory_info().rss, rel=0.5)
+    assert metrics.cpus == os.cpu_count()
+    assert metrics.cpu is None  # it has not been measured for long enough
+    assert metrics.load >= 0
+    assert EngineMetrics.from_json(metrics.to_json().encode()) == metrics
 
 
 def test_the_load_of_a_process_is_measured_over_some_time():

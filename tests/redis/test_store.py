@@ -206,7 +206,7 @@ def test_a_cycle_and_an_expired_child_end_a_walk(store, root):
     assert everything(store) == set()
 
 
-def test_a_visitor_survives_the_group_it_visits(store, root):
+def test_a_linked_job_survives_the_group_it_is_linked_in(store, root):
     store.jobs.create(group := new_group("group", root))
     store.jobs.create(job := new_job(root))
     assert store.tree.add_member("group", job.id) is True
@@ -240,7 +240,7 @@ def test_a_job_that_comes_while_its_group_is_removed_goes_too(store, root):
     assert everything(store) == set()
 
 
-def test_nothing_visits_a_group_that_is_gone(store, root):
+def test_nothing_is_linked_in_a_group_that_is_gone(store, root):
     store.jobs.create(job := new_job(root))
     with pytest.raises(GroupNotFound):
         store.tree.add_member("nobody", job.id)

@@ -168,10 +168,10 @@ def test_groups_nested_without_end_are_shown(ada, store):
 
 def test_a_visitor_stands_at_the_top(ada, store):
     group = Group.create(ada, "a sweep")
-    job = job_in(store, Group.of("somebody else"), "a visitor")
+    job = job_in(store, Group.of("somebody else"), "linked")
     group.add(job.id)
-    [visitor, sweep] = build_status_div(ada).rows
-    assert (visitor.info.id, sweep.info.id, sweep.members) == (job.id, group.id, [])
+    [linked, sweep] = build_status_div(ada).rows
+    assert (linked.info.id, sweep.info.id, sweep.members) == (job.id, group.id, [])
 
 
 def test_what_a_foreign_program_wrote_is_shown(ada, store):

@@ -165,7 +165,7 @@ class TestMissingParents:
         assert root.totals() == {"queued": 1}
         assert userjobs("ada") == ["old"]
         assert list(shown(build_status_div(ada).rows)) == [(1, "old")]
-        # Its home is elsewhere.
+        # Its parent is elsewhere.
         assert root.cancel() == 0
         root.remove("old")
         assert names(root) == ["ada"]
@@ -175,44 +175,48 @@ class TestMissingParents:
 class TestSeveralGroups:
     @pytest.fixture
     def two(self, store, root):
-        """A job at home in one group, which visits another."""
-        home, other = Group.create(root, "home"), Group.create(root, "other")
-        job = Job(job_in(store, home, "job"))
+        """A job whose parent is one group, and which is linked in another."""
+        parent, other = Group.create(root, "parent"), Group.create(root, "other")
+        job = Job(job_in(store, parent, "job"))
         other.add(job)
-        return home, other, job
+        return parent, other, job
 
     def test_it_is_in_both_and_counts_once(self, two, store, root, ada):
-        home, other, _ = two
-        assert names(home) == ["home", "job"]
+        parent, other, _ = two
+        assert names(parent) == ["parent", "job"]
         assert names(other) == ["other", "job"]
-        assert sorted(names(root)) == ["ada", "home", "job", "other"]
+        assert sorted(names(root)) == ["ada", "job", "other", "parent"]
         assert root.totals() == {"queued": 1}
         assert userjobs("ada") == ["job"]
-        assert sorted(shown(build_status_div(ada).rows)) == [(1, "home"), (1, "other"), (2, "job")]
+        assert sorted(shown(build_status_div(ada).rows)) == [
+            (1, "other"),
+            (1, "parent"),
+            (2, "job"),
+        ]
 
-    def test_the_group_it_visits_leaves_it_alone(self, two, root):
+    def test_the_group_it_is_linked_in_leaves_it_alone(self, two, root):
         _, other, job = two
         assert other.cancel() == 0
         other.delete()
         assert job.refresh().state is State.QUEUED
-        assert sorted(names(root)) == ["ada", "home", "job"]
+        assert sorted(names(root)) == ["ada", "job", "parent"]
 
-    def test_it_goes_with_its_home(self, two, store, root):
-        home, other, job = two
-        home.delete()
+    def test_it_goes_with_its_parent(self, two, store, root):
+        parent, other, job = two
+        parent.delete()
         with pytest.raises(JobNotFound):
             job.refresh()
         assert names(other) == ["other"]
         assert store.tree.members(other.id) == set()
 
-    def test_it_may_leave_its_home_and_be_where_it_visits(self, two, root):
-        home, other, job = two
-        home.remove(job)
-        assert names(home) == ["home"]
+    def test_it_may_leave_its_parent_and_be_where_it_is_linked(self, two, root):
+        parent, other, job = two
+        parent.remove(job)
+        assert names(parent) == ["parent"]
         assert names(other) == ["other", "job"]
         assert userjobs("ada") == ["job"]
 
-    def test_a_group_visits_with_all_that_is_in_it(self, store, root, ada):
+    def test_a_group_is_linked_with_all_that_is_in_it(self, store, root, ada):
         theirs = Group.create("nobody", "theirs")
         job = job_in(store, theirs, "job")
         mine = Group.create(root, "mine")

@@ -19,20 +19,20 @@ def names(infos):
     return [info.name for info in infos]
 
 
-def test_an_outline_has_the_newest_at_the_top_and_the_oldest_in_groups(store, root):
+def test_a_page_has_the_newest_at_the_top_and_the_oldest_in_groups(store, root):
     group = Group.create(root, "a sweep")
     for number in range(4):
         job_in(store, root, f"top {number}")
         job_in(store, group, f"in it {number}")
-    outline = store.pages.first_page(root.id, {root.id: 3}, 2, 100)
-    assert names(outline.infos) == ["ada", "top 3", "top 2", "top 1"]
-    assert outline.shown_counts == {root.id: 3}
-    outline = store.pages.first_page(root.id, {}, 5, 100)
-    assert names(outline.infos)[1:6] == ["top 3", "top 2", "top 1", "top 0", "a sweep"]
-    assert names(outline.infos)[6:] == [f"in it {number}" for number in range(4)]
-    assert outline.shown_counts == {root.id: 5, group.id: 4}
-    outline = store.pages.first_page(group.id, {}, 2, 100)
-    assert names(outline.infos) == ["a sweep", "in it 0", "in it 1"]
+    page = store.pages.first_page(root.id, {root.id: 3}, 2, 100)
+    assert names(page.infos) == ["ada", "top 3", "top 2", "top 1"]
+    assert page.shown_counts == {root.id: 3}
+    page = store.pages.first_page(root.id, {}, 5, 100)
+    assert names(page.infos)[1:6] == ["top 3", "top 2", "top 1", "top 0", "a sweep"]
+    assert names(page.infos)[6:] == [f"in it {number}" for number in range(4)]
+    assert page.shown_counts == {root.id: 5, group.id: 4}
+    page = store.pages.first_page(group.id, {}, 2, 100)
+    assert names(page.infos) == ["a sweep", "in it 0", "in it 1"]
 
 
 def test_groups_come_with_their_size_and_totals(store, root):
@@ -51,9 +51,9 @@ def test_no_more_than_the_limit_upper_levels_first(store, root):
     groups = [Group.create(root, f"group {number}") for number in range(3)]
     for group in groups:
         many_jobs_in(store, group, 4)
-    outline = store.pages.first_page(root.id, {}, 4, 10)
-    assert len(outline.infos) == 10
-    assert outline.shown_counts == {
+    page = store.pages.first_page(root.id, {}, 4, 10)
+    assert len(page.infos) == 10
+    assert page.shown_counts == {
         root.id: 3,
         groups[2].id: 4,
         groups[1].id: 2,
@@ -61,9 +61,9 @@ def test_no_more_than_the_limit_upper_levels_first(store, root):
     }
 
 
-def test_of_what_is_not_there_the_outline_is_empty(store, root):
-    outline = store.pages.first_page("nobody", {}, 5, 5)
-    assert (outline.infos, outline.shown_counts) == ([], {})
+def test_of_what_is_not_there_the_page_is_empty(store, root):
+    page = store.pages.first_page("nobody", {}, 5, 5)
+    assert (page.infos, page.shown_counts) == ([], {})
 
 
 def test_what_has_expired_leaves_no_hole(store, root):
@@ -80,14 +80,14 @@ def test_what_has_expired_leaves_no_hole(store, root):
 
 
 def test_what_another_program_has_put_into_a_group_is_found(store, root):
-    visitor = job_in(store, Group.of("bob"), "visitor", date_created="2020-01-01 00:00:00.000000")
+    linked = job_in(store, Group.of("bob"), "linked", date_created="2020-01-01 00:00:00.000000")
     job = job_in(store, root, "job")
-    store.connection.redis.sadd(store.keys.members(root.id), visitor.id)
+    store.connection.redis.sadd(store.keys.members(root.id), linked.id)
     [page] = store.pages.load([PageRequest(root.id, 0, 10)])
-    assert names(page) == ["visitor", "job"]
+    assert names(page) == ["linked", "job"]
     store.connection.redis.srem(store.keys.members(root.id), job.id)
     [page] = store.pages.load([PageRequest(root.id, 0, 10)])
-    assert names(page) == ["visitor"]
+    assert names(page) == ["linked"]
 
 
 def test_a_walk_meets_each_once_in_a_cycle_too(store, root):

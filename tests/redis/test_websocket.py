@@ -96,25 +96,25 @@ async def test_removing_a_group_removes_all_below_it(server, ada, store):
 async def test_pubsub_of_a_group_does_what_moi_0_2_says(server, ada, store):
     user, root = ada
     other = await sync_to_async(Group.of)("somebody else")
-    visitor = await sync_to_async(job_in)(store, other, "visitor")
+    linked = await sync_to_async(job_in)(store, other, "linked")
     publish = sync_to_async(store.connection.redis.publish)
     async with connected(server, user) as socket:
         await say(socket, "get", [])
         await hear(socket)
         await publish(store.keys.channel(root.id), "not json")
         await publish(store.keys.channel(root.id), '{"add": 7}')
-        await publish(store.keys.channel(root.id), json.dumps({"add": [visitor.id, "nonsense"]}))
+        await publish(store.keys.channel(root.id), json.dumps({"add": [linked.id, "nonsense"]}))
         verb, info = await hear(socket)
-        assert (verb, info["id"]) == ("add", visitor.id)
-        assert await sync_to_async(store.tree.members)(root.id) == {visitor.id}
-        await publish(store.keys.channel(root.id), json.dumps({"get": [visitor.id]}))
+        assert (verb, info["id"]) == ("add", linked.id)
+        assert await sync_to_async(store.tree.members)(root.id) == {linked.id}
+        await publish(store.keys.channel(root.id), json.dumps({"get": [linked.id]}))
         verb, info = await hear(socket)
-        assert (verb, info["id"]) == ("get", visitor.id)
-        await publish(store.keys.channel(root.id), json.dumps({"remove": [visitor.id]}))
+        assert (verb, info["id"]) == ("get", linked.id)
+        await publish(store.keys.channel(root.id), json.dumps({"remove": [linked.id]}))
         verb, info = await hear(socket)
-        assert (verb, info["id"]) == ("remove", visitor.id)
+        assert (verb, info["id"]) == ("remove", linked.id)
         assert await sync_to_async(store.tree.members)(root.id) == set()
-        assert await sync_to_async(store.jobs.get)(visitor.id) is not None
+        assert await sync_to_async(store.jobs.get)(linked.id) is not None
 
 
 async def test_what_belongs_to_another_is_as_good_as_unknown(server, ada, store):

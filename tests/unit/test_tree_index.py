@@ -13,7 +13,7 @@ def node(id, version=1, type=JOB, **fields):
 
 
 class Tree:
-    """What Redis would hold, put into a forest as a bridge does."""
+    """What Redis would hold, put into an index as a bridge does."""
 
     def __init__(self):
         self.infos, self.members = {}, {}
@@ -22,15 +22,15 @@ class Tree:
         self.infos[id] = node(id, type=GROUP)
         self.members[id] = set(members)
 
-    def load(self, forest, ids):
+    def load(self, index, ids):
         ids, read = set(ids), set()
-        while ids := {id for id in ids if id in forest.nodes}:
+        while ids := {id for id in ids if id in index.nodes}:
             read |= ids
             for id in ids:
-                forest.put_node(id, self.infos.get(id))
+                index.put_node(id, self.infos.get(id))
             groups = [id for id in ids if id in self.infos and self.infos[id].is_group]
-            ids = set().union(*(forest.put_members(id, self.members[id]) for id in groups))
-        forest.mark_loaded(read)
+            ids = set().union(*(index.put_members(id, self.members[id]) for id in groups))
+        index.mark_loaded(read)
 
     def reached(self, root):
         met, stack = set(), [root]
@@ -52,91 +52,91 @@ def tree():
 
 
 @pytest.fixture
-def forest(tree):
-    forest = TreeIndex()
-    forest.add_root("root")
-    tree.load(forest, ["root"])
-    return forest
+def index(tree):
+    index = TreeIndex()
+    index.add_root("root")
+    tree.load(index, ["root"])
+    return index
 
 
-def told(forest, root="root"):
-    return [(verb, id) for verb, id, _ in forest.take_frames().get(root, [])]
+def told(index, root="root"):
+    return [(verb, id) for verb, id, _ in index.take_frames().get(root, [])]
 
 
-def test_what_is_there_at_first_is_not_told(forest):
-    assert told(forest) == []
-    assert forest.nodes.keys() == {"root", "group", "a", "b"}
+def test_what_is_there_at_first_is_not_told(index):
+    assert told(index) == []
+    assert index.nodes.keys() == {"root", "group", "a", "b"}
 
 
-def test_a_change_is_told_once(forest, tree):
-    forest.put_node("b", node("b", 2))
-    forest.put_node("b", node("b", 2))
-    assert told(forest) == [("update", "b")]
+def test_a_change_is_told_once(index, tree):
+    index.put_node("b", node("b", 2))
+    index.put_node("b", node("b", 2))
+    assert told(index) == [("update", "b")]
 
 
-def test_changes_of_one_job_are_merged_to_the_latest(forest):
+def test_changes_of_one_job_are_merged_to_the_latest(index):
     for version in (2, 3, 4):
-        forest.put_node("b", node("b", version))
-    [(verb, id, raw)] = forest.take_frames()["root"]
+        index.put_node("b", node("b", version))
+    [(verb, id, raw)] = index.take_frames()["root"]
     assert (verb, id, Info.from_json(raw).version) == ("update", "b", 4)
 
 
-def test_a_new_job_is_told_as_new_even_when_it_has_changed_since(forest, tree):
+def test_a_new_job_is_told_as_new_even_when_it_has_changed_since(index, tree):
     tree.members["group"].add("c")
     tree.infos["c"] = node("c")
-    tree.load(forest, ["group"])
-    forest.put_node("c", node("c", 2))
-    assert told(forest) == [("add", "c")]
+    tree.load(index, ["group"])
+    index.put_node("c", node("c", 2))
+    assert told(index) == [("add", "c")]
 
 
-def test_a_group_that_goes_takes_all_below_along(forest, tree):
+def test_a_group_that_goes_takes_all_below_along(index, tree):
     tree.members["root"].remove("group")
-    tree.load(forest, ["root"])
-    assert sorted(told(forest)) == [("remove", "b"), ("remove", "group")]
-    assert forest.nodes.keys() == {"root", "a"}
+    tree.load(index, ["root"])
+    assert sorted(told(index)) == [("remove", "b"), ("remove", "group")]
+    assert index.nodes.keys() == {"root", "a"}
 
 
-def test_a_job_in_two_groups_is_removed_with_the_last(forest, tree):
+def test_a_job_in_two_groups_is_removed_with_the_last(index, tree):
     tree.members["root"].add("b")
-    tree.load(forest, ["root"])
-    forest.take_frames()
+    tree.load(index, ["root"])
+    index.take_frames()
     tree.members["group"].remove("b")
-    tree.load(forest, ["group"])
-    assert told(forest) == []
+    tree.load(index, ["group"])
+    assert told(index) == []
     tree.members["root"].remove("b")
-    tree.load(forest, ["root"])
-    assert told(forest) == [("remove", "b")]
+    tree.load(index, ["root"])
+    assert told(index) == [("remove", "b")]
 
 
-def test_each_watched_group_hears_of_its_own(forest, tree):
-    forest.add_root("group")
-    tree.load(forest, ["group"])
-    forest.take_frames()
-    forest.put_node("a", node("a", 2))
-    assert told(forest, "group") == []
-    forest.put_node("b", node("b", 2))
-    assert told(forest, "group") == [("update", "b")]
+def test_each_watched_group_hears_of_its_own(index, tree):
+    index.add_root("group")
+    tree.load(index, ["group"])
+    index.take_frames()
+    index.put_node("a", node("a", 2))
+    assert told(index, "group") == []
+    index.put_node("b", node("b", 2))
+    assert told(index, "group") == [("update", "b")]
 
 
-def test_nothing_is_kept_of_what_nobody_watches(forest):
-    forest.remove_root("root")
-    assert forest.nodes == {}
+def test_nothing_is_kept_of_what_nobody_watches(index):
+    index.remove_root("root")
+    assert index.nodes == {}
 
 
-def test_asked_for_it_is_told_again(forest, tree):
-    forest.mark_requested("b")
-    forest.put_node("b", tree.infos["b"])
-    assert told(forest) == [("get", "b")]
-    assert forest.is_below("root", "b")
-    assert not forest.is_below("group", "a")
+def test_asked_for_it_is_told_again(index, tree):
+    index.mark_requested("b")
+    index.put_node("b", tree.infos["b"])
+    assert told(index) == [("get", "b")]
+    assert index.is_below("root", "b")
+    assert not index.is_below("group", "a")
 
 
-def test_a_cycle_does_no_harm(forest, tree):
+def test_a_cycle_does_no_harm(index, tree):
     tree.members["group"].add("root")
-    tree.load(forest, ["group"])
+    tree.load(index, ["group"])
     tree.members["root"].remove("group")
-    tree.load(forest, ["root"])
-    assert {id for verb, id in told(forest) if verb == "remove"} >= {"group", "b"}
+    tree.load(index, ["root"])
+    assert {id for verb, id in told(index) if verb == "remove"} >= {"group", "b"}
 
 
 GROUPS, JOBS = ["root", "g1", "g2", "g3"], [f"j{n}" for n in range(6)]
@@ -166,13 +166,13 @@ def change(tree, chance, version):
 def test_who_follows_the_frames_ends_with_what_is_there(seed):
     """Let a tree change, cycles and all; who only hears frames must hold what can be reached."""
     chance = random.Random(seed)
-    tree, forest, seen = Tree(), TreeIndex(), {}
+    tree, index, seen = Tree(), TreeIndex(), {}
     tree.group("root")
-    forest.add_root("root")
-    tree.load(forest, ["root"])
+    index.add_root("root")
+    tree.load(index, ["root"])
     for step in range(200):
-        tree.load(forest, change(tree, chance, version=step + 2))
-        for verb, id, raw in forest.take_frames().get("root", []):
+        tree.load(index, change(tree, chance, version=step + 2))
+        for verb, id, raw in index.take_frames().get("root", []):
             if verb == "remove":
                 seen.pop(id, None)
             else:
@@ -180,10 +180,10 @@ def test_who_follows_the_frames_ends_with_what_is_there(seed):
         seen.pop("root", None)
         there = tree.reached("root")
         assert seen == {id: tree.infos[id].version for id in there - {"root"}}
-        assert forest.nodes.keys() == there
+        assert index.nodes.keys() == there
 
 
-def test_groups_are_told_before_what_is_in_them_and_the_older_before_the_newer(forest, tree):
+def test_groups_are_told_before_what_is_in_them_and_the_older_before_the_newer(index, tree):
     """Whichever was read first."""
     tree.infos |= {
         id: node(id, type=type, path=path, date_created=f"2026-01-0{day}")
@@ -195,9 +195,9 @@ def test_groups_are_told_before_what_is_in_them_and_the_older_before_the_newer(f
         )
     }
     tree.members["fresh"] = {"newer", "older"}
-    forest.put_members("root", {"group", "a", "fresh", "oldest"})
-    forest.put_members("fresh", tree.members["fresh"])
+    index.put_members("root", {"group", "a", "fresh", "oldest"})
+    index.put_members("fresh", tree.members["fresh"])
     for id in ("newer", "fresh", "older", "oldest"):
-        forest.put_node(id, tree.infos[id])
-    told = [id for verb, id, _ in forest.take_frames()["root"]]
+        index.put_node(id, tree.infos[id])
+    told = [id for verb, id, _ in index.take_frames()["root"]]
     assert told == ["oldest", "fresh", "older", "newer"]
