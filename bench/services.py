@@ -41,11 +41,8 @@ def _running_cluster(engines: int, directory: Path) -> Iterator[None]:
     if not engines:
         yield
         return
-    from moi_django.services.local_cluster import (
-        connection_file,
-        make_local_cluster,
-        start_cluster_sync,
-    )
+    from moi_django.services.local_cluster import connection_file, make_local_cluster
+    from tests.helpers.clusters import start_cluster_sync
 
     directory.mkdir()
     cluster = make_local_cluster(engines, directory, {"PYTHONPATH": str(ROOT)})

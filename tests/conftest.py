@@ -21,8 +21,9 @@ from moi_django.cluster import connections
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.services.embedded_redis import EmbeddedRedis
 from moi_django.services.local_cluster import connection_file as connection_file_in
-from moi_django.services.local_cluster import make_local_cluster, start_cluster_sync
+from moi_django.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
+from tests.helpers.clusters import start_cluster_sync
 from tests.helpers.processes import ROOT, free_port, site_process
 
 # What the tests in a room may need: nothing, a Redis and servers on it, engines, a browser.

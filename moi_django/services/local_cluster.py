@@ -74,18 +74,6 @@ async def start_cluster(cluster: Any) -> Any:
     raise ServiceError(MISSED)
 
 
-def start_cluster_sync(cluster: Any) -> Any:
-    """Do what `start_cluster` does, where no event loop runs."""
-    for _ in range(STARTS):
-        client = cluster.start_and_connect_sync()
-        if not unreached_engines(client):
-            return client
-        client.close()
-        cluster.stop_cluster_sync()
-        _forget_address(cluster)
-    raise ServiceError(MISSED)
-
-
 def unreached_engines(client: Any, within: float = FIRST_TASK_WITHIN) -> list[int]:
     """Return the engines that do not do a task of the scheduler within some seconds.
 

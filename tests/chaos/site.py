@@ -11,12 +11,9 @@ import redis
 
 from moi_django.cluster import connections
 from moi_django.services.embedded_redis import EmbeddedRedis
-from moi_django.services.local_cluster import (
-    connection_file,
-    make_local_cluster,
-    start_cluster_sync,
-)
+from moi_django.services.local_cluster import connection_file, make_local_cluster
 from moi_django.site_store import get_store
+from tests.helpers.clusters import start_cluster_sync
 from tests.helpers.processes import environment
 
 ENGINES = 3

@@ -7,11 +7,8 @@ import pytest
 
 from moi_django.exceptions import ServiceError
 from moi_django.services import local_cluster
-from moi_django.services.local_cluster import (
-    make_local_cluster,
-    start_cluster_sync,
-    unreached_engines,
-)
+from moi_django.services.local_cluster import make_local_cluster, unreached_engines
+from tests.helpers.clusters import start_cluster_sync
 
 
 @pytest.fixture

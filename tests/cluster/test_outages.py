@@ -14,8 +14,9 @@ from moi_django.cluster import connections
 from moi_django.exceptions import ClusterUnavailable, StoreUnavailable
 from moi_django.models import State
 from moi_django.services.local_cluster import connection_file as connection_file_in
-from moi_django.services.local_cluster import make_local_cluster, start_cluster_sync
+from moi_django.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
+from tests.helpers.clusters import start_cluster_sync
 from tests.helpers.failover import Pair
 from tests.helpers.processes import wait_for
 from tests.helpers.records import job_in
