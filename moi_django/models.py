@@ -1,7 +1,7 @@
-"""The nouns: what Redis holds about a job or a group, and the states of a job.
+"""What is known of a job or a group, its info object; earlier attempts at a job, and its states.
 
-They live in Redis, not in the database, so there is nothing to migrate and an engine that has no
-Django can read and write them.
+Plain data and the rules about it. `store/` keeps it in Redis, not in the database, so there is
+nothing to migrate and an engine that has no Django can read and write it.
 """
 
 import json

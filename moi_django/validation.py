@@ -1,4 +1,4 @@
-"""Tell what a value of a stranger may be used for: as text, as an id, as a link."""
+"""Check values of strangers: whether they can be text, an id, a link."""
 
 from urllib.parse import urlsplit
 

@@ -1,4 +1,4 @@
-"""What those need who speak to Redis from an event loop: the bridge, and the log of `moi up`."""
+"""End tasks and connections of Redis in an event loop, and keep subscriptions in line."""
 
 import asyncio
 from collections.abc import Callable, Set

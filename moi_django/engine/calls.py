@@ -1,4 +1,4 @@
-"""Run what is given as text: a shell command, or Python code that may say `return`.
+"""Run what is given as text: `system_call` a shell command, `python_call` Python code.
 
 Both are functions a job can run as they are, which is how the command line submits them. They
 import neither Django nor Redis: they run on engines.

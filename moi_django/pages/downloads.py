@@ -1,4 +1,4 @@
-"""What is sent to be kept as a file: piece by piece, so that a server never holds all of it."""
+"""Responses to download, sent piece by piece, so that a server never holds all of a file."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator

@@ -1,6 +1,7 @@
-"""The app's own pages: one of a job with everything about it, one of a group, and what to download.
+"""The views of the app's own pages: of a job, of a group, of what may be done and downloaded there.
 
-Each is for who may see the job or group. What is another's is as good as not there.
+Each is for who may see the job or group, which `access` decides. What is another's is as good as
+not there.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Read what a client sends: any text, at any speed."""
+"""Read the frames that a client sends, which may be any text, and limit their number."""
 
 import json
 import time

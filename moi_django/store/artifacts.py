@@ -1,4 +1,4 @@
-"""What jobs leave in Redis besides their results: how those look, and which files there are."""
+"""Keep in Redis how the results of jobs look (their displays), and which files jobs attached."""
 
 import json
 from collections.abc import Mapping

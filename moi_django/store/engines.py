@@ -1,4 +1,4 @@
-"""How an engine is: what it says of itself while it has jobs, for the operator of the site."""
+"""What engines say of themselves while they have jobs, and how they are told to look at them."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,6 +1,7 @@
-"""The info objects of jobs and groups: how they are read, and how they change.
+"""Read, create and change the info objects of jobs and groups in Redis.
 
-A write is one script, so it happens as a whole or not at all.
+What is in an info object, `models` says. A write is one script, so it happens as a whole or not at
+all.
 """
 
 import json
