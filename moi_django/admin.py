@@ -27,15 +27,15 @@ class AllJobsAdmin(admin.ModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Tell who may see the panel."""
-        from moi_django import access
+        from moi_django import authorization
 
-        return access.sees_all(request.user)
+        return authorization.sees_all(request.user)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Tell who may act on jobs."""
-        from moi_django import access
+        from moi_django import authorization
 
-        return access.changes_all(request.user)
+        return authorization.changes_all(request.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Let nobody: jobs come from code."""

@@ -18,7 +18,8 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import close_old_connections
 
-from moi_django import access, owners
+from moi_django import owners
+from moi_django.authorization import Action, sees_all
 from moi_django.bridge.redis_bridge import Bridge, get_bridge
 from moi_django.conf import conf
 from moi_django.exceptions import GroupNotFound, JobNotFound, MoiError
@@ -170,7 +171,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if user != self.scope["user"]:
             return NOT_LOGGED_IN
         self.scope["user"] = user
-        if all(map(self._may_keep_watching, shown)) and (not has_news or access.sees_all(user)):
+        if all(map(self._may_keep_watching, shown)) and (not has_news or sees_all(user)):
             return None
         return TRY_AGAIN  # back again, it hears what it may see now
 
@@ -269,7 +270,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         except MoiError as error:
             self._send_error("retry", info.id, actions.refusal(error))
 
-    def _is_permitted(self, action: access.Action, id: str) -> bool:
+    def _is_permitted(self, action: Action, id: str) -> bool:
         return actions.find_permitted(self.scope["user"], action, id) is not None
 
     async def _handle_watch(self, ids: Ids) -> None:
@@ -314,7 +315,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     async def _handle_news(self, ids: Ids) -> None:
         """Tell from now on when something has changed of the jobs of all users."""
-        if self._bridge is not None and await self._in_thread(access.sees_all, self.scope["user"]):
+        if self._bridge is not None and await self._in_thread(sees_all, self.scope["user"]):
             self._bridge.change_notifier.add_listener(self._on_change)
         else:
             self._send_error("news", None, "You may not see the jobs of all users.")

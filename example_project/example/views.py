@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from example import work
 from example.forms import SubmitForm
 from moi_django import Group, Job, MoiError, Options, ctx_default, submit
-from moi_django.access import allowed
+from moi_django.authorization import allowed
 
 # Their jobs have no page of this site, so they link to those of moi_django.
 FUNCTIONS = {"pi": work.estimate_pi, "search": work.search_sequence}

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from moi_django import access
+from moi_django import authorization
 from moi_django.exceptions import InvalidJob, JobNotFound, MoiError, PayloadRefused
 from moi_django.jobs import api
 from moi_django.models import Info
@@ -29,10 +29,10 @@ class Done(NamedTuple):
     info: Info
 
 
-def find_permitted(user: Any, action: access.Action, id: str) -> Info | None:
+def find_permitted(user: Any, action: authorization.Action, id: str) -> Info | None:
     """Return a job or group if it is there and the user may do that with it."""
     info = get_store().jobs.get(id)
-    return info if info is not None and access.allowed(user, action, info) else None
+    return info if info is not None and authorization.allowed(user, action, info) else None
 
 
 def act(user: Any, verb: Verb, id: str) -> Done:

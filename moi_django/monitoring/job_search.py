@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from moi_django import access, owners
+from moi_django import authorization, owners
 from moi_django.conf import conf
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
@@ -124,7 +124,7 @@ def _matcher(user: Any, query: JobQuery) -> Callable[[Info], bool]:
             and (not query.owner or owner in info.ancestors)
             and (not text or says(info))
             # Who comes here may see all jobs, but for what the site has to say about it.
-            and (not conf.AUTHORIZE or user is None or access.allowed(user, "view", info))
+            and (not conf.AUTHORIZE or user is None or authorization.allowed(user, "view", info))
         )
 
     return fits

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.urls import get_script_prefix
 
-from moi_django import access, owners
+from moi_django import authorization, owners
 from moi_django.conf import WEBSOCKET_PATH, conf
 from moi_django.exceptions import MoiError
 from moi_django.models import BAR_PARTS, GROUP, JOB, UNFINISHED, Info, State
@@ -206,7 +206,7 @@ def build_status_div(user: Any, group: Any = None, limit: int = 100) -> StatusDi
 
 
 def _fill_div(user: Any, tree_page: TreePage, limit: int) -> StatusDiv:
-    if not tree_page.infos or not access.allowed(user, "view", tree_page.infos[0]):
+    if not tree_page.infos or not authorization.allowed(user, "view", tree_page.infos[0]):
         return StatusDiv(problem="unknown")
     root = tree_page.infos[0]
     return StatusDiv(
@@ -216,7 +216,7 @@ def _fill_div(user: Any, tree_page: TreePage, limit: int) -> StatusDiv:
         newest_first=root.is_root,
         older=_unshown_count(tree_page, root),
         limit=limit,
-        may_change=access.allowed(user, "change", root),
+        may_change=authorization.allowed(user, "change", root),
     )
 
 

@@ -1,7 +1,7 @@
 """The views of the app's own pages: of a job, of a group, of what may be done and downloaded there.
 
-Each is for who may see the job or group, which `access` decides. What is another's is as good as
-not there.
+Each is for who may see the job or group, which `authorization` decides. What is another's is as
+good as not there.
 """
 
 import json
@@ -21,7 +21,7 @@ from django.utils.translation import ngettext, pgettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from moi_django import access
+from moi_django import authorization
 from moi_django.cluster import dispatch
 from moi_django.conf import conf
 from moi_django.engine.attachments import attachments_of
@@ -41,7 +41,9 @@ OUTPUT_ENTRIES = 50
 ROWS, _COUNT = 100, re.compile(r"[1-9][0-9]{0,5}")
 
 
-def _permitted_object(action: access.Action, *, group: bool = False) -> Callable[[View], View]:
+def _permitted_object(
+    action: authorization.Action, *, group: bool = False
+) -> Callable[[View], View]:
     """Hand the info object of a job or group to a view, for who may see or change it."""
 
     def decorate(view: View) -> View:
@@ -68,8 +70,8 @@ def _unavailable_page(request: HttpRequest, page: str, id: Any) -> HttpResponseB
     return render(request, "moi_django/unavailable.html", {"back": back}, status=503)
 
 
-def _is_permitted(request: HttpRequest, action: access.Action, info: Info) -> bool:
-    return access.allowed(request.user, action, info)
+def _is_permitted(request: HttpRequest, action: authorization.Action, info: Info) -> bool:
+    return authorization.allowed(request.user, action, info)
 
 
 def _refuse(request: HttpRequest) -> HttpResponseBase:

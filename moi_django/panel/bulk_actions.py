@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import ngettext, ngettext_lazy, pgettext_lazy
 
-from moi_django import access
+from moi_django import authorization
 from moi_django.conf import conf
 from moi_django.jobs import actions
 from moi_django.models import Info
@@ -65,7 +65,7 @@ def find_chosen(request: HttpRequest, action: BulkAction, query: job_search.JobQ
         return _all_matching(request, action, query)
     infos = get_store().jobs.get_many(request.POST.getlist("id")[: job_search.PAGE_SIZE])
     jobs = [info for info in infos if info is not None and not info.is_group]
-    mine = [info for info in jobs if access.allowed(request.user, "change", info)]
+    mine = [info for info in jobs if authorization.allowed(request.user, "change", info)]
     return ChosenJobs([info.id for info in mine], mine)
 
 
@@ -79,7 +79,7 @@ def _all_matching(
         if newest is None:
             newest = place
         # Who comes here may change all jobs, but for what the site has to say about it.
-        may = not conf.AUTHORIZE or access.allowed(request.user, "change", info)
+        may = not conf.AUTHORIZE or authorization.allowed(request.user, "change", info)
         if may and place <= newest and action.suits(info):
             choice.ids.append(info.id)
             choice.shown.extend([info] if len(choice.shown) < job_search.PAGE_SIZE else [])

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from moi_django import access
+from moi_django import authorization
 from moi_django.exceptions import MoiError
 from moi_django.models import State
 from moi_django.monitoring import job_search
@@ -33,7 +33,7 @@ TITLE = _("Jobs of all users")
 
 def show_panel(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Show the panel on a site of the admin, or do what was asked for with the chosen jobs."""
-    if not access.sees_all(request.user):
+    if not authorization.sees_all(request.user):
         raise PermissionDenied
     try:
         if request.method == "POST":
@@ -51,7 +51,7 @@ def _render_page(
         **site.each_context(request),
         "title": TITLE,
         "socket": websocket_url(),
-        "may_change": access.changes_all(request.user),
+        "may_change": authorization.changes_all(request.user),
         "actions": ACTIONS,
         **shown,
     }
@@ -60,7 +60,7 @@ def _render_page(
 
 def _ask_or_apply(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Ask whether to do it, or do it and show the panel again."""
-    if not access.changes_all(request.user):
+    if not authorization.changes_all(request.user):
         raise PermissionDenied
     action = ACTIONS.get(request.POST.get("action", ""))
     query = _parse_query(request.GET)

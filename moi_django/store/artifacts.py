@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moi_django.store.connection import Connection
-from moi_django.store.jobs import JobRecords
+from moi_django.store.job_records import JobRecords
 
 
 class Artifacts:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from moi_django.models import Info, State, timestamp
 from moi_django.store.connection import Connection
-from moi_django.store.jobs import CHUNK_SIZE, JobRecords
+from moi_django.store.job_records import CHUNK_SIZE, JobRecords
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -8,7 +8,7 @@ from moi_django.exceptions import GroupNotFound, JobNotFound
 from moi_django.models import Info, State, timestamp
 from moi_django.store.connection import Connection
 from moi_django.store.engines import EngineRegistry
-from moi_django.store.jobs import CHUNK_SIZE, JobRecords, done_message, parse_info
+from moi_django.store.job_records import CHUNK_SIZE, JobRecords, done_message, parse_info
 
 # Seconds that a removal may take before its group can be filled again, should the remover die.
 SEAL_LIFETIME = 60

@@ -6,7 +6,7 @@ from typing import Any
 
 from moi_django.models import Info, timestamp
 from moi_django.store.connection import Connection
-from moi_django.store.jobs import CHUNK_SIZE, JobRecords, parse_info
+from moi_django.store.job_records import CHUNK_SIZE, JobRecords, parse_info
 from moi_django.store.tree import JobTree
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from moi_django.exceptions import GroupNotFound
 from moi_django.models import Info
 from moi_django.store.connection import Connection
-from moi_django.store.jobs import parse_info
+from moi_django.store.job_records import parse_info
 
 
 class UserMap:

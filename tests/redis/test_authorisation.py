@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.test import Client
 
 from moi_django import Group, urls
-from moi_django.access import allowed
+from moi_django.authorization import allowed
 from moi_django.consumers import JobsConsumer
 from moi_django.models import State
 from tests.helpers.records import job_in

@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Permission
 
 from moi_django import Group, owners
-from moi_django.access import allowed
+from moi_django.authorization import allowed
 from moi_django.exceptions import GroupNotFound, InvalidJob
 from tests.helpers.records import job_in
 

@@ -7,7 +7,7 @@ from moi_django.store import StoreConfig
 from moi_django.store.connection import Connection
 from moi_django.store.engines import EngineMetrics, EngineRegistry
 from moi_django.store.job_index import JobIndex
-from moi_django.store.jobs import JobRecords
+from moi_django.store.job_records import JobRecords
 from moi_django.store.logs import Logs, OutputPiece
 from moi_django.store.queue import JobQueue
 from moi_django.store.statistics import Statistics
