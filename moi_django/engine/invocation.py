@@ -26,12 +26,12 @@ def job_environment() -> Iterator[None]:
 def _explained_breakpoints() -> Iterator[None]:
     """Let `breakpoint()` say how a job is debugged, where it would ask a terminal.
 
-    One that somebody has chosen, such as a remote debugger, is left alone.
+    A debugger that the environment names is left alone. ipykernel puts one of its own there.
     """
-    hook = sys.breakpointhook
-    if hook is not sys.__breakpointhook__ or os.environ.get("PYTHONBREAKPOINT"):
+    if os.environ.get("PYTHONBREAKPOINT"):
         yield
         return
+    hook = sys.breakpointhook
     sys.breakpointhook = _explain_breakpoint
     try:
         yield
