@@ -1,13 +1,17 @@
-"""What the benchmarks run on: a private Redis, engines if wanted, and Django set up on them."""
+"""What the benchmarks run on: Redis and engines with Django set up on them, or the example."""
 
 import os
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+MANAGE = str(ROOT / "example_project" / "manage.py")
 # The settings, and what else the benchmarks share with the tests; they may be run from anywhere.
 sys.path.insert(0, str(ROOT))
 
@@ -23,7 +27,7 @@ def running_services(engines: int = 0) -> Iterator[str]:
     with (
         EmbeddedRedis() as server,
         tempfile.TemporaryDirectory() as directory,
-        _running_cluster(engines, Path(directory) / "cluster"),
+        running_cluster(engines, Path(directory) / "cluster") if engines else nullcontext(),
     ):
         os.environ.update(
             DJANGO_SETTINGS_MODULE="tests.settings",
@@ -37,18 +41,55 @@ def running_services(engines: int = 0) -> Iterator[str]:
 
 
 @contextmanager
-def _running_cluster(engines: int, directory: Path) -> Iterator[None]:
-    if not engines:
-        yield
-        return
+def running_cluster(engines: int, directory: Path) -> Iterator[str]:
+    """Run a controller and engines until the block ends; gives the file for its clients.
+
+    It stands in MOI_CONNECTION_FILE too.
+    """
     from moi_django.services.local_cluster import connection_file, make_local_cluster
     from tests.helpers.clusters import start_cluster_sync
 
     directory.mkdir()
     cluster = make_local_cluster(engines, directory, {"PYTHONPATH": str(ROOT)})
     start_cluster_sync(cluster).close()
-    os.environ["MOI_CONNECTION_FILE"] = str(connection_file(directory))
+    file = str(connection_file(directory))
+    os.environ["MOI_CONNECTION_FILE"] = file
     try:
-        yield
+        yield file
     finally:
         cluster.stop_cluster_sync()
+
+
+@dataclass(frozen=True)
+class RunningExample:
+    """The example as `moi up` runs it, and what its other commands need in their environment."""
+
+    process: subprocess.Popen[str]
+    env: dict[str, str]
+    seconds_until_ready: float
+
+
+@contextmanager
+def running_example(*arguments: str) -> Iterator[RunningExample]:
+    """Run `manage.py moi up` of the example with these arguments until the block ends."""
+    with tempfile.TemporaryDirectory() as directory:
+        env = {
+            **os.environ,
+            "EXAMPLE_STATE_DIR": f"{directory}/state",
+            "EXAMPLE_DATABASE": f"{directory}/db.sqlite3",
+        }
+        subprocess.run([sys.executable, MANAGE, "migrate", "-v0"], env=env, check=True)
+        begun = time.perf_counter()
+        up = subprocess.Popen(
+            [sys.executable, MANAGE, "moi", "up", *arguments],
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            if not any("ready" in line for line in up.stdout or ()):
+                raise RuntimeError("The example did not start; what it says stands above.")
+            yield RunningExample(up, env, time.perf_counter() - begun)
+        finally:
+            up.terminate()
+            up.communicate()

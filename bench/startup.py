@@ -5,15 +5,13 @@
 Both run in the example, in turns; the medians and their ratio are printed.
 """
 
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-MANAGE = str(Path(__file__).parents[1] / "example_project" / "manage.py")
+from services import MANAGE, running_example
+
 COMMANDS = {
     "manage.py check": ["check"],
     "manage.py moi submit --block": ["moi", "submit", "--cmd", "return 1", "--block"],
@@ -23,25 +21,8 @@ COMMANDS = {
 
 def main(runs: int) -> None:
     """Start services, measure, print."""
-    with tempfile.TemporaryDirectory() as directory:
-        env = {
-            **os.environ,
-            "EXAMPLE_STATE_DIR": f"{directory}/state",
-            "EXAMPLE_DATABASE": f"{directory}/db.sqlite3",
-        }
-        subprocess.run([sys.executable, MANAGE, "migrate", "-v0"], env=env, check=True)
-        up = subprocess.Popen(
-            [sys.executable, MANAGE, "moi", "up", "--no-server", "--engines=1"],
-            env=env,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            next(line for line in up.stdout or () if "ready" in line)
-            report(measure(env, runs))
-        finally:
-            up.terminate()
-            up.communicate()
+    with running_example("--no-server", "--engines=1") as example:
+        report(measure(example.env, runs))
 
 
 def measure(env: dict[str, str], runs: int) -> dict[str, list[float]]:
