@@ -13,7 +13,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+PROGRAM = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+PYTHON = VENV / PROGRAM
+# The peers that moi_django is measured against are kept apart from what the tests run in.
+BENCH_VENV = HERE / ".venv-bench"
+PEERS = HERE / "bench" / "peers.txt"
 OLDEST = (3, 11)
 NEWER = ("python3.13", "python3.12", "python3.11")
 # Half of the time is spent waiting for programs to start and to end.
@@ -26,6 +30,8 @@ BENCHMARKS = {
     "throughput": ["300", "5"],
     "large_tree": ["5000", "5"],
     "growth": ["5000"],
+    "peers": ["--quick"],
+    "idle_memory": ["1"],
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NO_BROWSER = """\
@@ -118,12 +124,21 @@ def chaos(arguments):
 
 def bench(arguments):
     """Run one benchmark, or each of them with few jobs."""
-    install("test")
     if arguments:
-        become(PYTHON, HERE / "bench" / f"{arguments[0]}.py", *arguments[1:])
+        become(*bench_command(*arguments))
     for name, numbers in BENCHMARKS.items():
         print(f"\n{name}", flush=True)
-        run(PYTHON, HERE / "bench" / f"{name}.py", *numbers)
+        run(*bench_command(name, *numbers))
+
+
+def bench_command(name, *arguments):
+    """Return the command of a benchmark, having installed what it needs."""
+    if name == "peers":
+        install("embedded", BENCH_VENV, PEERS)
+    else:
+        install("test")
+    python = (BENCH_VENV if name == "peers" else VENV) / PROGRAM
+    return python, HERE / "bench" / f"{name}.py", *arguments
 
 
 def need_python():
@@ -136,23 +151,26 @@ def need_python():
     sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.")
 
 
-def install(extra):
-    """Install the project with one of its extras into .venv, unless that has been done."""
-    stamp = VENV / f"installed-{extra}"
-    wanted = fingerprint()
+def install(extra, venv=VENV, requirements=None):
+    """Install the project with one of its extras into a venv, unless that has been done."""
+    stamp, python = venv / f"installed-{extra}", venv / PROGRAM
+    wanted = fingerprint(requirements)
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    if not runs(PYTHON):
-        make_venv()
-    print(f"Installing moi_django[{extra}] into {VENV.name} ...", file=sys.stderr, flush=True)
-    run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", f".[{extra}]")
+    if not runs(python):
+        make_venv(venv)
+    print(f"Installing moi_django[{extra}] into {venv.name} ...", file=sys.stderr, flush=True)
+    more = ["-r", requirements] if requirements else []
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    run(*pip, "-e", f".[{extra}]", *more)
     stamp.write_text(wanted)
 
 
-def fingerprint():
+def fingerprint(requirements):
     """Return what changes when something else has to be installed."""
-    said = [(HERE / name).read_bytes() for name in ("setup.cfg", "pyproject.toml")]
-    return hashlib.sha256(b"".join([*said, sys.version.encode()])).hexdigest()
+    files = [HERE / "setup.cfg", HERE / "pyproject.toml", *filter(None, [requirements])]
+    said = [*(path.read_bytes() for path in files), sys.version.encode()]
+    return hashlib.sha256(b"".join(said)).hexdigest()
 
 
 def runs(python):
@@ -164,12 +182,12 @@ def runs(python):
         return False
 
 
-def make_venv():
-    """Make .venv anew; leave no half-made one behind."""
-    shutil.rmtree(VENV, ignore_errors=True)
-    if subprocess.run([sys.executable, "-m", "venv", str(VENV)]).returncode:
-        shutil.rmtree(VENV, ignore_errors=True)
-        sys.exit("Python cannot make .venv. On Debian and Ubuntu: apt-get install python3-venv")
+def make_venv(venv):
+    """Make a venv anew; leave no half-made one behind."""
+    shutil.rmtree(venv, ignore_errors=True)
+    if subprocess.run([sys.executable, "-m", "venv", str(venv)]).returncode:
+        shutil.rmtree(venv, ignore_errors=True)
+        sys.exit(f"Python cannot make {venv.name}. On Debian, Ubuntu: apt-get install python3-venv")
 
 
 def find_browser():

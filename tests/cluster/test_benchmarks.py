@@ -14,6 +14,12 @@ RUNS = {
     "throughput": (["5", "1"], r"moi_django +\d+ a second .*\nratio +x\d+\.\d\d"),
     "large_tree": (["60", "1"], r"snapshot, many +\d+\.\d +\d+\.\d"),
     "growth": (["20"], r"     20 jobs +\d+\.\d MB +\d+\.\d s"),
+    # The peers themselves are installed for `make bench` only.
+    "peers": (
+        ["--quick", "--jobs=20", "--trips=4", "--systems=ipyparallel,ours,ours-shared"],
+        r"\| moi_django \| \d+ \(x\d+\.\d\d\) \|",
+    ),
+    "idle_memory": (["1"], r"\| engines \| 2 \| \d+ \| 2 \| \d+ \|"),
 }
 
 
