@@ -1,11 +1,12 @@
 """Run one system and measure what standard input asks for, a JSON line for a JSON line.
 
-`python -m peer_programs NAME`; it ends, and all that it started, when standard input does.
+`python -m peer_programs NAME`; it ends, and all that it started, with standard input or SIGTERM.
 """
 
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ PAUSE, SETTLED_AFTER = 0.02, 0.1
 
 def main(name: str) -> None:
     """Start the system, answer until there are no more questions, stop it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with _answers() as answer, _started(name, answer) as peer:
         if peer is None:
             return

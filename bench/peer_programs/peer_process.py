@@ -58,6 +58,9 @@ class PeerProcess:
         with suppress(psutil.NoSuchProcess):
             below = psutil.Process(self._process.pid).children(recursive=True)
         cast(Any, self._process.stdin).close()
+        if any(error):
+            # It need not end what it is measuring.
+            self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOPS_WITHIN)
         self._process.kill()
