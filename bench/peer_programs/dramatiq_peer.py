@@ -5,6 +5,9 @@ from typing import Any
 
 from peer_programs.base import RESULT_WITHIN, WORKERS, Peer
 
+# That of its default, eight threads. With that of one, 2, workers sleep most of the time.
+PREFETCH = 16
+
 
 class Dramatiq(Peer):
     """Submits with `send`, waits with a blocking `get_result`."""
@@ -16,7 +19,10 @@ class Dramatiq(Peer):
 
         self._actor = actor
         command = ["-m", "dramatiq", "peer_programs.dramatiq_tasks"]
-        self.start_program(*command, "--processes", str(WORKERS), "--threads", "1")
+        self.start_program(
+            *(*command, "--processes", str(WORKERS), "--threads", "1"),
+            dramatiq_queue_prefetch=str(PREFETCH),
+        )
 
     def submit(self) -> Any:
         """Send one."""
