@@ -49,6 +49,6 @@ class AllJobsAdmin(admin.ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the panel."""
-        from moi_django.panel import views
+        from moi_django.contrib.panel import views
 
         return views.show_panel(request, self.admin_site)

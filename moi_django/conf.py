@@ -1,7 +1,7 @@
 """Read `settings.MOI` late: nothing is looked at before it is needed, and tests may change it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -57,11 +57,19 @@ class Conf:
     CLUSTER_TIMEOUT = Setting(3.0)
     # Maximum length of the pickled function and arguments of a job in bytes.
     PAYLOAD_LIMIT = Setting(32_000_000)
-    # Bytes of the same, signed and encoded, that are kept of a job that did not succeed.
+    # Bytes of the same, signed, that are kept of a job that did not succeed.
     RETRY_PAYLOAD_LIMIT = Setting(1_000_000)
-    # Seconds after which a job is looked for whose engine has not said that it lives.
+    # Seconds for which a lease may stand still before its engine is taken for dead.
     LEASE = Setting(8.0)
-    # Seconds that a cancelled or overdue job has to end before its engine is killed.
+    # Seconds that an engine without a job waits for the next one before it is free for others.
+    LINGER = Setting(0.5)
+    # Seconds of work after which an engine lets others of its cluster have their turn.
+    WORK_TURN = Setting(10.0)
+    # Modules that engines import before any job: each job's process has them from the start.
+    PRELOAD = Setting[Sequence[str]](())
+    # Bytes of memory that the process of a job and those it has started may take. None: any.
+    MEMORY_LIMIT = Setting[int | None](None)
+    # Seconds that a cancelled or overdue job has to end before its process is killed.
     CANCEL_GRACE = Setting(10.0)
     # Seconds for which an engine tries to write the end of a job to a Redis that is away.
     RESULT_PATIENCE = Setting(3600.0)

@@ -50,7 +50,7 @@ class JobFailed(MoiError):
 
 
 class PayloadRefused(MoiError):
-    """Say that the function of a job which should be sent again is gone or not signed by us."""
+    """Say that the function of a job which should be run is gone or not signed by us."""
 
 
 class ServiceError(MoiError):

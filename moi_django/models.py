@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from moi_django.validation import escape_surrogates, is_id, is_safe_url
+from moi_django.validation import is_id, is_safe_url, parse_json
 
 
 class State(StrEnum):
@@ -64,6 +64,9 @@ class Attempt:
     date_end: str | None
     # What its traceback says last.
     error: str
+    # CPU seconds, and bytes of memory at most, of its process; None when that was not measured.
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
 
     @property
     def ran_seconds(self) -> float:
@@ -116,6 +119,11 @@ class Info:
     total: float | None = None
     # How many times it has attached a file.
     attached: int = 0
+    # Version of the Python that pickled its function, which an engine must have to run it.
+    python: str | None = None
+    # CPU seconds, and bytes of memory at most, of the process of the last attempt that has ended.
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
     # Ids from the root group down to this one, joined by ":".
     path: str = ""
     # Counts of a group, when they were looked up; kept elsewhere in Redis than the rest.
@@ -200,6 +208,11 @@ class Info:
         return self.path.split(":")[0]
 
     @property
+    def queue(self) -> str:
+        """Name of the queue in which it waits: of its context, for engines of its Python."""
+        return f"{self.context or ''}:{self.python or ''}"
+
+    @property
     def link(self) -> str | None:
         """Address of the result, or None when there is no url or it could run as code."""
         if not self.url or not is_safe_url(self.url):
@@ -217,7 +230,15 @@ class Info:
     def requeued(self, state: State, result: str) -> Self:
         """Return the job as it waits for its next attempt; `result` says why this one failed."""
         error = result.rstrip().rsplit("\n", 1)[-1][:MAX_ERROR_LENGTH]
-        attempt = Attempt(self.attempt, state, self.date_start, now(), error)
+        attempt = Attempt(
+            self.attempt,
+            state,
+            self.date_start,
+            now(),
+            error,
+            self.cpu_seconds,
+            self.peak_memory,
+        )
         return self.changed(
             state=State.QUEUED,
             status=State.QUEUED.status,
@@ -229,6 +250,8 @@ class Info:
             progress=None,
             done=None,
             total=None,
+            cpu_seconds=None,
+            peak_memory=None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -262,7 +285,7 @@ class Info:
 
         Raises ValueError when it is not JSON, lacks an id, or has a field of another kind.
         """
-        data = _parse_json(raw)
+        data = parse_json(raw)
         if not isinstance(data, dict) or not is_id(data.get("id")):
             raise ValueError("not an info object: it has no id")
         return cls(**_complete_fields(data))
@@ -277,38 +300,14 @@ _STATE_OF_STATUS = {state.status: state for state in State if state is not State
 
 _TEXTS = (
     *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
-    *("context", "engine", "retried"),
+    *("context", "engine", "retried", "python"),
 )
+_NUMBERS = ("progress", "done", "total", "cpu_seconds")
 _ATTEMPT_DATES = ("date_start", "date_end")
 
 
 def _dump_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
-
-
-def _parse_json(raw: str | bytes) -> Any:
-    """Read JSON whose strings can be written as UTF-8 and whose numbers as JSON."""
-    text = raw.decode() if isinstance(raw, bytes) else raw
-    try:
-        data = json.loads(text, parse_constant=_refuse_constant)
-        # Only an escape can stand for half of a character.
-        return _escape_all(data) if "\\ud" in text.lower() else data
-    except RecursionError as error:
-        raise ValueError("an info object is nested too deep") from error
-
-
-def _escape_all(value: Any) -> Any:
-    if isinstance(value, str):
-        return escape_surrogates(value)
-    if isinstance(value, list):
-        return [_escape_all(item) for item in value]
-    if isinstance(value, dict):
-        return {escape_surrogates(key): _escape_all(item) for key, item in value.items()}
-    return value
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _complete_fields(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -321,7 +320,8 @@ def _complete_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     known.setdefault("pubsub", f"{data['id']}:pubsub")
     known["name"] = str(known.get("name") or "")
     known["path"] = known.get("path") or ":".join(filter(None, [data.get("parent"), data["id"]]))
-    known |= {name: _number_or_none(known.get(name)) for name in ("progress", "done", "total")}
+    known |= {name: _number_or_none(known.get(name)) for name in _NUMBERS}
+    known["peak_memory"] = _whole_or_none(known.get("peak_memory"))
     known["version"] = _whole_number(known.get("version"))
     known["attempt"] = _whole_number(known.get("attempt"))
     known["attempts"] = _whole_number(known.get("attempts"))
@@ -350,7 +350,19 @@ def _parse_attempt(data: Mapping[str, Any]) -> Attempt:
     )
     state = _STATES.get(str(data.get("state")), State.FAILED)
     error = str(data.get("error") or "")[:MAX_ERROR_LENGTH]
-    return Attempt(_whole_number(data.get("attempt")), state, start, end, error)
+    return Attempt(
+        _whole_number(data.get("attempt")),
+        state,
+        start,
+        end,
+        error,
+        _number_or_none(data.get("cpu_seconds")),
+        _whole_or_none(data.get("peak_memory")),
+    )
+
+
+def _whole_or_none(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number_or_none(value: object) -> float | None:

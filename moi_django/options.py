@@ -20,6 +20,9 @@ class Options:
     retry_on_lost: bool = False
     # Seconds that one attempt may take; None for any time.
     timeout: float | None = None
+    # Jobs of one owner that give the same name here share a process on each engine, one after the
+    # other, with all that earlier ones have left in it. None: each has a process of its own.
+    process: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -29,6 +32,8 @@ class Options:
             raise InvalidJob(f"backoff is {self.backoff!r}: give seconds, from 0 on.")
         if self.timeout is not None and (not _is_number(self.timeout) or self.timeout <= 0):
             raise InvalidJob(f"timeout is {self.timeout!r}: give seconds, more than 0, or None.")
+        if self.process is not None and not (isinstance(self.process, str) and self.process):
+            raise InvalidJob(f"process is {self.process!r}: give a name, or None.")
         if self.retry_on_lost and not self.retries:
             raise InvalidJob("retry_on_lost needs retries: say how many times, retries=1 or more.")
 

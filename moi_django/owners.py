@@ -5,7 +5,8 @@ username and is not inherited by the next one who takes the old name.
 """
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
@@ -17,26 +18,30 @@ from moi_django.conf import NO_USER, conf
 from moi_django.exceptions import GroupNotFound, InvalidJob
 from moi_django.models import GROUP, Info, now
 from moi_django.site_store import get_store
+from moi_django.store import Store
 
 # What a user of the site is called in the map of users, before the primary key; and how any other
 # name is called that a user of the site has, too.
 USER, NAME = "user:", "name:"
 
 
-def group_of(owner: Any) -> Info:
+def group_of(owner: Any, seen: bool = False) -> Info:
     """Return the group in which an owner's jobs are, made when it is the owner's first.
 
     `owner` is a user of the site, a username, a name that is no user of the site, the id of a
-    group, or whatever has such an id in `id` and is a group.
+    group, or whatever has such an id in `id` and is a group. With `seen` it may be as this process
+    has seen it last, and have expired.
     Raises InvalidJob when it is none of these, GroupNotFound when there is no such group.
     """
+    enrol = _seen_root if seen else _enrol
     if isinstance(owner, str):
-        return _group_of_text(owner)
+        return _group_of_text(owner, enrol)
     if hasattr(owner, "is_authenticated"):
         user = user_field(owner)
-        return _enrol(user, owner.get_username() or user)
+        return enrol(get_store(), user, owner.get_username() or user)
     if isinstance(owner, Info) or hasattr(owner, "info"):
-        return existing_group(owner.id)
+        info = getattr(owner, "info", owner)
+        return info if seen and info.is_group else existing_group(owner.id)
     raise InvalidJob(
         f"{owner!r} cannot own a job: give a user, a username, a Group or the id of a group."
     )
@@ -155,7 +160,7 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def _group_of_text(owner: str) -> Info:
+def _group_of_text(owner: str, enrol: Callable[[Store, str, str], Info]) -> Info:
     if is_uuid(owner):
         if user_named(owner) is not None:
             raise InvalidJob(
@@ -164,13 +169,13 @@ def _group_of_text(owner: str) -> Info:
         return existing_group(owner)
     user = user_named(owner)
     if user is not None:
-        return _enrol(user_field(user), owner)
+        return enrol(get_store(), user_field(user), owner)
     if not owner.isprintable() or owner.startswith((USER, NAME)) or not 0 < len(owner) <= 200:
         raise InvalidJob(
             f"{owner[:50]!r} cannot own a job: a name has 1 to 200 printable characters and does "
             f"not start with {USER!r} or {NAME!r}."
         )
-    return _enrol(owner, owner)
+    return enrol(get_store(), owner, owner)
 
 
 def existing_group(id: str) -> Info:
@@ -181,10 +186,14 @@ def existing_group(id: str) -> Info:
     return info
 
 
-def _enrol(user: str, name: str) -> Info:
+def _enrol(store: Store, user: str, name: str) -> Info:
     def root(id: str) -> Info:
         return Info(
             id=id, name=name, type=GROUP, pubsub=f"{id}:pubsub", path=id, date_created=now()
         )
 
-    return get_store().users.enrol(user, root)
+    return store.users.enrol(user, root)
+
+
+# For who submits many jobs; the id of a root group is its owner's for good.
+_seen_root = lru_cache(maxsize=10_000)(_enrol)

@@ -17,11 +17,12 @@ OPTIONAL: dict[str, tuple[Any, str]] = {
     "WEBSOCKET_URL": (str, "a text"),
     "ANONYMOUS_USER": (str, "a text"),
     "STATE_DIR": ((str, os.PathLike), "a path"),
+    "MEMORY_LIMIT": (int, "a whole number of bytes"),
 }
 
 MAY_BE_ZERO = {
     *("CANCEL_GRACE", "RESULT_PATIENCE", "RESULT_PREVIEW", "PUSH_EVERY", "TICK"),
-    "STRAY_FILES_AGE",
+    *("STRAY_FILES_AGE", "LINGER"),
 }
 
 
@@ -48,9 +49,14 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 def _is_like(value: Any, default: Any, name: str) -> bool:
     """Tell whether a value is of the kind of a default: a whole number will do for any number."""
     if default is None:
-        return value is None or name not in OPTIONAL or isinstance(value, OPTIONAL[name][0])
+        is_bool = isinstance(value, bool)
+        fits = name not in OPTIONAL or (isinstance(value, OPTIONAL[name][0]) and not is_bool)
+        return value is None or fits
     if isinstance(default, float):
         return _is_number(value)
+    if isinstance(default, tuple):
+        is_list = isinstance(value, (list, tuple))
+        return is_list and all(isinstance(each, str) for each in value)
     return isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
 
 

@@ -1,1 +1,1 @@
-"""How jobs reach engines, how those are, and how jobs end when engines or controller die."""
+"""How work reaches engines through ipyparallel, and how jobs end when engines die."""

@@ -10,25 +10,59 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from moi_django.cluster.ipyparallel_adapter import ClusterClient, is_engine_death
+from moi_django.cluster.ipyparallel_adapter import (
+    ClusterClient,
+    describe_error,
+    is_engine_death,
+)
 from moi_django.conf import conf
-from moi_django.engine.runner import JobSpec
-from moi_django.exceptions import ClusterUnavailable
-from moi_django.store import StoreConfig
+from moi_django.engine.work_spec import WorkSpec
+from moi_django.exceptions import ClusterUnavailable, MoiError
 
 logger = logging.getLogger(__name__)
 
-# Called with the reason when a task has come to nothing, and whether its engine died.
-OnLost = Callable[[str, bool], None]
+# Called when an engine does its work no more.
+Callback = Callable[[], object]
 
 HINT = "start one with `python manage.py moi up`, or name yours in MOI['CONTEXTS']"
-# The module whose functions engines are asked to run.
-ENGINE_MODULE = "moi_django.engine.runner"
+# The function that engines are asked to run.
+WORK = "moi_django.engine.worker.work"
+# Seconds for which a call counts, at first, that has no end.
+CALL_TTL = 10.0
+# Seconds for which a cluster that was not there is taken to be absent.
+ABSENCE_TTL = 5.0
+
+
+class PendingCalls:
+    """The calls to a queue that have no end yet.
+
+    One that takes long may be lost, or behind the work of others: it counts no more after a while,
+    which is the longer the more of them there are, so that not many pile up in a scheduler.
+    """
+
+    def __init__(self) -> None:
+        # Until when each counts.
+        self._until: dict[str, float] = {}
+
+    def add(self, call: str) -> None:
+        """Note that a call was made."""
+        late = len(self._until) - self.count()
+        self._until[call] = time.monotonic() + CALL_TTL * 2 ** min(late, 6)
+
+    def discard(self, call: str) -> None:
+        """Note the end of a call."""
+        self._until.pop(call, None)
+
+    def count(self) -> int:
+        """Return how many count now."""
+        return sum(until > time.monotonic() for until in self._until.values())
 
 
 class ClusterConnection:
@@ -38,6 +72,11 @@ class ClusterConnection:
         self._context = context
         self._lock = threading.RLock()
         self._client: ClusterClient | None = None
+        # How many calls of the client have no end yet, by their queue.
+        self._pending = defaultdict[str, PendingCalls](PendingCalls)
+        # Until when a cluster that was not there is not looked for, unless its file is another.
+        self._absent_until = 0.0
+        self._absent_version: object = None
         # What tells the controller's file from that of its successor.
         self._file_version: object = None
         # Redis must not be written from ipyparallel's IO thread: it would stall every message.
@@ -55,7 +94,7 @@ class ClusterConnection:
             if client is None or client.is_closed or version != self._file_version:
                 self._disconnect()
                 client = self._open(file, version)
-            if not client.has_engines:
+            if not client.engine_count:
                 raise ClusterUnavailable(
                     f"The cluster of context {self._context!r} has no engine: start some with "
                     "`ipcluster engines`, or all of it with `python manage.py moi up`."
@@ -75,25 +114,64 @@ class ClusterConnection:
                 f"The controller of context {self._context!r} does not answer ({error}): {HINT}."
             ) from error
         self._client, self._file_version = client, version
+        self._absent_until = 0.0
         return client
 
-    def send(self, spec: JobSpec, payload: bytes, on_lost: OnLost) -> None:
-        """Hand a job to the scheduler; `on_lost` hears when it has come to nothing.
+    def count_engines(self, queue: str) -> tuple[int, int]:
+        """Return how many engines there are, and how many of them this process may still call.
 
-        Raises ClusterUnavailable as `connect` does.
+        It has so many calls to a queue under way at most, however long others keep the engines. No
+        cluster has none; one that was not there is not asked for again at once: whoever submits
+        need not wait.
         """
-        self._submit("run_job", [spec, payload], spec.id, [], on_lost)
+        version = _file_version(connection_file(self._context))
+        if time.monotonic() < self._absent_until and version == self._absent_version:
+            return 0, 0
+        try:
+            count = self.connect().engine_count
+            return count, max(0, count - self._pending[queue].count())
+        except ClusterUnavailable as error:
+            logger.warning("Jobs wait: %s", error)
+            self._absent_until, self._absent_version = time.monotonic() + ABSENCE_TTL, version
+            return 0, 0
 
-    def pulse(self, config: StoreConfig, sent: float, engine: str | None = None) -> None:
-        """Let an engine say that it has no job, and how far the scheduler has come.
+    def call_worker(
+        self,
+        spec: WorkSpec,
+        queue: str,
+        call: str,
+        targets: Collection[str] | None,
+        on_more: Callback,
+        on_engine_death: Callback,
+    ) -> None:
+        """Ask an engine, one of `targets` if there are some, to work on a queue.
 
-        `engine` is the id of a certain one, which is asked besides the queue of all. Raises
-        ClusterUnavailable as `connect` does.
+        One of the callbacks is called in another thread, when the engine has left a queue in which
+        there is more, or has died. Raises ClusterUnavailable as `connect` does.
         """
-        context = None if engine else self._context
-        targets = [engine] if engine else []
-        args = [config, context, sent]
-        self._submit("pulse", args, "pulse", targets, lambda reason, died: None)
+
+        with self._lock:
+            client = self.connect()
+            pending = self._pending[queue]
+
+            def on_end(has_more: Any, error: BaseException | None) -> None:
+                pending.discard(call)
+                if error is not None:
+                    logger.warning("An engine did not do its work: %s", describe_error(error))
+                if is_engine_death(error):
+                    self._callbacks.submit(_call_back, on_engine_death)
+                elif has_more:
+                    self._callbacks.submit(_call_back, on_more)
+
+            try:
+                pending.add(call)
+                client.submit(WORK, [spec, queue, call], call, sorted(targets or ()), on_end)
+            except Exception as error:
+                pending.discard(call)
+                raise ClusterUnavailable(
+                    f"The controller of context {self._context!r} does not take work ({error}): "
+                    f"{HINT}."
+                ) from error
 
     def engine_ids(self) -> set[str] | None:
         """Return the ids of the engines that the controller has, none when that is gone.
@@ -107,23 +185,6 @@ class ClusterConnection:
             return set()
         return wait(conf.CLUSTER_TIMEOUT)
 
-    def _submit(
-        self, function: str, args: list[Any], label: str, targets: list[str], on_lost: OnLost
-    ) -> None:
-        def on_done(error: BaseException | None) -> None:
-            if error is not None:
-                self._callbacks.submit(_report_lost, on_lost, str(error), is_engine_death(error))
-
-        with self._lock:
-            client = self.connect()
-            try:
-                client.submit(f"{ENGINE_MODULE}.{function}", args, label, targets, on_done)
-            except Exception as error:
-                raise ClusterUnavailable(
-                    f"The controller of context {self._context!r} does not take jobs ({error}): "
-                    f"{HINT}."
-                ) from error
-
     def flush(self) -> None:
         """Wait until all that was sent has left this process, and finish what is set aside."""
         with self._lock:
@@ -136,13 +197,14 @@ class ClusterConnection:
         if self._client is not None:
             self._client.close_sockets()
             self._client = None
+            self._pending = defaultdict(PendingCalls)
 
 
-def _report_lost(on_lost: OnLost, reason: str, died: bool) -> None:
+def _call_back(callback: Callback) -> None:
     try:
-        on_lost(reason, died)
-    except Exception:
-        logger.exception("A job was lost and its end could not be written.")
+        callback()
+    except MoiError as error:
+        logger.warning("Jobs are left to the reconciler: %s", error)
 
 
 def connection_file(name: str) -> Path:

@@ -3,6 +3,7 @@
 Nothing here waits for a lock or retries: `connections` does.
 """
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 # them are forgotten.
 HISTORY_LENGTH, HISTORY_KEPT = 1000, 100
 
-# Called with what came of a task: its error, or None.
-OnDone = Callable[[BaseException | None], None]
+# What colours a traceback.
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+# Called with what came of a task: what it returned, and its error or None.
+OnEnd = Callable[[Any, BaseException | None], None]
 
 
 class ClusterClient:
@@ -37,12 +40,12 @@ class ClusterClient:
         return bool(self._client._closed)
 
     @property
-    def has_engines(self) -> bool:
-        """True when the controller has told of an engine."""
-        return bool(self._client.ids)
+    def engine_count(self) -> int:
+        """How many engines the controller has told of."""
+        return len(self._client.ids)
 
     def submit(
-        self, function: str, args: list[Any], label: str, targets: list[str], on_done: OnDone
+        self, function: str, args: list[Any], label: str, targets: list[str], on_end: OnEnd
     ) -> None:
         """Hand a task to the scheduler: a function by its dotted path, and its arguments.
 
@@ -63,17 +66,20 @@ class ClusterClient:
             "label": label,
         }
         future = self._client.send_apply_request(self._socket, reference, args, metadata=metadata)
-        future.add_done_callback(lambda future: self._finish(future, on_done))
+        future.add_done_callback(lambda future: self._finish(future, on_end))
 
-    def _finish(self, future: Any, on_done: OnDone) -> None:
+    def _finish(self, future: Any, on_end: OnEnd) -> None:
         """Forget a task, which the client would keep for ever, and tell what came of it."""
         client = self._client
         for kept in (client._futures, client._output_futures, client.results, client.metadata):
             kept.pop(future.msg_id, None)
         if len(client.history) > HISTORY_LENGTH:
             del client.history[:-HISTORY_KEPT]
-        outcome = future.exception() or future.result()
-        on_done(outcome if isinstance(outcome, BaseException) else None)
+        error = future.exception()
+        outcome = None if error else future.result()
+        if isinstance(outcome, BaseException):
+            outcome, error = None, outcome
+        on_end(outcome, error)
 
     def request_engine_ids(self) -> Callable[[float], set[str] | None]:
         """Ask the controller for its engines; the function given waits seconds for their ids.
@@ -104,6 +110,11 @@ class ClusterClient:
         self._client.close()
 
 
-def is_engine_death(error: BaseException) -> bool:
+def is_engine_death(error: BaseException | None) -> bool:
     """Tell whether a task came to nothing because its engine died."""
     return getattr(error, "ename", "") == "EngineError"
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the traceback of what went wrong on an engine."""
+    return _ESCAPES.sub("", getattr(error, "traceback", "") or str(error))

@@ -1,38 +1,30 @@
-"""Sign what a job is to do, so that it can be kept in Redis and sent again.
+"""The keys with which this site signs what its jobs are to do."""
 
-A payload holds pickled code. It is written and read by the Django side alone, and is believed only
-when it bears a signature made with the SECRET_KEY of the site for this very job.
-"""
+from functools import lru_cache
 
-import base64
-import json
-from dataclasses import asdict, dataclass
-
-from django.core.signing import BadSignature, Signer
+from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 from moi_django.conf import conf
-from moi_django.engine.runner import PYTHON_VERSION
-from moi_django.exceptions import InvalidJob, PayloadRefused
+from moi_django.engine import payloads
+from moi_django.engine.payloads import Payload
+from moi_django.exceptions import InvalidJob
 from moi_django.models import Info
-from moi_django.options import Options
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """What a job is to do, and how."""
+def payload_keys() -> tuple[bytes, ...]:
+    """Return the keys that are believed, the one to sign with first; none tells a SECRET_KEY."""
+    return tuple(map(_derive_key, [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]))
 
-    # The pickled (function, args, kwargs).
-    call: bytes
-    options: Options
-    context: str
-    # Version of the Python that pickled the function.
-    python: str = PYTHON_VERSION
 
-    def sign(self, id: str) -> str:
-        """Return the signed text of it, for one job."""
-        how = {"options": asdict(self.options), "context": self.context, "python": self.python}
-        head = base64.b64encode(json.dumps(how).encode()).decode()
-        return _signer(id).sign(f"{head}.{base64.b64encode(self.call).decode()}")
+def sign_payload(info: Info, payload: Payload) -> bytes:
+    """Return a payload as it is kept, signed for a job."""
+    return payload.sign(info.id, payload_keys()[0])
+
+
+def verify_payload(info: Info, signed: bytes | None) -> Payload:
+    """Return the payload of a job; raises PayloadRefused as that of engines does."""
+    return payloads.verify_payload(info.id, signed, payload_keys())
 
 
 def check_length(call: bytes) -> None:
@@ -45,26 +37,6 @@ def check_length(call: bytes) -> None:
         )
 
 
-def verify_payload(info: Info, signed: str | None) -> Payload:
-    """Return the payload of a job.
-
-    Raises PayloadRefused when there is none or its signature is not ours.
-    """
-    if signed is None:
-        raise PayloadRefused(
-            f"The function of job {info.id} is not kept, as when it succeeded, could not be "
-            "pickled, or is longer than MOI['RETRY_PAYLOAD_LIMIT']. Submit it anew."
-        )
-    try:
-        head, call = _signer(info.id).unsign(signed).split(".")
-    except BadSignature as error:
-        raise PayloadRefused(
-            f"The function that is kept for job {info.id} was not signed by this site: somebody "
-            "has changed it, or SECRET_KEY is another one now. It is not run."
-        ) from error
-    how = json.loads(base64.b64decode(head))
-    return Payload(base64.b64decode(call), Options(**how["options"]), how["context"], how["python"])
-
-
-def _signer(id: str) -> Signer:
-    return Signer(salt=f"moi_django.payload:{id}")
+@lru_cache(maxsize=16)
+def _derive_key(secret: str | bytes) -> bytes:
+    return salted_hmac("moi_django.payload", b"", secret=secret, algorithm="sha256").digest()

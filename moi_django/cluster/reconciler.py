@@ -1,31 +1,71 @@
-"""Give a true end, or another try, to jobs whose engine, controller or submitter died.
+"""Give a true end, or another try, to jobs whose engine died, and call workers to what waits.
 
-Everything here may be done at any time, by any number of processes at once: an attempt that is sent
-twice is started once, and a job's end is written once.
+Everything here may be done at any time, by any number of processes at once: an attempt is handed
+out once, and a job's end is written once. What is to be known of time is how long a lease stands
+still, by the clock of this process: that of Redis may jump.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from moi_django.cluster import connections, dispatch
 from moi_django.conf import conf
-from moi_django.exceptions import ClusterUnavailable, MoiError, UnknownContext
+from moi_django.exceptions import JobNotFound, MoiError, UnknownContext
 from moi_django.models import Info, State
-from moi_django.site_store import engine_store_config, get_store
+from moi_django.site_store import get_store
 from moi_django.store.queue import QueuedAttempt
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two rounds, and between two pulses of a context.
-RECONCILE_INTERVAL, PULSE_INTERVAL = 1.0, 5
-# Seconds by which clocks and queues may be off.
-CLOCK_SLACK = 2.0
+# Seconds between two rounds.
+RECONCILE_INTERVAL = 1.0
+# Seconds between two looks at leases that are believed to have passed for engines, too.
+MAX_GAP = 3.0
+# Seconds after which a call that no engine has followed is made again.
+CALL_PATIENCE = 10.0
+# Seconds between two renewals of what is unfinished; a quarter of EXPIRE, if that is less.
+RENEW_INTERVAL = 3600.0
 # Seconds between two searches for files whose jobs are gone, and for those Redis knows nothing of.
 ORPHANED_FILES_INTERVAL, UNKNOWN_FILES_INTERVAL = 60.0, 600.0
-# Seconds for which a controller may be silent before it counts as gone with all its engines.
-CONTROLLER_SILENCE = 30.0
+# How many waiting jobs of a queue say what they wait for: the next ones.
+EXPLAINED = 100
+
+
+class LeaseObserver:
+    """Tells which leases stand still, by the clock of this process alone.
+
+    Time in which nobody looked does not count beyond MAX_GAP: the machine may have slept, and the
+    engines with it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._looked_at, self._watched = clock(), 0.0
+        # The lease, and how long had been watched when that was seen first.
+        self._seen: dict[Any, tuple[float, float]] = {}
+
+    def overdue(self, leases: dict[Any, float], patience: Callable[[Any], float]) -> list[Any]:
+        """Return whose lease has not changed for their `patience` seconds.
+
+        Holders that are not given are forgotten.
+        """
+        before, self._looked_at = self._looked_at, self._clock()
+        self._watched += min(MAX_GAP, self._looked_at - before)
+        self._seen = {
+            holder: (lease, self._since(holder, lease)) for holder, lease in leases.items()
+        }
+        return [
+            holder
+            for holder, (_, since) in self._seen.items()
+            if self._watched - since >= patience(holder)
+        ]
+
+    def _since(self, holder: Any, lease: float) -> float:
+        before, since = self._seen.get(holder, (lease, self._watched))
+        return since if before == lease else self._watched
 
 
 class Reconciler:
@@ -33,9 +73,11 @@ class Reconciler:
 
     def __init__(self, say: Callable[[str], object] = logger.info) -> None:
         self._say = say
-        self._trusts_from = self._deletes_orphaned_at = self._deletes_unknown_at = 0.0
-        # Contexts whose controller does not answer, and since when.
-        self._silent: dict[str | None, float] = {}
+        self._deletes_orphaned_at = self._deletes_unknown_at = self._renews_at = 0.0
+        self._forget_leases()
+
+    def _forget_leases(self) -> None:
+        self._attempts, self._workers = LeaseObserver(), dict[str, LeaseObserver]()
 
     def run_until(self, stop: threading.Event) -> None:
         """Look again and again until told to stop."""
@@ -46,88 +88,99 @@ class Reconciler:
                 told = ""
             except MoiError as error:
                 # Engines, too, may have been unable to renew their leases.
-                self._trusts_from = time.monotonic() + conf.LEASE
+                self._forget_leases()
                 if str(error) != told:
                     told = str(error)
                     self._say(f"cannot look after jobs: {told}")
             stop.wait(RECONCILE_INTERVAL)
 
+    def reconcile_once(self) -> None:
+        """Do what is to be done now, which takes as long as leases and calls may stand still.
+
+        Raises StoreUnavailable or NotRunning.
+        """
+        self.reconcile()
+        queue = get_store().queue
+        workers = [worker for name in queue.names() for worker in queue.workers(name)]
+        if workers or queue.running():
+            time.sleep(max(conf.LEASE, *map(_patience, workers)))
+            self.reconcile()
+
     def reconcile(self) -> None:
         """Do what is to be done now. Raises StoreUnavailable or NotRunning."""
-        for attempt in get_store().queue.due():
-            self._resend_attempt(attempt, "is run again")
-        # A Redis that was away has heard of no lease.
-        if (
-            time.monotonic() >= self._trusts_from
-            and get_store().connection.server_uptime() > conf.LEASE
-        ):
-            self._check_running(get_store().queue.overdue())
-        for context in conf.CONTEXTS:
-            self._check_waiting(context)
+        self._enqueue_due()
+        for attempt in self._attempts.overdue(get_store().queue.running(), lambda _: conf.LEASE):
+            self._end_lost(attempt)
+        for queue in get_store().queue.names():
+            self._drop_lost_workers(queue)
+            self._call_workers(queue)
+        if time.monotonic() >= self._renews_at:
+            get_store().queue.renew_unfinished()
+            self._renews_at = time.monotonic() + min(RENEW_INTERVAL, conf.EXPIRE / 4)
         if time.monotonic() >= self._deletes_orphaned_at:
             self._deletes_orphaned_at = time.monotonic() + ORPHANED_FILES_INTERVAL
             self._delete_orphaned_files()
 
-    def _check_running(self, attempts: list[QueuedAttempt]) -> None:
-        """Find out which of these engines are dead."""
-        alive: dict[str | None, set[str] | None] = {}
-        infos = get_store().jobs.get_many([attempt.id for attempt in attempts])
-        for attempt, info in zip(attempts, infos, strict=True):
-            if info is None or info.state is not State.RUNNING or info.attempt != attempt.attempt:
+    def _enqueue_due(self) -> None:
+        """Let delayed attempts wait whose time has come."""
+        due = get_store().queue.due()
+        infos = get_store().jobs.get_many([attempt.id for attempt in due])
+        for attempt, info in zip(due, infos, strict=True):
+            if info is None or (info.state, info.attempt) != (State.QUEUED, attempt.attempt):
                 get_store().queue.discard(attempt)
-                continue
-            if info.context not in alive:
-                alive[info.context] = self._known_engines(info.context)
-            engines = alive[info.context]
-            if engines is None:
-                continue
-            if info.engine not in engines:
-                dispatch.mark_lost(info.id, info.attempt, dispatch.ENGINE_GONE)
-                self._say(f"job {info.id} lost its engine")
-            elif self._is_idle(info, attempt):
-                dispatch.mark_lost(info.id, info.attempt, dispatch.END_UNKNOWN)
-                self._say(f"job {info.id} is run no more and has no end")
+            elif get_store().queue.enqueue(attempt, info.queue):
+                self._say(f"job {attempt.id} is run again")
 
-    def _known_engines(self, context: str | None) -> set[str] | None:
-        """Return the ids of the engines of a context; None as long as its controller may say."""
-        try:
-            engines = connections.get_connection(context or "").engine_ids()
-        except UnknownContext:
-            return set()
-        if engines is not None:
-            self._silent.pop(context, None)
-            return engines
-        since = self._silent.setdefault(context, time.monotonic())
-        return None if time.monotonic() - since < CONTROLLER_SILENCE else set()
-
-    def _is_idle(self, info: Info, attempt: QueuedAttempt) -> bool:
-        """Tell whether an engine that is there runs this job no more.
-
-        A function that never lets go of the interpreter keeps an engine from renewing the lease.
-        """
-        engine = info.engine or ""
-        if get_store().engines.idle_since(engine) > attempt.at:
-            return True
-        self._pulse(info.context or "", engine)
-        return False
-
-    def _check_waiting(self, context: str) -> None:
-        """Send again what the scheduler of a context has lost; find out whether it has."""
-        for attempt in get_store().queue.passed_over(context, CLOCK_SLACK):
-            self._resend_attempt(attempt, "was not with the scheduler and is sent again")
-        since = get_store().queue.waiting_since(context)
-        if since is not None and since < get_store().connection.server_time() - PULSE_INTERVAL:
-            self._pulse(context)
-
-    def _pulse(self, context: str, engine: str | None = None) -> None:
-        if not get_store().engines.may_pulse(engine or context, PULSE_INTERVAL):
+    def _end_lost(self, attempt: QueuedAttempt) -> None:
+        """End an attempt whose engine renews its lease no more."""
+        info = get_store().jobs.get(attempt.id)
+        if info is None or (info.state, info.attempt) != (State.RUNNING, attempt.attempt):
+            get_store().queue.discard(attempt)
             return
-        try:
-            connections.get_connection(context).pulse(
-                engine_store_config(), get_store().connection.server_time(), engine
-            )
-        except (ClusterUnavailable, UnknownContext) as error:
-            logger.info("Cannot ask the cluster for jobs it has lost: %s", error)
+        is_there = info.engine in _known_engines(info.context or "")
+        reason = dispatch.ENGINE_SILENT if is_there else dispatch.ENGINE_GONE
+        dispatch.mark_lost(info.id, info.attempt, reason)
+        self._say(f"job {info.id} lost its engine")
+
+    def _drop_lost_workers(self, queue: str) -> None:
+        """Count no more on engines that are gone, nor on calls that were lost."""
+        observer = self._workers.setdefault(queue, LeaseObserver())
+        for worker in observer.overdue(get_store().queue.workers(queue), _patience):
+            get_store().queue.leave(queue, worker)
+
+    def _call_workers(self, queue: str) -> None:
+        """Call workers to what waits; let it say what it waits for when there are none."""
+        waiting = get_store().queue.first_waiting(queue, EXPLAINED)
+        if not waiting:
+            return
+        context, _, python = queue.rpartition(":")
+        targets = _known_engines(context)
+        fitting = sorted(targets - self._of_other_pythons(targets, python))
+        self._explain(waiting, _reason(targets, fitting, context, python))
+        if fitting and dispatch.call_workers(queue, fitting):
+            logger.info("Called workers to queue %s", queue)
+
+    def _of_other_pythons(self, engines: set[str], python: str) -> set[str]:
+        reports = get_store().engines.reports()
+        known = {id: reports[id].metrics.python for id in engines & reports.keys()}
+        return {
+            id for id, said in known.items() if said and said.split(".")[:2] != python.split(".")
+        }
+
+    def _explain(self, waiting: list[QueuedAttempt], status: str) -> None:
+        """Let waiting jobs say what they wait for."""
+
+        def explained(info: Info) -> Info | None:
+            is_told = info.state is not State.QUEUED or info.status == status
+            return None if is_told else info.changed(status=status)
+
+        infos = get_store().jobs.get_many([attempt.id for attempt in waiting])
+        for info in infos:
+            if info is not None and info.status != status:
+                try:
+                    get_store().jobs.change(info.id, explained, known=info)
+                except JobNotFound:
+                    logger.debug("The waiting job %s was removed", info.id)
 
     def _delete_orphaned_files(self) -> None:
         removed = unknown = 0
@@ -144,9 +197,23 @@ class Reconciler:
             if jobs:
                 self._say(f"the files of {jobs} {kind} jobs were deleted")
 
-    def _resend_attempt(self, attempt: QueuedAttempt, what: str) -> None:
-        try:
-            if dispatch.resend_attempt(attempt):
-                self._say(f"job {attempt.id} {what}")
-        except (ClusterUnavailable, UnknownContext) as error:
-            logger.info("Cannot send job %s: %s", attempt.id, error)
+
+def _known_engines(context: str) -> set[str]:
+    """Return the ids of the engines that the controller of a context has, as far as it says so."""
+    try:
+        return connections.get_connection(context).engine_ids() or set()
+    except UnknownContext:
+        return set()
+
+
+def _patience(worker: str) -> float:
+    return CALL_PATIENCE if worker.startswith(dispatch.CALL) else conf.LEASE
+
+
+def _reason(engines: set[str], fitting: list[str], context: str, python: str) -> str:
+    """Return the status of what waits."""
+    if fitting:
+        return State.QUEUED.status
+    if engines:
+        return f"Waits for an engine with Python {python}"
+    return f"Waits for an engine of {context!r}"

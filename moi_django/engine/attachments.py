@@ -132,8 +132,12 @@ class AttachmentStorage:
             raise MoiError(
                 "Files are kept by Django: start the engines with DJANGO_SETTINGS_MODULE set."
             )
+        import django
+        from django.apps import apps
         from django.core.files.storage import storages
 
+        if not apps.ready:
+            django.setup()  # in an engine, whose jobs have a process of their own for that
         return storages[self.storage]
 
 

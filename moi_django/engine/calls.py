@@ -12,8 +12,8 @@ import sys
 import textwrap
 import threading
 from codecs import getincrementaldecoder
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from locale import getpreferredencoding
 from types import CodeType
 from typing import IO, Any
@@ -27,10 +27,6 @@ TERMINATE_TIMEOUT = 1.0
 # Bytes of what a command prints that are read at once, at most.
 READ_SIZE = 1 << 16
 
-# Kills the process group it leads once its stdin closes without a line, which happens when the
-# process that started it is gone, however it went.
-_WATCH_SCRIPT = "trap '' HUP INT TERM; read -r _ || kill -KILL 0"
-
 
 def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
     """Run a command and return `[stdout, stderr, return code]`.
@@ -40,29 +36,26 @@ def system_call(cmd: str | Sequence[str], /, **kwargs: Any) -> list[Any]:
     to a function by keyword is accepted and ignored. The address of Redis is not in the environment
     of the command. In a job its output is the job's as well, as it comes.
 
-    Whatever interrupts the call also ends the command and all it has started, and so does the death
-    of this process.
+    Whatever interrupts the call also ends the command and all it has started, and so does the end
+    of the job that it is called in.
     """
-    with _watched_group() as group:
-        process = subprocess.Popen(
-            cmd,
-            shell=isinstance(cmd, str),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={
-                name: value for name, value in os.environ.items() if name not in PRIVATE_VARIABLES
-            },
-            process_group=group,
-        )
-        readers = [_PipeReader(process.stdout, "stdout"), _PipeReader(process.stderr, "stderr")]
-        try:
-            for reader in readers:
-                reader.join()
-            process.wait()
-        except BaseException:
-            _end_group(group, process)
-            raise
+    process = subprocess.Popen(
+        cmd,
+        shell=isinstance(cmd, str),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if name not in PRIVATE_VARIABLES},
+        process_group=0,
+    )
+    readers = [_PipeReader(process.stdout, "stdout"), _PipeReader(process.stderr, "stderr")]
+    try:
+        for reader in readers:
+            reader.join()
+        process.wait()
+    except BaseException:
+        _end_group(process)
+        raise
     stdout, stderr = (reader.text for reader in readers)
     if process.returncode != 0:
         raise ValueError(f"Failed to execute: {cmd}\nstdout: {stdout}\nstderr: {stderr}")
@@ -115,35 +108,16 @@ def check_python(source: str) -> None:
     _compile_function(source)
 
 
-@contextmanager
-def _watched_group() -> Iterator[int]:
-    """Give a process group that is killed if the block raises or this process dies within it."""
-    watcher = subprocess.Popen(
-        ["/bin/sh", "-c", _WATCH_SCRIPT],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    )
-    last_words = b""
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a command and every process of its group, kindly first."""
     try:
-        yield watcher.pid
-        # Leaves alone what the command has put into the background.
-        last_words = b"\n"
-    finally:
-        watcher.communicate(last_words)
-
-
-def _end_group(group: int, process: subprocess.Popen[bytes]) -> None:
-    """End every process of a group, kindly first."""
-    try:
-        os.killpg(group, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(TERMINATE_TIMEOUT)
     finally:
-        # macOS refuses a group of which only the leader is left, dead and not yet waited for.
-        with suppress(PermissionError):
-            os.killpg(group, signal.SIGKILL)
+        # Nobody may be left; macOS refuses a group of which only a dead leader is.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
         with process:
             process.wait()
 

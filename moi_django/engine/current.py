@@ -4,7 +4,7 @@ Outside of a job the functions below do nothing, so that a function can be calle
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import isfinite
 from os import PathLike
@@ -24,7 +24,7 @@ class ProgressUpdate(NamedTuple):
 
 @dataclass(frozen=True)
 class CurrentJob:
-    """One attempt at a job, on its engine."""
+    """One attempt at a job, in its process."""
 
     id: str
     name: str
@@ -37,6 +37,8 @@ class CurrentJob:
     status_update: Callable[[str], str]
     _note_progress: Callable[[ProgressUpdate], object]
     _attach: Callable[[str, "bytes | str | PathLike[str]"], object]
+    # Takes the id of a job that this one waits for, and whether the wait is over.
+    _note_wait: Callable[[str, bool], object] = lambda id, is_over: None
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Show how far the job is: `done` of `total`, or a share from 0 to 1 without a total.
@@ -88,6 +90,15 @@ class CurrentJob:
         """
         self._attach(name, content)
 
+    @contextmanager
+    def note_wait(self, id: str) -> Iterator[None]:
+        """Say that the job waits for another one in the block, which may need its engine."""
+        self._note_wait(id, False)
+        try:
+            yield
+        finally:
+            self._note_wait(id, True)
+
 
 _current: CurrentJob | None = None
 
@@ -123,3 +134,10 @@ def attach(name: str, content: "bytes | str | PathLike[str]") -> None:
     """Keep a file with the current job, as `CurrentJob.attach` does."""
     if _current is not None:
         _current.attach(name, content)
+
+
+@contextmanager
+def note_wait(id: str) -> Iterator[None]:
+    """Say that the current job, if there is one, waits for another one in the block."""
+    with _current.note_wait(id) if _current is not None else nullcontext():
+        yield

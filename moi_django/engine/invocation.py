@@ -1,45 +1,21 @@
-"""Call a function on an engine as it would be called anywhere else: with Django, without a loop."""
+"""Call the function of a job with what it accepts, and tell what went wrong in it."""
 
 import asyncio
 import inspect
-import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from moi_django.engine.current import CurrentJob, current_job
-from moi_django.engine.tqdm_progress import follow_tqdm
+from moi_django.engine.encoding import ResultTooLarge
+from moi_django.validation import escape_surrogates
 
 
-@contextmanager
-def job_environment() -> Iterator[None]:
-    """Give the function in the block what it would have elsewhere."""
-    follow_tqdm()
-    with _hidden_event_loop(), _django_set_up(), _explained_breakpoints():
-        yield
-
-
-@contextmanager
-def _explained_breakpoints() -> Iterator[None]:
-    """Let `breakpoint()` say how a job is debugged, where it would ask a terminal.
-
-    A debugger that the environment names is left alone. ipykernel puts one of its own there.
-    """
-    if os.environ.get("PYTHONBREAKPOINT"):
-        yield
-        return
-    hook = sys.breakpointhook
-    sys.breakpointhook = _explain_breakpoint
-    try:
-        yield
-    finally:
-        sys.breakpointhook = hook
-
-
-def _explain_breakpoint(*args: Any, **kwargs: Any) -> None:
+def explain_breakpoint(*args: Any, **kwargs: Any) -> None:
+    """Say how a job is debugged, in the place of a debugger that would have no terminal."""
     job = current_job()
     id = job.id if job else "ID"
     sys.stderr.write(
@@ -72,6 +48,8 @@ def injectable_kwargs(
     provided: dict[str, Any],
 ) -> dict[str, Any]:
     """Return what of `provided` the function accepts and its caller has not given."""
+    if not _may_accept(function, provided):
+        return {}
     try:
         signature = inspect.signature(function)
         given = signature.bind_partial(*args, **kwargs).arguments
@@ -90,46 +68,23 @@ def injectable_kwargs(
     }
 
 
+def _may_accept(function: Callable[..., Any], names: Iterable[str]) -> bool:
+    """Tell by a short look whether a function may accept one of these arguments."""
+    if isinstance(function, BuiltinFunctionType):
+        return False
+    if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
+        return True
+    code = function.__code__
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return bool(code.co_flags & inspect.CO_VARKEYWORDS) or not set(parameters).isdisjoint(names)
+
+
 def call_function(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Call a function, a coroutine function too, and return what it returns."""
     value = function(*args, **kwargs)
     return asyncio.run(value) if inspect.iscoroutine(value) else value
-
-
-@contextmanager
-def _hidden_event_loop() -> Iterator[None]:
-    """Hide the event loop in which ipykernel runs a job.
-
-    While it shows, `asyncio.run` and the Django ORM refuse to work.
-    """
-    loop = asyncio._get_running_loop()
-    asyncio._set_running_loop(None)
-    try:
-        yield
-    finally:
-        asyncio._set_running_loop(loop)
-
-
-@contextmanager
-def _django_set_up() -> Iterator[None]:
-    """Give the job the site's Django with fresh database connections, where it is configured."""
-    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
-        yield
-        return
-    import django
-    from django.apps import apps
-    from django.db import close_old_connections, reset_queries
-
-    if not apps.ready:
-        django.setup()
-    reset_queries()
-    close_old_connections()
-    try:
-        yield
-    finally:
-        close_old_connections()
 
 
 _OWN_PATHS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))
@@ -150,3 +105,10 @@ def format_error(error: BaseException) -> str:
 
 def _is_own_frame(filename: str) -> bool:
     return filename.startswith(_OWN_PATHS) or filename.endswith("cloudpickle.py")
+
+
+def failure_text(error: BaseException | str, limit: int) -> str:
+    """Return the result of a job that ended with an error: its traceback."""
+    text = f"{error}" if isinstance(error, (str, ResultTooLarge)) else format_error(error)
+    # The end of a traceback says what happened; each character may take 12 bytes of JSON.
+    return escape_surrogates(text)[-max(limit // 12, 200) :]

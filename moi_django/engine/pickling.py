@@ -6,12 +6,15 @@ of lines. The source is a pickle of its own behind that of the call, and may be 
 
 import io
 import linecache
+import sys
 from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any
 
 import cloudpickle
 
+# A pickled function is for the Python that pickled it.
+PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 # What cloudpickle puts where code says which file it is from.
 DYNAMIC_FILE = "<dynamic-code>"
 # Characters of source that are sent with a call.

@@ -1,4 +1,4 @@
-"""How a result looks: what IPython would show of it, as MIME type -> data; made on the engine."""
+"""How a result looks: what IPython would show of it, as MIME type -> data; made in the job."""
 
 import base64
 import json
@@ -27,44 +27,13 @@ def display_forms(value: object, limit: int) -> dict[str, str]:
     if type(value) in _PLAIN_TYPES:
         return {}
     try:
-        forms = _cut_to_limit(limit, _mime_forms(value))
+        forms = _cut_to_limit(limit, _mime_forms(value)) if _has_forms(value) else {}
     except KeyboardInterrupt:
         raise  # the job is cancelled or takes too long
     except BaseException:
         _print_error("The result cannot be shown as it would like to be:", traceback.format_exc())
         return {}
     return {} if forms.keys() <= {PLAIN} else forms
-
-
-@contextmanager
-def print_displayed() -> Iterator[None]:
-    """Let what `IPython.display.display` is given in the block be printed.
-
-    There is no notebook that would show it.
-    """
-    from IPython.core.interactiveshell import InteractiveShell
-
-    if not InteractiveShell.initialized():
-        yield  # IPython prints it by itself
-        return
-    shell = InteractiveShell.instance()
-    publisher = shell.display_pub
-    shell.display_pub = _printing_publisher()
-    try:
-        yield
-    finally:
-        shell.display_pub = publisher
-
-
-@lru_cache(maxsize=1)
-def _printing_publisher() -> Any:
-    from IPython.core.displaypub import DisplayPublisher
-
-    class Printer(DisplayPublisher):
-        def publish(self, data: dict[str, Any], *args: Any, **options: Any) -> None:
-            sys.stdout.write(f"{data.get(PLAIN, ', '.join(data))}\n")
-
-    return Printer()
 
 
 def _mime_forms(value: object) -> dict[str, str]:
@@ -79,6 +48,13 @@ def _mime_forms(value: object) -> dict[str, str]:
         except (TypeError, ValueError) as error:
             _print_error(f"The result cannot be shown as {mime}: {error}")
     return forms
+
+
+def _has_forms(value: object) -> bool:
+    """Tell whether IPython, which takes long to import, may know more of a value than its repr."""
+    if "IPython.core.formatters" in sys.modules or "matplotlib.figure" in sys.modules:
+        return True
+    return any(name.startswith(("_repr_", "_ipython_display_")) for name in dir(type(value)))
 
 
 def _form_text(data: Any) -> str:
@@ -105,7 +81,7 @@ def _print_error(*lines: str) -> None:
 
 @contextmanager
 def _display_formatter() -> Iterator[Any]:
-    """Give the formatter of the engine's IPython, or a bare one; its errors are told."""
+    """Give the formatter of the IPython of this process, or a bare one; its errors are told."""
     from IPython import get_ipython
 
     shell = get_ipython() or _bare_shell()

@@ -13,17 +13,17 @@ logger = logging.getLogger(__name__)
 
 
 class StatusWriter:
-    """The voice of one run of a job."""
+    """The voice of one attempt at a job."""
 
-    def __init__(self, store: Store, run: Info, status_limit: int) -> None:
-        self._store, self._run, self._status_limit = store, run, status_limit
+    def __init__(self, store: Store, info: Info, status_limit: int) -> None:
+        self._store, self._status_limit = store, status_limit
+        # As it is in the store, as far as this writer knows.
+        self.info = info
 
-    def status_update(self, status: str) -> str:
-        """Show a status text to everyone who watches; return the one before."""
-        before = self._change(
-            lambda info: info.changed(status=escape_surrogates(str(status))[: self._status_limit])
-        )
-        return before.status if before else ""
+    def write_status(self, status: str) -> None:
+        """Show a status text to everyone who watches."""
+        text = escape_surrogates(status)[: self._status_limit]
+        self._change(lambda info: info.changed(status=text))
 
     def write_progress(self, update: ProgressUpdate) -> None:
         """Show how far the job is."""
@@ -33,21 +33,17 @@ class StatusWriter:
         """Let who watches look again: there is a file more, or another one of its name."""
         self._change(lambda info: info.changed(attached=info.attached + 1))
 
-    def _change(self, change: Callable[[Info], Info]) -> Info | None:
-        """Change the info object; return what it was before."""
-        before: Info | None = None
+    def _change(self, change: Callable[[Info], Info]) -> None:
+        attempt = self.info.attempt
 
         def update(info: Info) -> Info | None:
-            nonlocal before
-            before = info
-            is_ours = info.state is State.RUNNING and info.attempt == self._run.attempt
+            is_ours = info.state is State.RUNNING and info.attempt == attempt
             return change(info) if is_ours else None
 
         try:
-            self._store.jobs.change(self._run.id, update)
+            self.info = self._store.jobs.change(self.info.id, update, known=self.info)
         except StoreUnavailable as error:
             # The work is worth more than what it says of itself.
             logger.warning("Cannot show how a job is doing: %s", error)
         except JobNotFound:
-            logger.debug("The job %s was removed while it ran", self._run.id)
-        return before
+            logger.debug("The job %s was removed while it ran", self.info.id)

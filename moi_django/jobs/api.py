@@ -3,16 +3,19 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
 from asgiref.sync import sync_to_async
 
 from moi_django import owners
-from moi_django.cluster import connections, dispatch, payloads
+from moi_django.cluster import dispatch, payloads
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.engine import pickling
-from moi_django.engine.runner import failure_text
+from moi_django.engine.current import note_wait
+from moi_django.engine.invocation import failure_text
+from moi_django.engine.payloads import Payload
 from moi_django.exceptions import (
     GroupNotFound,
     InvalidJob,
@@ -49,27 +52,33 @@ def submit(
     `options=` an `Options` says how often and how long it is run; a keyword of this name with
     any other value is the function's.
 
-    Inside a database transaction the job is created and sent when the transaction commits, and
-    never when it is rolled back, unless MOI["ON_COMMIT"] is False. Should Redis be lost before the
-    commit, an error is logged and there is no job; should the cluster be, the job ends as lost.
+    An engine that has nothing to do takes it at once; else it waits for the next one that is free,
+    also when there is no cluster now.
+
+    Inside a database transaction the job is created when the transaction commits, and never when it
+    is rolled back, unless MOI["ON_COMMIT"] is False. Should Redis be lost before the commit, an
+    error is logged and there is no job.
 
     A function that cannot be pickled gives a job that has failed and says why. Raises InvalidJob,
-    UnknownContext, GroupNotFound, ClusterUnavailable, StoreUnavailable or NotRunning, and then
-    there is no job.
+    UnknownContext, GroupNotFound, StoreUnavailable or NotRunning, and then there is no job.
     """
     options = _take_options(kwargs)
-    connections.get_connection(context).connect()
+    conf.context(context)
     if not callable(func):
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
-    info = creation.new_job_info(context, owners.group_of(owner), name, url, options)
+    info = creation.new_job_info(
+        context, owners.group_of(owner, seen=True), name, url, options, pickling.PYTHON_VERSION
+    )
+    create: Callable[[Info], object]
     try:
         call = pickling.pickle_call((func, args, kwargs), conf.PAYLOAD_LIMIT)
     except Exception as error:
         info = _failed_at_submit(info, error)
-        return _create_or_defer(Job(info), partial(_create, info))
-    payloads.check_length(call)
-    payload = payloads.Payload(call, options, context)
-    return _create_or_defer(Job(info), partial(dispatch.create_and_send, info, payload))
+        create = get_store().jobs.create
+    else:
+        payloads.check_length(call)
+        create = partial(dispatch.enqueue, payload=Payload(call, options, context))
+    return _create_or_defer(Job(info), partial(_create_for, owner, info, create))
 
 
 def submit_nouser(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Job":
@@ -96,21 +105,26 @@ def _take_options(kwargs: dict[str, Any]) -> Options:
     return kwargs.pop("options") if isinstance(kwargs.get("options"), Options) else Options()
 
 
-def _create_or_defer(job: "Job", create: Callable[[bool], object]) -> "Job":
-    """Create a job in Redis, now or when the open transaction commits; `create` is told which."""
+def _create_or_defer(job: "Job", create: Callable[[], object]) -> "Job":
+    """Create a job in Redis, now or when the open transaction commits."""
 
-    def create_now(committed: bool) -> None:
+    def create_now() -> None:
         job._awaits_commit = False
-        create(committed)
+        create()
 
-    job._awaits_commit = on_commit.defer_to_commit(partial(create_now, True))
+    job._awaits_commit = on_commit.defer_to_commit(create_now)
     if not job._awaits_commit:
-        create_now(False)
+        create_now()
     return job
 
 
-def _create(info: Info, committed: bool) -> None:
-    get_store().jobs.create(info)
+def _create_for(owner: Any, info: Info, create: Callable[[Info], object]) -> None:
+    """Create a job; the group in which it is to be may have expired since it was seen last."""
+    try:
+        create(info)
+    except GroupNotFound:
+        group = owners.group_of(owner)
+        create(replace(info, parent=group.id, path=f"{group.path}:{info.id}"))
 
 
 def _failed_at_submit(info: Info, error: Exception) -> Info:
@@ -199,12 +213,14 @@ class Job(_Handle):
     def wait(self, timeout: float | None = None) -> Self:
         """Block until the job is finished and return it; `timeout` is in seconds.
 
+        While a job waits so for another that is queued, its engine runs that one beside it.
+
         Raises TimeoutError, or JobNotFound when it is removed meanwhile, or InvalidJob when it
         waits for a commit that cannot come while you wait.
         """
         self._refuse_before_commit("wait for it")
         deadline = None if timeout is None else time.monotonic() + timeout
-        with get_store().jobs.listen(self.id) as heard:
+        with get_store().jobs.listen(self.id) as heard, note_wait(self.id):
             while not self.refresh().finished:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
@@ -226,7 +242,7 @@ class Job(_Handle):
         """End the job as cancelled unless it is finished; tell whether that was done.
 
         One that has not started never runs; one that runs is interrupted (KeyboardInterrupt), and
-        when it has not ended after MOI["CANCEL_GRACE"] seconds, its engine is killed. Raises
+        when it has not ended after MOI["CANCEL_GRACE"] seconds, its process is killed. Raises
         JobNotFound when it is gone, InvalidJob while it waits for a commit.
         """
         self._refuse_before_commit("cancel it")
@@ -246,10 +262,12 @@ class Job(_Handle):
         old = self.refresh().info
         _refuse_retry(old)
         payload = payloads.verify_payload(old, signed)
-        connections.get_connection(payload.context).connect()
+        conf.context(payload.context)
         group = owners.existing_group(old.parent or "")
-        info = creation.new_job_info(payload.context, group, old.name, old.url, payload.options)
-        start = partial(dispatch.create_and_send, info, payload, instead_of=old.id)
+        info = creation.new_job_info(
+            payload.context, group, old.name, old.url, payload.options, payload.python
+        )
+        start = partial(dispatch.enqueue_retry, info, payload, old.id)
         return _create_or_defer(Job(info), start)
 
     def remove(self) -> None:

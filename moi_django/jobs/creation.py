@@ -10,8 +10,10 @@ from moi_django.options import Options
 from moi_django.validation import escape_surrogates, is_safe_url
 
 
-def new_job_info(context: str, parent: Info, name: str, url: str | None, options: Options) -> Info:
-    """Return a queued job in a group.
+def new_job_info(
+    context: str, parent: Info, name: str, url: str | None, options: Options, python: str
+) -> Info:
+    """Return a queued job in a group, for engines with a version of Python.
 
     Raises InvalidJob.
     """
@@ -24,6 +26,7 @@ def new_job_info(context: str, parent: Info, name: str, url: str | None, options
         state=State.QUEUED,
         context=context,
         attempts=options.attempts,
+        python=python,
     )
 
 

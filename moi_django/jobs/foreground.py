@@ -7,8 +7,7 @@ from typing import Any
 from moi_django.cluster.payloads import verify_payload
 from moi_django.engine.current import CurrentJob, enter_job
 from moi_django.engine.invocation import call_as_job
-from moi_django.engine.pickling import unpickle_call
-from moi_django.engine.runner import PYTHON_VERSION
+from moi_django.engine.pickling import PYTHON_VERSION, unpickle_call
 from moi_django.exceptions import PayloadRefused
 from moi_django.models import Info
 from moi_django.site_store import get_store

@@ -11,8 +11,10 @@ from typing import Any
 from moi_django.exceptions import ServiceError
 from moi_django.services import parent_death
 
-# Seconds until the engines have to be there, and for each to do its first task.
+# Seconds until the engines have to be there, for each to get its first task, and between two looks
+# at that.
 READY_WITHIN, FIRST_TASK_WITHIN = 60, 10.0
+BETWEEN_LOOKS = 0.2
 # How often a cluster is started whose scheduler has missed an engine.
 STARTS = 3
 MISSED = "The scheduler of the cluster hands its engines no tasks: see what the controller says."
@@ -75,26 +77,26 @@ async def start_cluster(cluster: Any) -> Any:
 
 
 def unreached_engines(client: Any, within: float = FIRST_TASK_WITHIN) -> list[int]:
-    """Return the engines that do not do a task of the scheduler within some seconds.
+    """Return the engines that get no task of the scheduler within some seconds.
 
     A scheduler asks for the engines once, when it starts, and subscribes to those that come later:
-    of one that registers in between it never hears, and would keep its tasks for ever.
+    of one that registers in between it never hears, and would keep its tasks for ever. An engine
+    that does the task of somebody else by then is reached, too.
     """
     view, tasks = client.load_balanced_view(), {}
     for engine in client.ids:
         with view.temp_flags(targets=[engine]):
             tasks[engine] = view.apply_async(abs, -1)
     end = time.monotonic() + within
-    return [engine for engine, task in tasks.items() if not _is_done(task, end)]
+    while tasks and time.monotonic() < end:
+        next(iter(tasks.values())).wait(BETWEEN_LOOKS)
+        counts = client.queue_status()
+        tasks = {engine: task for engine, task in tasks.items() if not _has_got_one(counts[engine])}
+    return list(tasks)
 
 
-def _is_done(task: Any, end: float) -> bool:
-    try:
-        task.get(max(0.0, end - time.monotonic()))
-    # Whatever ipyparallel raises when it could not be done.
-    except Exception:
-        return False
-    return True
+def _has_got_one(counts: dict[str, int]) -> bool:
+    return counts["completed"] + counts["tasks"] > 0
 
 
 def _forget_address(cluster: Any) -> None:

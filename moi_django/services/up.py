@@ -28,13 +28,13 @@ from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine.calls import PRIVATE_VARIABLES
 from moi_django.exceptions import MoiError, ServiceError
 from moi_django.models import Info
+from moi_django.presentation.text_report import escape_terminal
 from moi_django.services import parent_death
 from moi_django.services.embedded_redis import EmbeddedRedis, remove_stale
 from moi_django.services.local_cluster import connection_file, make_local_cluster, start_cluster
 from moi_django.services.orphan_reaper import OrphanReaper
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import CONNECTION_OPTIONS, without_secret
-from moi_django.terminal.text_report import escape_terminal
 from moi_django.validation import is_id
 
 # Seconds for the web server to answer, and for it to end when asked to.

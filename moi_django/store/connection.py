@@ -1,6 +1,6 @@
 """How to reach Redis: connections that are waited for, but not for ever, and errors of ours."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from redis.retry import Retry
 from moi_django.exceptions import StoreUnavailable
 from moi_django.store.config import StoreConfig
 from moi_django.store.keys import Keys
-from moi_django.store.scripts import Script
+from moi_django.store.scripts import Script, ScriptCall
 
 # Seconds for an answer, and for the first one of a command line, before which it has done nothing.
 ANSWER_TIMEOUT, FIRST_ANSWER_TIMEOUT = 5.0, 0.8
@@ -102,10 +102,26 @@ class Connection:
 
     def run_script(self, name: str, keys: Mapping[str, Any], args: Mapping[str, Any]) -> Any:
         """Run `lua/<name>.lua` with its keys and arguments by name; return what it returns."""
-        if name not in self._scripts:
-            self._scripts[name] = Script(self.redis, name)
+        return self.run_scripts([ScriptCall(name, keys, args)])[0]
+
+    def run_scripts(self, calls: Sequence[ScriptCall]) -> list[Any]:
+        """Run scripts one after the other in one round trip; return what each returns."""
         with self.translated_errors():
-            return self._scripts[name](keys, args)
+            if len(calls) == 1:
+                return [self._script(calls[0])(self.redis, calls[0])]
+            pipeline = self.redis.pipeline(transaction=False)
+            for call in calls:
+                self._script(call).queue(pipeline, call)
+            answers = pipeline.execute(raise_on_error=False)
+            return [
+                self._script(call).result(self.redis, call, answer)
+                for call, answer in zip(calls, answers, strict=True)
+            ]
+
+    def _script(self, call: ScriptCall) -> Script:
+        if call.name not in self._scripts:
+            self._scripts[call.name] = Script(call.name)
+        return self._scripts[call.name]
 
     def server_time(self) -> float:
         """Return the time by the clock of Redis, in seconds since 1970."""

@@ -111,22 +111,3 @@ class EngineRegistry:
                 pubsub.get_message(timeout=seconds)
 
             yield wait
-
-    # What the reconciler asks
-
-    def mark_idle(self, engine: str) -> None:
-        """Note that an engine has no job now."""
-        now = self._connection.server_time()
-        with self._connection.translated_errors():
-            self._redis.set(self._keys.idle(engine), now, ex=self._connection.config.expire)
-
-    def idle_since(self, engine: str) -> float:
-        """Return when an engine was last without a job, as far as is known; else 0."""
-        with self._connection.translated_errors():
-            at: Any = self._redis.get(self._keys.idle(engine))
-        return float(at) if at else 0.0
-
-    def may_pulse(self, name: str, seconds: int) -> bool:
-        """Tell whether no pulse of this name was sent in the last seconds; this one counts."""
-        with self._connection.translated_errors():
-            return bool(self._redis.set(self._keys.pulse(name), "", nx=True, ex=seconds))

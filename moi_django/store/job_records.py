@@ -14,9 +14,12 @@ from moi_django.models import Info, State, timestamp
 from moi_django.store.connection import Connection, Wait
 from moi_django.store.engines import EngineRegistry
 from moi_django.store.keys import member
+from moi_django.store.scripts import ScriptCall
 
 # How many are read at once; each may have a result of RESULT_LIMIT bytes.
 CHUNK_SIZE = 200
+# How many are created in one round trip.
+CREATED_AT_ONCE = 500
 
 
 class JobRecords:
@@ -56,11 +59,11 @@ class JobRecords:
             there = pipeline.execute()
         return [id for id, is_there in zip(ids, there, strict=True) if not is_there]
 
-    def payload(self, id: str) -> str | None:
+    def payload(self, id: str) -> bytes | None:
         """Return the signed function of a job, or None."""
         with self._connection.translated_errors():
-            raw: Any = self._redis.get(self._keys.payload(id))
-        return raw.decode(errors="replace") if raw is not None else None
+            raw: bytes | None = self._redis.get(self._keys.payload(id))  # type: ignore[assignment]
+        return raw
 
     @contextmanager
     def listen(self, id: str) -> Iterator[Wait]:
@@ -70,18 +73,68 @@ class JobRecords:
 
     # Writing
 
-    def create(self, info: Info, payload: str = "") -> float:
+    def create(
+        self,
+        info: Info,
+        payload: bytes = b"",
+        engines: int = 0,
+        call: str = "",
+        delay: float | None = None,
+    ) -> bool:
         """Write a new job or group, put it in its group, and let it wait if it has a payload.
 
-        Returns when that was, by the clock of Redis. Raises GroupNotFound when that group is gone;
-        ValueError when the id is taken.
+        Tells whether a worker is to be called, which is then noted as `call`: fewer are at the
+        queue than there are `engines`, and none has nothing to do. With a `delay` it waits only in
+        so many seconds. Raises GroupNotFound when that group is gone; ValueError when the id is
+        taken.
         """
+        return self._created(info, self._run(self._creation(info, payload, engines, call, delay)))
+
+    def create_many(self, jobs: Sequence[tuple[Info, bytes]]) -> None:
+        """Do what `create` does with many jobs in a few round trips; it calls no worker.
+
+        What was created before an error stays.
+        """
+        for start in range(0, len(jobs), CREATED_AT_ONCE):
+            chunk = jobs[start : start + CREATED_AT_ONCE]
+            calls = [self._creation(info, payload) for info, payload in chunk]
+            answers = self._connection.run_scripts(calls)
+            for (info, _), answer in zip(chunk, answers, strict=True):
+                self._created(info, answer)
+
+    def _created(self, info: Info, answer: bytes) -> bool:
+        if answer == b"gone":
+            raise GroupNotFound.for_id(info.parent)
+        # Else it was done, and its answer was lost.
+        if answer == b"taken" and not self._is_same(info, self.get(info.id)):
+            raise ValueError(f"the id {info.id} is taken")
+        return answer == b"call"
+
+    def _is_same(self, info: Info, present: Info | None) -> bool:
+        """Tell whether a job or group is the one that was created, however it may be by now."""
+        if present is None:
+            return False
+        written = [(each.path, each.name, each.date_created) for each in (info, present)]
+        return written[0] == written[1]
+
+    def _creation(
+        self,
+        info: Info,
+        payload: bytes,
+        engines: int = 0,
+        call: str = "",
+        delay: float | None = None,
+    ) -> ScriptCall:
         keys = {
             "info": self._keys.info(info.id),
             "users": self._keys.users,
             "seal": self._keys.seal(info.parent or info.id),
             "payload": self._keys.payload(info.id),
-            "waiting": self._keys.waiting(info.context),
+            "waiting": self._keys.waiting(info.queue),
+            "delayed": self._keys.delayed,
+            **self._keys.entrance(info.queue),
+            "queues": self._keys.queues,
+            "workers": self._keys.workers(info.queue),
             "jobs": self._keys.jobs,
             "owner_jobs": self._keys.owner_jobs(info.owner),
             "ended": self._keys.ended,
@@ -96,20 +149,20 @@ class JobRecords:
             "message": done_message("add", info.id),
             "state": info.counted_as,
             "member": member(info),
+            "queue": info.queue,
             "payload": payload,
             "created": timestamp(info.date_created),
             "prefix": self._config.prefix,
             "ran": ran,
             "waited": waited,
+            "engines": engines,
+            "call": call,
+            "delay": "" if delay is None else delay,
         }
-        done = self._connection.run_script("create", keys, args)
-        if done == b"gone":
-            raise GroupNotFound.for_id(info.parent)
-        if done == b"taken":
-            if self.get(info.id) != info:
-                raise ValueError(f"the id {info.id} is taken")
-            return self._connection.server_time()  # done, its answer was lost
-        return float(done)
+        return ScriptCall("create", keys, args)
+
+    def _run(self, call: ScriptCall) -> Any:
+        return self._connection.run_scripts([call])[0]
 
     def change(
         self,
@@ -139,17 +192,24 @@ class JobRecords:
 
     def _swap(self, raw: bytes, old: Info, new: Info, delay: float = 0.0) -> Any:
         """Write `new` if the key still holds `raw`; return 1, or what it holds instead."""
+        return self._run(self.replacement(raw, old, new, delay))
+
+    def replacement(self, raw: bytes, old: Info, new: Info, delay: float = 0.0) -> ScriptCall:
+        """Return the call that writes `new` if the key still holds `raw`.
+
+        What it gives is 1, or what the key holds instead.
+        """
         keys = {
             "info": self._keys.info(old.id),
             "users": self._keys.users,
             **self._keys.artifacts(old.id),
-            **self._keys.queues(old),
+            **self._keys.places(old),
+            **self._keys.entrance(old.queue),
             "jobs": self._keys.jobs,
             "owner_jobs": self._keys.owner_jobs(old.owner),
             "ended": self._keys.ended,
             "ancestors": self._keys.ancestors(old),
         }
-        move_to, seconds = _next_queue(old, new, delay, self._config.lease)
         ran, waited = _durations(new)
         args = {
             "old_json": raw,
@@ -161,15 +221,15 @@ class JobRecords:
             "new_state": new.counted_as,
             "old_member": member(old),
             "new_member": member(new),
-            "move_to": move_to,
-            "seconds": seconds,
+            "move_to": _next_place(old, new, delay),
+            "seconds": delay,
             "max_payload": _max_payload(new, self._config.retry_payload_limit),
             "id": new.id,
             "created": timestamp(new.date_created),
             "ran": ran,
             "waited": waited,
         }
-        return self._connection.run_script("change", keys, args)
+        return ScriptCall("change", keys, args)
 
     def cancel(self, id: str) -> tuple[Info, bool]:
         """Give an unfinished job its end and tell its engine.
@@ -217,7 +277,7 @@ class JobRecords:
             "seal": self._keys.seal(info.id),
             "order": self._keys.order(info.id),
             **self._keys.artifacts(info.id),
-            **self._keys.queues(info),
+            **self._keys.places(info),
             "jobs": self._keys.jobs,
             "owner_jobs": self._keys.owner_jobs(info.owner),
             "ancestors": self._keys.ancestors(info),
@@ -250,22 +310,21 @@ def done_message(verb: str, id: str) -> str:
     return json.dumps({verb: [id], "done": True})
 
 
-def _next_queue(old: Info, new: Info, delay: float, lease: float) -> tuple[str, float]:
-    """Return which zset a job belongs in after a change, as change.lua has it, and for how long."""
-    if new.state is State.RUNNING:
-        return "running", lease
+def _next_place(old: Info, new: Info, delay: float) -> str:
+    """Return where an attempt belongs after a change, as change.lua has it."""
+    if new.is_group or (new.state, new.attempt) == (old.state, old.attempt):
+        return ""
     if new.state is State.QUEUED:
-        return ("", 0.0) if new.attempt == old.attempt else ("delayed", delay)
-    return ("", 0.0) if new.is_group else ("none", 0.0)
+        return "delayed" if delay else "waiting"
+    return "running" if new.state is State.RUNNING else "none"
 
 
 def _max_payload(info: Info, retry_limit: int) -> int | str:
     """Return the length beyond which the payload of a job is dropped; "" keeps any."""
     if info.state is State.SUCCESS or info.retried:
         return 0
-    is_last = info.state is State.RUNNING and info.attempt >= info.attempts
     # No longer sent by itself, but somebody may retry it.
-    return retry_limit if info.finished or is_last else ""
+    return retry_limit if info.finished else ""
 
 
 def _durations(info: Info) -> tuple[float | str, float]:

@@ -13,13 +13,16 @@ key                   type     content
 <group>:totals        hash     state -> number of jobs in that state below a group, expired ones too
 <group>:seal          string   is there while a group is removed: nothing comes into it any more
 user-id-map           hash     user -> id of the user's root group, and that id -> user
-waiting:<context>     zset     jobs in the scheduler's hands -> when they were last given to it
-delayed               zset     jobs that are to be run again -> when
-running               zset     jobs on an engine -> end of the lease that their engine renews
+waiting:<queue>       zset     attempts that wait for an engine -> their place
+sequence              string   the last place that was given
+queues                set      names of the queues
+workers:<queue>       zset     engines at a queue, and calls for one -> a number that grows
+lingering:<queue>     set      those of them that have found nothing, and stay a moment
+claims                hash     engine -> its last claim, and the attempt that it was handed
+wake:<queue>:<engine> list     not empty when one of those is told to look again
+delayed               zset     attempts that are to wait later -> when
+running               zset     attempts that run -> a number that their engine lets grow
 with-files            set      ids of jobs that have attached something
-dispatched:<context>  string   when the latest was sent of what has reached an engine of a context
-pulse:<name>          string   is there for some seconds after a pulse was sent
-idle:<engine>         string   when an engine was last without a job
 <group>:all           zset     ids of all jobs below a root group -> when each was created
 jobs                  zset     ids of the jobs of all users -> when each was created
 jobs:<state>          zset     the same of the jobs in one state
@@ -29,10 +32,11 @@ engines               zset     engines that have said how they are -> when they 
 engine:<engine>       string   what an engine has said of itself, as JSON
 ====================  =======  ========================================================
 
-A member of `waiting`, `delayed` and `running` is `<attempt>:<id>`. Times there are seconds since
-1970 by the clock of Redis, so it does not matter what the clocks of engines and servers say. So is
-the number of a minute. The indices `jobs`, `jobs:<state>` and `<group>:all` may have ids of jobs
-that have expired: they go when they are met.
+A member of `waiting`, `delayed` and `running` is `<attempt>:<id>`. The name of a queue is
+`<context>:<version of Python>`. A number that grows is a lease: whoever sees it stand still for so
+many seconds by a clock of its own takes its engine for dead. Times are seconds since 1970 by the
+clock of Redis; so is the number of a minute. The indices `jobs`, `jobs:<state>` and `<group>:all`
+may have ids of jobs that have expired: they go when they are met.
 
 ====================  ====================================================================
 channel               message, JSON
@@ -139,35 +143,62 @@ class Keys:
 
     # Queues
 
-    def waiting(self, context: str | None) -> str:
-        """Return the key of the zset of the jobs that the scheduler of a context has."""
-        return f"{self.prefix}waiting:{context or ''}"
+    def waiting(self, queue: str) -> str:
+        """Return the key of the zset of the attempts that wait in a queue."""
+        return f"{self.prefix}waiting:{queue}"
+
+    @property
+    def sequence(self) -> str:
+        """The key of the last place in a queue that was given."""
+        return f"{self.prefix}sequence"
+
+    @property
+    def queues(self) -> str:
+        """The key of the set of the names of the queues."""
+        return f"{self.prefix}queues"
+
+    def workers(self, queue: str) -> str:
+        """Return the key of the zset of the engines at a queue."""
+        return f"{self.prefix}workers:{queue}"
+
+    def lingering(self, queue: str) -> str:
+        """Return the key of the set of the engines that stay at a queue without a job."""
+        return f"{self.prefix}lingering:{queue}"
+
+    @property
+    def claims(self) -> str:
+        """The key of the hash of what each engine was handed last."""
+        return f"{self.prefix}claims"
+
+    def wake(self, queue: str, engine: str) -> str:
+        """Return the key of the list that such an engine waits for; what all begin with for ""."""
+        return f"{self.prefix}wake:{queue}:{engine}"
 
     @property
     def delayed(self) -> str:
-        """The key of the zset of the jobs that are to be run again."""
+        """The key of the zset of the attempts that are to wait later."""
         return f"{self.prefix}delayed"
 
     @property
     def running(self) -> str:
-        """The key of the zset of the jobs that engines run."""
+        """The key of the zset of the attempts that run."""
         return f"{self.prefix}running"
 
-    def queues(self, info: Info) -> dict[str, str]:
-        """Return the three zsets that a job may be in."""
+    def entrance(self, queue: str) -> dict[str, str]:
+        """Return what is needed to put an attempt into a queue, besides the zset of what waits."""
         return {
-            "waiting": self.waiting(info.context),
+            "sequence": self.sequence,
+            "lingering": self.lingering(queue),
+            "wake": self.wake(queue, ""),
+        }
+
+    def places(self, info: Info) -> dict[str, str]:
+        """Return the three zsets that an attempt may be in."""
+        return {
+            "waiting": self.waiting(info.queue),
             "delayed": self.delayed,
             "running": self.running,
         }
-
-    def dispatched(self, context: str) -> str:
-        """Return the key of how far the scheduler of a context has come."""
-        return f"{self.prefix}dispatched:{context}"
-
-    def pulse(self, name: str) -> str:
-        """Return the key that is there for a while after a pulse was sent."""
-        return f"{self.prefix}pulse:{name}"
 
     # Indices and statistics
 
@@ -208,10 +239,6 @@ class Keys:
     def engine(self, engine: str) -> str:
         """Return the key of what an engine has said of itself; also its control channel."""
         return f"{self.prefix}engine:{engine}"
-
-    def idle(self, engine: str) -> str:
-        """Return the key of when an engine was last without a job."""
-        return f"{self.prefix}idle:{engine}"
 
 
 def member(info: Info) -> str:

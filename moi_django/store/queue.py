@@ -1,11 +1,15 @@
-"""Which attempts wait, are delayed and run, as engines and the reconciler see it."""
+"""The queues: which attempts wait, are delayed and run, and which engines are at work on them."""
 
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from moi_django.models import Info
-from moi_django.store.connection import Connection
+from moi_django.models import Info, State
+from moi_django.store.connection import CONNECTION_OPTIONS, Connection
+from moi_django.store.job_records import JobRecords, parse_info
 from moi_django.store.keys import member
+from moi_django.store.scripts import ScriptCall
 
 # How many attempts are handed out at once, and how many of those that run are looked at: there are
 # about as many as engines.
@@ -18,33 +22,139 @@ class QueuedAttempt:
 
     id: str
     attempt: int
-    # Seconds since 1970; what they mean depends on the zset.
-    at: float
-    # Key of the zset.
-    key: str
 
     @property
     def member(self) -> str:
         """What stands for it in the zset."""
         return f"{self.attempt}:{self.id}"
 
+    @classmethod
+    def parse(cls, raw: bytes) -> "QueuedAttempt":
+        """Return what a member of a zset stands for."""
+        attempt, _, id = raw.decode(errors="replace").partition(":")
+        return cls(id, int(attempt) if attempt.isdecimal() else 0)
+
+
+class Claim(NamedTuple):
+    """An attempt that was handed to a worker."""
+
+    # As it is now: running.
+    info: Info
+    # The signed function and its arguments.
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """An engine at a queue."""
+
+    queue: str
+    # Id that ipyparallel gave to the engine.
+    engine: str
+    # The call that it has followed.
+    call: str = ""
+
 
 class JobQueue:
-    """The zsets of unfinished jobs."""
+    """The attempts that have not ended, in queues; and who works on them."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection, self._keys = connection, connection.keys
+    def __init__(self, connection: Connection, jobs: JobRecords) -> None:
+        self._connection, self._keys, self._jobs = connection, connection.keys, jobs
         self._redis, self._config = connection.redis, connection.config
 
-    # What engines do
+    # What workers do
 
-    def arrive(self, context: str, sent: float) -> None:
-        """Note that what was sent to a context at some time has reached an engine."""
-        self._connection.run_script(
-            "arrive",
-            {"dispatched": self._keys.dispatched(context)},
-            {"sent": repr(sent), "lifetime": self._config.expire},
+    def claim(self, worker: Worker, token: str, date: str, leaves: bool = False) -> Claim | None:
+        """Take the next waiting attempt, which is then running since `date`.
+
+        Who asks again with the same token gets the same one. When none waits, the worker is noted
+        as lingering; or, if it `leaves`, as gone.
+        """
+        [found] = self._connection.run_scripts([self._claiming(worker, token, date, leaves)])
+        return self._parse_claim(found)
+
+    def replace_and_claim(
+        self, old: Info, new: Info, delay: float, worker: Worker, token: str, date: str
+    ) -> tuple[bool, Claim | None]:
+        """Write `new` if the store holds `old`, and claim, in one round trip.
+
+        Tells whether it was written, as `JobRecords.change` writes it.
+        """
+        replacement = self._jobs.replacement(old.to_json().encode(), old, new, delay)
+        present, found = self._connection.run_scripts(
+            [replacement, self._claiming(worker, token, date, leaves=False)]
         )
+        # The latter: done, its answer was lost.
+        is_written = present == 1 or present == new.to_json().encode()
+        return is_written, self._parse_claim(found)
+
+    def _claiming(self, worker: Worker, token: str, date: str, leaves: bool) -> ScriptCall:
+        keys = {
+            "waiting": self._keys.waiting(worker.queue),
+            "running": self._keys.running,
+            "workers": self._keys.workers(worker.queue),
+            "lingering": self._keys.lingering(worker.queue),
+            "wake": self._keys.wake(worker.queue, ""),
+            "claims": self._keys.claims,
+            "jobs": self._keys.jobs,
+        }
+        args = {
+            "worker": worker.engine,
+            "call": worker.call,
+            "token": token,
+            "date": date,
+            "prefix": self._keys.prefix,
+            "lifetime": self._config.expire,
+            "leaves": "1" if leaves else "",
+        }
+        return ScriptCall("claim", keys, args)
+
+    def _parse_claim(self, found: Any) -> Claim | None:
+        if found is None:
+            return None
+        info = parse_info(found[0])
+        if info is None or info.state is not State.RUNNING:
+            raise ValueError(f"what was claimed is no running job: {found[0][:200]!r}")
+        return Claim(info, found[1] or b"")
+
+    def claim_by_id(self, info: Info, worker: Worker, date: str) -> Claim | None:
+        """Take a certain attempt, if it waits in the queue of a worker, or runs there already."""
+        keys = {
+            "waiting": self._keys.waiting(worker.queue),
+            "running": self._keys.running,
+            "jobs": self._keys.jobs,
+        }
+        args = {
+            "member": member(info),
+            "worker": worker.engine,
+            "date": date,
+            "prefix": self._keys.prefix,
+            "lifetime": self._config.expire,
+        }
+        return self._parse_claim(self._connection.run_script("claim_by_id", keys, args))
+
+    def linger(self, worker: Worker, seconds: float) -> bool:
+        """Wait for the next attempt; tell whether there may be one."""
+        client: Any = self._redis  # whose types know no list of strings
+        key = self._keys.wake(worker.queue, worker.engine)
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            # An answer that takes longer than ANSWER_TIMEOUT is an error.
+            patience = max(0.01, min(left, CONNECTION_OPTIONS["socket_timeout"] / 2))
+            with self._connection.translated_errors():
+                if client.blpop([key], timeout=patience) is not None:
+                    return True
+        return False
+
+    def leave(self, queue: str, worker: str) -> int:
+        """Note that a worker is at a queue no more, or a call in vain; return how many wait."""
+        keys = {
+            "waiting": self._keys.waiting(queue),
+            "workers": self._keys.workers(queue),
+            "lingering": self._keys.lingering(queue),
+            "claims": self._keys.claims,
+        }
+        return int(self._connection.run_script("leave", keys, {"worker": worker}))
 
     def renew(self, info: Info) -> bool:
         """Renew the lease of an attempt; tell whether the attempt is still wanted."""
@@ -54,90 +164,146 @@ class JobQueue:
             **self._keys.artifacts(info.id),
             "ancestors": self._keys.ancestors(info),
         }
-        args = {
-            "member": member(info),
-            "lease": self._config.lease,
-            "lifetime": self._config.expire,
-        }
+        args = {"member": member(info), "lifetime": self._config.expire}
         return bool(self._connection.run_script("renew", keys, args))
+
+    def renew_worker(self, worker: Worker) -> None:
+        """Renew the lease of a worker, if it is at its queue."""
+        key = self._keys.workers(worker.queue)
+        with self._connection.translated_errors():
+            self._redis.zadd(key, {worker.engine: 1}, xx=True, incr=True)
+            self._redis.expire(key, self._config.expire)
+
+    # What calls workers
+
+    def note_calls(self, queue: str, engines: int, limit: int, call: str) -> list[str]:
+        """Note a call for each attempt that waits, as far as there are engines without a worker.
+
+        There are `limit` calls at most.
+
+        Returns the calls that are to be made, whose names begin with `call`.
+        """
+        keys = {
+            "waiting": self._keys.waiting(queue),
+            "workers": self._keys.workers(queue),
+            "lingering": self._keys.lingering(queue),
+            "wake": self._keys.wake(queue, ""),
+        }
+        args = {"engines": engines, "limit": limit, "call": call, "lifetime": self._config.expire}
+        count = int(self._connection.run_script("call", keys, args))
+        return [f"{call}:{number}" for number in range(1, count + 1)]
 
     # What the reconciler asks
 
+    def names(self) -> list[str]:
+        """Return the names of the queues."""
+        with self._connection.translated_errors():
+            found: Any = self._redis.smembers(self._keys.queues)
+        return sorted(raw.decode(errors="replace") for raw in found)
+
     def due(self) -> list[QueuedAttempt]:
         """Return delayed attempts whose time has come, the longest overdue first."""
-        return self._until(self._keys.delayed, self._connection.server_time())
-
-    def overdue(self) -> list[QueuedAttempt]:
-        """Return attempts whose engine has not renewed their lease."""
-        return self._until(self._keys.running, self._connection.server_time())
-
-    def passed_over(self, context: str, slack: float) -> list[QueuedAttempt]:
-        """Return waiting attempts that were sent well before something which reached an engine.
-
-        A scheduler hands tasks out in the order in which it gets them, so these are not in it.
-        """
-        with self._connection.translated_errors():
-            latest: Any = self._redis.get(self._keys.dispatched(context))
-        if not latest:
-            return []
-        return self._until(self._keys.waiting(context), float(latest) - slack)
-
-    def _until(self, key: str, time: float) -> list[QueuedAttempt]:
+        until = self._connection.server_time()
         with self._connection.translated_errors():
             found: Any = self._redis.zrangebyscore(
-                key, "-inf", time, start=0, num=BATCH_SIZE, withscores=True
+                self._keys.delayed, "-inf", until, start=0, num=BATCH_SIZE
             )
-        attempts = []
-        for raw, at in found:
-            attempt, _, id = raw.decode().partition(":")
-            number = int(attempt) if attempt.isdecimal() else 0
-            attempts.append(QueuedAttempt(id, number, at, key))
-        return attempts
+        return [QueuedAttempt.parse(raw) for raw in found]
 
-    def find_attempt(self, info: Info, key: str) -> QueuedAttempt | None:
-        """Return the present attempt of a job if it is in a zset."""
+    def enqueue(self, attempt: QueuedAttempt, queue: str) -> bool:
+        """Let a delayed attempt wait; tell whether it was this call that did."""
+        keys = {
+            "delayed": self._keys.delayed,
+            "waiting": self._keys.waiting(queue),
+            **self._keys.entrance(queue),
+        }
+        args = {"member": attempt.member, "lifetime": self._config.expire}
+        return bool(self._connection.run_script("enqueue", keys, args))
+
+    def running(self) -> dict[QueuedAttempt, float]:
+        """Return the attempts that run, each with its lease: a number that grows."""
         with self._connection.translated_errors():
-            at: Any = self._redis.zscore(key, member(info))
-        return None if at is None else QueuedAttempt(info.id, info.attempt, at, key)
+            found: Any = self._redis.zrange(self._keys.running, 0, MAX_RUNNING - 1, withscores=True)
+        return {QueuedAttempt.parse(raw): lease for raw, lease in found}
 
-    def claim(self, attempt: QueuedAttempt, context: str | None) -> float | None:
-        """Take an attempt in order to send it; return when, or None when another one has."""
-        sent = self._connection.run_script(
-            "claim",
-            {"source": attempt.key, "waiting": self._keys.waiting(context)},
-            {
-                "member": attempt.member,
-                "score": repr(attempt.at),
-                "lifetime": self._config.expire,
-            },
-        )
-        return float(sent) if sent else None
+    def workers(self, queue: str) -> dict[str, float]:
+        """Return the engines at a queue and the calls for one, each with its lease."""
+        with self._connection.translated_errors():
+            found: Any = self._redis.zrange(self._keys.workers(queue), 0, -1, withscores=True)
+        return {raw.decode(): lease for raw, lease in found}
 
     def discard(self, attempt: QueuedAttempt) -> None:
-        """Drop an attempt of a job that is gone or has gone on."""
+        """Drop an attempt of a job that is gone or has gone on from what runs or is delayed."""
         with self._connection.translated_errors():
-            self._redis.zrem(attempt.key, attempt.member)
+            self._redis.zrem(self._keys.running, attempt.member)
+            self._redis.zrem(self._keys.delayed, attempt.member)
+
+    def first_waiting(self, queue: str, count: int = BATCH_SIZE) -> list[QueuedAttempt]:
+        """Return the attempts that are next in a queue."""
+        with self._connection.translated_errors():
+            found: Any = self._redis.zrange(self._keys.waiting(queue), 0, count - 1)
+        return [QueuedAttempt.parse(raw) for raw in found]
+
+    def renew_unfinished(self) -> None:
+        """Renew the keys of all that waits or runs, so that none expires however long that is."""
+        queues = map(self._keys.waiting, self.names())
+        keys = [self._keys.delayed, self._keys.running, *queues]
+        for key in keys:
+            start = 0
+            while ids := self._ids_from(key, start):
+                self._renew_keys(self._jobs.get_many(ids))
+                start += BATCH_SIZE
+        with self._connection.translated_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in [*keys, self._keys.queues, self._keys.sequence]:
+                pipeline.expire(key, self._config.expire)
+            pipeline.execute()
+
+    def _ids_from(self, key: str, start: int) -> list[str]:
+        with self._connection.translated_errors():
+            found: Any = self._redis.zrange(key, start, start + BATCH_SIZE - 1)
+        return [QueuedAttempt.parse(raw).id for raw in found]
+
+    def _renew_keys(self, infos: Iterable[Info | None]) -> None:
+        names = {
+            name
+            for info in infos
+            if info is not None
+            for name in (
+                self._keys.info(info.id),
+                self._keys.users,
+                self._keys.jobs,
+                self._keys.owner_jobs(info.owner),
+                self._keys.jobs_in_state(info.state or ""),
+                *self._keys.artifacts(info.id).values(),
+                *self._keys.ancestors(info),
+            )
+        }
+        with self._connection.translated_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipeline.expire(name, self._config.expire)
+            pipeline.execute()
 
     # What an operator sees
 
-    def waiting_since(self, context: str) -> float | None:
-        """Return when the attempt was sent that waits longest for an engine, or None."""
-        with self._connection.translated_errors():
-            first: Any = self._redis.zrange(self._keys.waiting(context), 0, 0, withscores=True)
-        return first[0][1] if first else None
-
     def waiting_count(self, context: str) -> int:
-        """Return how many jobs wait for an engine of a context."""
+        """Return how many attempts wait for an engine of a context."""
         with self._connection.translated_errors():
-            return int(self._redis.zcard(self._keys.waiting(context)))
+            counts = [self._redis.zcard(self._keys.waiting(q)) for q in self.names_of(context)]
+        return sum(map(int, counts))
+
+    def names_of(self, context: str) -> list[str]:
+        """Return the names of the queues of a context."""
+        return [name for name in self.names() if name.rpartition(":")[0] == context]
+
+    def longest_waiting(self, context: str) -> Info | None:
+        """Return the job that is next in the queues of a context and has waited longest."""
+        first = [a.id for q in self.names_of(context) for a in self.first_waiting(q, 1)]
+        found = [info for info in self._jobs.get_many(first) if info is not None]
+        return max(found, key=lambda info: info.waited_seconds(), default=None)
 
     def delayed_count(self) -> int:
-        """Return how many jobs wait until they are run again."""
+        """Return how many attempts are to wait later."""
         with self._connection.translated_errors():
             return int(self._redis.zcard(self._keys.delayed))
-
-    def leases(self) -> dict[str, float]:
-        """Return the ids of the jobs that run, each with the end of the lease of its engine."""
-        with self._connection.translated_errors():
-            found: Any = self._redis.zrange(self._keys.running, 0, MAX_RUNNING - 1, withscores=True)
-        return {raw.decode().partition(":")[2]: at for raw, at in found}

@@ -10,17 +10,19 @@ A file begins so; a name with dots takes a list, and stands last:
     -- ARGS: json lifetime
     -- USES: indices
 
-In the code these are `info_key`, `members_key`, `ancestors_keys`, `json` and `lifetime`; what
-`lua/indices.lua` defines stands before it, and so do the constants below.
+In the code these are `info_key`, `members_key`, `ancestors_keys`, `json` and `lifetime`. Before it
+stand these names, the constants below, and what the files define that it uses.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
+from redis.exceptions import NoScriptError
 
 from moi_django.models import RETRIED, State
 
@@ -29,25 +31,61 @@ LUA = Path(__file__).parent / "lua"
 STATISTICS_LIFETIME = 90_000
 CONSTANTS = {
     "STATES": " ".join(State),
+    "QUEUED": str(State.QUEUED),
+    "RUNNING": str(State.RUNNING),
+    "RUNNING_STATUS": State.RUNNING.status,
     "RETRIED": RETRIED,
     "STATISTICS_LIFETIME": STATISTICS_LIFETIME,
+    # Seconds for which a worker finds that it was woken.
+    "WAKE_EXPIRY": 60,
 }
 
 
+class ScriptCall(NamedTuple):
+    """A script that is to run, with its keys and arguments by name."""
+
+    name: str
+    keys: Mapping[str, Any]
+    args: Mapping[str, Any]
+
+
 class Script:
-    """A script that takes its keys and arguments by name."""
+    """A script that takes its keys and arguments by name.
 
-    def __init__(self, client: redis.Redis, name: str) -> None:
-        source, self._keys, self._args = load_script(name)
+    Redis forgets scripts when it is started anew: one that it does not know is sent whole.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._source, self._keys, self._args = load_script(name)
         self._name = name
-        self._run = client.register_script(source)
+        self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
-    def __call__(self, keys: Mapping[str, Any], args: Mapping[str, Any]) -> Any:
+    def __call__(self, client: redis.Redis, call: ScriptCall) -> Any:
         """Run it; raises TypeError when it takes other keys or arguments."""
-        for given, names in ((keys, self._keys), (args, self._args)):
+        values = self._values(call)
+        try:
+            return client.evalsha(self._sha, *values)
+        except NoScriptError:
+            return client.eval(self._source, *values)
+
+    def queue(self, pipeline: Any, call: ScriptCall) -> None:
+        """Let it run with a pipeline; raises TypeError as a call does."""
+        pipeline.evalsha(self._sha, *self._values(call))
+
+    def result(self, client: redis.Redis, call: ScriptCall, answer: Any) -> Any:
+        """Return what it returned in a pipeline; raises what went wrong."""
+        if isinstance(answer, NoScriptError):
+            return client.eval(self._source, *self._values(call))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _values(self, call: ScriptCall) -> list[Any]:
+        for given, names in ((call.keys, self._keys), (call.args, self._args)):
             if given.keys() != {name.removesuffix("...") for name in names}:
                 raise TypeError(f"{self._name}.lua takes {', '.join(names)}; not {[*given]}")
-        return self._run(keys=_flatten(self._keys, keys), args=_flatten(self._args, args))
+        keys = _flatten(self._keys, call.keys)
+        return [len(keys), *keys, *_flatten(self._args, call.args)]
 
 
 @lru_cache(maxsize=64)
@@ -58,7 +96,7 @@ def load_script(name: str) -> tuple[str, list[str], list[str]]:
     constants = [f"local {name} = {value!r}" for name, value in CONSTANTS.items()]
     used = [(LUA / f"{other}.lua").read_text() for other in uses]
     names = [*_locals("KEYS", keys, "_key"), *_locals("ARGV", args, "")]
-    return "\n".join([*constants, *used, *names, text]), keys, args
+    return "\n".join([*constants, *names, *used, text]), keys, args
 
 
 def _header(text: str, title: str) -> list[str]:

@@ -23,7 +23,7 @@ class Store:
         self.keys = self.connection.keys
         self.engines = EngineRegistry(self.connection)
         self.jobs = JobRecords(self.connection, self.engines)
-        self.queue = JobQueue(self.connection)
+        self.queue = JobQueue(self.connection, self.jobs)
         self.tree = JobTree(self.connection, self.jobs, self.engines)
         self.pages = TreePages(self.connection, self.jobs, self.tree)
         self.index = JobIndex(self.connection, self.jobs)

@@ -9,8 +9,8 @@ from django.test import Client
 from playwright.sync_api import expect
 
 from moi_django import Group
+from moi_django.contrib.monitoring.job_search import PAGE_SIZE
 from moi_django.models import State
-from moi_django.monitoring.job_search import PAGE_SIZE
 from moi_django.store.engines import EngineMetrics
 from tests.helpers.processes import free_port, site_process
 from tests.helpers.records import finish, job_in, many_jobs_in

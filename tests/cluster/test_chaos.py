@@ -17,4 +17,5 @@ def test_everything_is_killed_and_nothing_is_lost():
         text=True,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "7 in 15 s" in ran.stdout and "40 submitted" in ran.stdout
+    for kind in ("kill fork server 1", "freeze engine 1", "freeze redis 1", "step clock 1"):
+        assert kind in ran.stdout, ran.stdout

@@ -7,9 +7,9 @@ import pytest
 
 from moi_django import Group, ctx_default, submit
 from moi_django.cluster import connections
+from moi_django.contrib.monitoring import cluster_state
+from moi_django.contrib.monitoring.cluster_state import EngineCondition
 from moi_django.models import State, now
-from moi_django.monitoring import cluster_state
-from moi_django.monitoring.cluster_state import EngineCondition
 from moi_django.store.engines import EngineMetrics
 from tests.helpers.held_job import Held
 from tests.helpers.processes import wait_for

@@ -206,16 +206,20 @@ def test_without_services_every_command_says_at_once_how_to_start_them(
     assert ".." not in said
 
 
-def test_without_a_cluster_submit_says_so_at_once(failing, tmp_path, connection_file):
+def test_without_a_cluster_a_job_waits_and_submit_says_so_at_once(
+    tmp_path, connection_file, site_env, store
+):
     dead = tmp_path / "dead.json"
     text = Path(connection_file).read_text()
     dead.write_text(re.sub(r'"registration": \d+', '"registration": 1', text))
-    for file in (dead, tmp_path / "none.json"):
+    for number, file in enumerate((dead, tmp_path / "none.json"), 1):
         started = time.monotonic()
-        said = failing("submit", "--cmd=return 1", MOI_CONNECTION_FILE=str(file))
+        ran = manage("moi", "submit", "--cmd=return 1", **site_env, MOI_CONNECTION_FILE=str(file))
         assert time.monotonic() - started < 2
-        assert said.count("\n") == 1
-        assert "manage.py moi up" in said
+        assert ran.returncode == 0 and ran.stdout.startswith("Submitted job id: ")
+        assert ran.stderr.count("\n") == 1
+        assert ran.stderr.startswith("Jobs wait: ") and "manage.py moi up" in ran.stderr
+        assert store.queue.waiting_count("default") == number
 
 
 def test_json_of_everything(shell, moi):

@@ -146,7 +146,7 @@ def test_what_a_job_displays_is_printed(cluster, store):
     job = submit_nouser(work.display_some).wait(SOON)
     assert job.state is State.SUCCESS, job.result
     said = output_of(store, job)
-    assert said.startswith("  name\n0  ada\n'text'\nimage/png\n")
+    assert said.startswith("  name\n0  ada text\n{'image/png': b''}\n")
     assert said.endswith("\rprinted\n")
 
 

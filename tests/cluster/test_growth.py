@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from moi_django import Group, ctx_default, submit
-from moi_django.cluster import connections
-from moi_django.site_store import engine_store_config
+from moi_django.cluster import connections, dispatch
+from moi_django.engine.pickling import PYTHON_VERSION
 from tests.helpers.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,20 +35,21 @@ def test_nothing_is_kept_of_jobs_that_have_ended(cluster, store):
 
 def test_nothing_is_kept_of_what_the_reconciler_asks(cluster, store):
     connection = connections.get_connection(ctx_default)
-    for _ in range(100):
+    for number in range(100):
         assert len(connection.engine_ids()) == 2
-        connection.pulse(engine_store_config(), store.connection.server_time())
+        dispatch.call_worker(f"default:{PYTHON_VERSION}", f"call:{number}")
     wait_for(lambda: not kept(connection._client._client), "an empty client")
 
 
-def test_nothing_is_kept_of_tasks_that_came_to_nothing(cluster, store):
+def test_nothing_is_kept_of_calls_that_came_to_nothing(cluster, store, caplog):
     connection = connections.get_connection(ctx_default)
-    heard = []
     for number in range(100):
-        # No JobSpec: the engine fails before there is a job.
-        connection.send(SimpleNamespace(id=str(number)), b"", lambda *lost: heard.append(lost))
-    wait_for(lambda: len(heard) == 100)
-    assert not any(died for _, died in heard)
-    assert "AttributeError" in heard[0][0]
+        # No WorkSpec: the engine fails before there is a job.
+        connection.call_worker(SimpleNamespace(), "default:3", str(number), None, *[fail] * 2)
+    wait_for(lambda: caplog.text.count("has no attribute 'store'") >= 100, "an error of each")
     wait_for(lambda: not kept(connection._client._client), "an empty client")
     assert connection._callbacks._work_queue.qsize() == 0
+
+
+def fail():
+    raise AssertionError("neither is there more nor has an engine died")

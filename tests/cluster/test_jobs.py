@@ -10,7 +10,6 @@ from django.db import transaction
 
 from moi_django import Group, asubmit, ctx_default, submit, submit_nouser, system_call
 from moi_django.exceptions import (
-    ClusterUnavailable,
     GroupNotFound,
     InvalidJob,
     JobFailed,
@@ -99,7 +98,7 @@ def fails():
     ("function", "ending"),
     [
         (fails, "ValueError: could not convert string to float: 'crash and burn'"),
-        (work.leave, "SystemExit: 3"),
+        (work.leave, "The job called sys.exit(3)."),
         (work.interrupt, "KeyboardInterrupt"),
     ],
 )
@@ -267,11 +266,12 @@ def test_a_bad_owner_context_name_or_url_is_refused(cluster, user):
             submit(*arguments)
 
 
-def test_no_cluster_is_said_before_anything_is_written(moi, store, tmp_path):
+def test_without_a_cluster_a_job_waits(moi, store, tmp_path, caplog):
     moi["CONTEXTS"] = {"default": {"connection_file": str(tmp_path / "none.json")}}
-    with pytest.raises(ClusterUnavailable, match="moi up"):
-        submit_nouser(len, "x")
-    assert store.connection.redis.keys(f"{store.config.prefix}*") == []
+    job = submit_nouser(len, "x")
+    assert (job.state, job.status) == (State.QUEUED, "Queued")
+    assert store.queue.waiting_count("default") == 1
+    assert "moi up" in caplog.text
 
 
 def test_groups_that_would_hold_each_other_are_refused(store):

@@ -1,8 +1,7 @@
 """A local cluster counts as started when each of its engines gets tasks from the scheduler."""
 
-import os
+import time
 
-import psutil
 import pytest
 
 from moi_django.exceptions import ServiceError
@@ -18,15 +17,22 @@ def cluster(tmp_path):
     cluster.stop_cluster_sync()
 
 
-def test_an_engine_that_gets_no_task_is_noticed(cluster):
+def test_an_engine_that_gets_no_task_is_noticed(cluster, monkeypatch):
     client = start_cluster_sync(cluster)
     assert unreached_engines(client) == []
-    pid = client[client.ids[1]].apply_sync(os.getpid)
-    psutil.Process(pid).suspend()
-    try:
-        assert unreached_engines(client, within=0.5) == [client.ids[1]]
-    finally:
-        psutil.Process(pid).resume()
+    counts = {"queue": 0, "completed": 0, "tasks": 0}
+    monkeypatch.setattr(client, "queue_status", lambda: {0: {**counts, "completed": 1}, 1: counts})
+    assert unreached_engines(client, within=0.5) == [client.ids[1]]
+    client.close()
+
+
+def test_an_engine_that_is_at_work_for_somebody_else_has_been_reached(cluster):
+    """It would be killed, and its job with it."""
+    client = start_cluster_sync(cluster)
+    view = client.load_balanced_view()
+    busy = [view.apply_async(time.sleep, 5) for _ in client.ids]
+    assert unreached_engines(client, within=1) == []
+    assert not any(task.done() for task in busy)
     client.close()
 
 

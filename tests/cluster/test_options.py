@@ -78,11 +78,11 @@ def test_between_two_runs_it_is_queued_and_tells_why(cluster, tmp_path, store):
     wait_for(lambda: job.refresh().info.attempt == 2)
     assert (job.state, job.status, job.info.date_start) == (State.QUEUED, "Queued", None)
     assert job.result.endswith("ValueError: run 1 fails")
-    attempt = store.queue.find_attempt(job.info, store.keys.delayed)
-    assert 990 < attempt.at - store.connection.server_time() <= 1000
+    at = store.connection.redis.zscore(store.keys.delayed, f"2:{job.id}")
+    assert 990 < at - store.connection.server_time() <= 1000
     assert store.queue.due() == []
     assert job.cancel()
-    assert store.queue.find_attempt(job.info, store.keys.delayed) is None
+    assert store.queue.delayed_count() == 0
 
 
 def test_a_job_that_takes_too_long_is_interrupted(cluster, tmp_path):
@@ -95,9 +95,8 @@ def test_a_job_that_takes_too_long_is_interrupted(cluster, tmp_path):
     assert told.read_text() == "interrupted"
 
 
-def test_a_stubborn_job_that_takes_too_long_ends_with_its_engine(own_cluster, moi, tmp_path):
+def test_a_stubborn_job_that_takes_too_long_is_killed(cluster, moi, tmp_path):
     moi["CANCEL_GRACE"] = 0.5
-    own_cluster(1)
     gate, told = str(tmp_path / "gate"), str(tmp_path / "told")
     job = submit_nouser(work.stubborn, gate, told, options=Options(timeout=0.3)).wait(SOON)
     assert (job.state, job.result) == (

@@ -1,21 +1,23 @@
 """Engines, controllers and submitters are killed: every job comes to a true end."""
 
-import os
-import signal
 import threading
 import time
+from dataclasses import replace
 
 import cloudpickle
 import psutil
 import pytest
 
 from moi_django import Group, Options, submit_nouser
-from moi_django.cluster import connections, dispatch
+from moi_django.cluster import connections
 from moi_django.cluster import reconciler as reconciler_module
-from moi_django.cluster.payloads import Payload
+from moi_django.cluster.payloads import sign_payload
 from moi_django.cluster.reconciler import Reconciler
+from moi_django.engine.payloads import Payload
+from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.models import State
 from moi_django.site_store import get_store as site_store
+from moi_django.store.queue import QueuedAttempt
 from tests.helpers.held_job import Held
 from tests.helpers.processes import manage, wait_for
 from tests.helpers.records import new_job
@@ -32,11 +34,11 @@ def lease(moi):
     return moi
 
 
-def unsent(store, function, *args, options=None, attempts=1):
-    """Do what `submit` has done when its process dies before it sends a job."""
-    info = new_job(Group.of("no-user").info, context="default", attempts=attempts)
-    payload = Payload(cloudpickle.dumps((function, args, {})), options or Options(), "default")
-    store.jobs.create(info, payload.sign(info.id))
+def uncalled(store, function, *args, python=PYTHON_VERSION):
+    """Do what `submit` has done when its process dies before it calls a worker."""
+    info = new_job(Group.of("no-user").info, context="default", python=python)
+    payload = Payload(cloudpickle.dumps((function, args, {})), Options(), "default", python)
+    store.jobs.create(info, sign_payload(info, payload))
     return info
 
 
@@ -60,7 +62,7 @@ def test_a_job_whose_engine_is_killed_is_lost_within_15_s(own_cluster, reconcile
     ran = manage("moi", "submit", "--cmd", code, **site_env, MOI_CONNECTION_FILE=str(file))
     info = store.jobs.get(ran.stdout.split()[-1])
     pid = wait_for(lambda: (now := store.jobs.get(info.id)).status.isdecimal() and int(now.status))
-    os.kill(pid, signal.SIGKILL)
+    psutil.Process(pid).parent().parent().kill()
     info = end_of(store, info, within=15)
     assert (info.state, info.status) == (State.LOST, "Failed")
     assert info.result == "The engine that ran this job is gone."
@@ -69,12 +71,13 @@ def test_a_job_whose_engine_is_killed_is_lost_within_15_s(own_cluster, reconcile
     assert reconciler == [f"job {info.id} lost its engine"]
     # It can be retried.
     assert store.jobs.payload(info.id) is not None
+    assert not psutil.pid_exists(pid)
 
 
 def test_without_a_reconciler_its_submitter_notices(own_cluster, tmp_path):
     own_cluster(1)
     held = Held(tmp_path, "held")
-    os.kill(held.pid, signal.SIGKILL)
+    held.engine.kill()
     assert held.job.wait(SOON).state is State.LOST
 
 
@@ -97,7 +100,7 @@ def test_a_lost_job_is_not_run_again_when_only_failures_are(own_cluster, reconci
 
 def test_jobs_of_a_submitter_that_died_are_run(cluster, reconciler, tmp_path, store):
     noted = tmp_path / "noted"
-    infos = [unsent(store, work.note, str(noted)) for _ in range(20)]
+    infos = [uncalled(store, work.note, str(noted)) for _ in range(20)]
     for info in infos:
         assert end_of(store, info).state is State.SUCCESS
     assert noted.read_text() == "ran\n" * 20
@@ -105,7 +108,7 @@ def test_jobs_of_a_submitter_that_died_are_run(cluster, reconciler, tmp_path, st
 
 def test_several_reconcilers_run_a_job_once(cluster, tmp_path, store):
     noted = tmp_path / "noted"
-    infos = [unsent(store, work.note, str(noted)) for _ in range(20)]
+    infos = [uncalled(store, work.note, str(noted)) for _ in range(20)]
     stop = threading.Event()
     threads = [threading.Thread(target=Reconciler().run_until, args=[stop]) for _ in range(4)]
     for thread in threads:
@@ -120,66 +123,67 @@ def test_several_reconcilers_run_a_job_once(cluster, tmp_path, store):
     assert noted.read_text() == "ran\n" * 20
 
 
-def test_a_job_that_is_sent_many_times_runs_once(cluster, tmp_path, store):
-    held = [Held(tmp_path, f"busy{number}") for number in range(2)]
-    assert all(each.pid for each in held)
-    noted = tmp_path / "noted"
-    info = unsent(store, work.note, str(noted))
-    for _ in range(5):
-        assert dispatch.resend_attempt(
-            store.queue.find_attempt(info, store.keys.waiting("default"))
-        )
-    for each in held:
-        each.gate.touch()
-    assert end_of(store, info).state is State.SUCCESS
-    # Behind them in the scheduler's queue.
+def test_calls_that_are_lost_are_made_again(cluster, reconciler, tmp_path, store, monkeypatch):
+    monkeypatch.setattr(reconciler_module, "CALL_PATIENCE", 1.0)
+    info = uncalled(store, work.note, str(tmp_path / "noted"))
+    # As many as there are engines, and none of them arrives.
+    assert len(store.queue.note_calls(info.queue, 1, 9, "call:lost")) == 1
+    other = uncalled(store, work.note, str(tmp_path / "noted"))
+    assert store.queue.note_calls(info.queue, 2, 9, "call:lost, too") == ["call:lost, too:1"]
+    for each in (info, other):
+        assert end_of(store, each).state is State.SUCCESS
+
+
+def test_without_a_cluster_a_job_waits_and_says_so(
+    own_cluster, reconciler, store, tmp_path, caplog
+):
+    job = submit_nouser(work.triple, 2)
+    assert job.status == "Queued"
+    wait_for(lambda: job.refresh().status == "Waits for an engine of 'default'")
+    own_cluster(1)
+    assert job.value(SOON) == 6
+    assert "there is no ipcontroller-client.json" in caplog.text
+
+
+def test_a_job_of_another_python_waits_and_says_so(cluster, reconciler, store):
+    job = uncalled(store, work.triple, 1, python="2.7")
+    # Nobody knows of an engine's Python before it has worked.
     assert submit_nouser(work.triple, 1).value(SOON) == 3
-    assert noted.read_text() == "ran\n"
-
-
-def test_a_job_that_starts_while_it_is_sent_again_goes_on(cluster, tmp_path, store):
-    held = Held(tmp_path, "held")
-    running = store.queue.find_attempt(
-        wait_for(lambda: held.pid and held.job.refresh().info), store.keys.running
-    )
-    # What somebody reads who is a moment too late.
-    dispatch._fail_refused(held.job.info.changed(state=State.QUEUED), "too late")
-    assert running and held.job.refresh().state is State.RUNNING
-    held.gate.touch()
-    assert held.job.value(SOON) == "released"
-
-
-def test_of_two_who_want_to_send_a_job_one_does(cluster, tmp_path, store):
-    info = unsent(store, work.note, str(tmp_path / "noted"))
-    attempt = store.queue.find_attempt(info, store.keys.waiting("default"))
-    assert [dispatch.resend_attempt(attempt), dispatch.resend_attempt(attempt)] == [True, False]
+    said = "Waits for an engine with Python 2.7"
+    wait_for(lambda: store.jobs.get(job.id).status == said)
+    assert store.jobs.cancel(job.id)[1]
 
 
 @pytest.mark.parametrize("harm", ["changed", "of another job", "gone", "nonsense"])
 def test_a_function_that_is_not_signed_for_the_job_is_refused(
-    cluster, tmp_path, store, harm, caplog
+    cluster, tmp_path, store, harm, reconciler
 ):
     noted = tmp_path / "noted"
-    info, other = (unsent(store, work.note, str(noted)) for _ in range(2))
-    signed = {
-        "changed": store.jobs.payload(info.id).replace(".", ".AAAA", 1),
-        "of another job": store.jobs.payload(other.id),
-        "gone": None,
-        "nonsense": "\x00",
-    }[harm]
-    if signed is None:
-        store.connection.redis.delete(store.keys.payload(info.id))
-    else:
-        store.connection.redis.set(store.keys.payload(info.id), signed)
-    assert (
-        dispatch.resend_attempt(store.queue.find_attempt(info, store.keys.waiting("default")))
-        is False
+    info, other = (
+        new_job(Group.of("no-user").info, context="default"),
+        new_job(Group.of("no-user").info),
     )
-    info = store.jobs.get(info.id)
+    info = replace(info, python=PYTHON_VERSION)
+    payload = Payload(cloudpickle.dumps((work.note, (str(noted),), {})), Options(), "default")
+    signed = {
+        "changed": sign_payload(info, payload)[:-1] + b"?",
+        "of another job": sign_payload(other, payload),
+        "gone": sign_payload(info, payload),
+        "nonsense": b"\x00",
+    }[harm]
+    pipeline = store.connection.redis.pipeline()
+    if harm == "gone":
+        held = [Held(tmp_path, f"busy{number}") for number in range(2)]
+        assert all(each.pid for each in held)
+        store.jobs.create(info, signed)
+        pipeline.delete(store.keys.payload(info.id)).execute()
+        for each in held:
+            each.gate.touch()
+    else:
+        store.jobs.create(info, signed)
+    info = end_of(store, info)
     assert info.state is State.FAILED
     assert ("is not kept" if harm == "gone" else "not signed by this site") in info.result
-    assert info.id in caplog.text
-    assert store.queue.find_attempt(info, store.keys.waiting("default")) is None
     assert not noted.exists()
 
 
@@ -207,7 +211,7 @@ def test_an_engine_that_was_given_up_cannot_change_what_was_decided(
     own_cluster(2)
     held = Held(tmp_path, "held")
     options = Options(retries=1, retry_on_lost=True, backoff=0)
-    engine = psutil.Process(held.pid)
+    engine = held.engine
     engine.suspend()
     try:
         assert held.job.wait(2 * SOON).state is State.LOST
@@ -221,42 +225,31 @@ def test_an_engine_that_was_given_up_cannot_change_what_was_decided(
 
 def test_a_function_that_keeps_the_interpreter_is_not_taken_for_lost(cluster, reconciler, store):
     job = submit_nouser(work.keeps_the_interpreter, 5)
-    wait_for(lambda: any(attempt.id == job.id for attempt in store.queue.overdue()))
     assert job.value(SOON) == 0
     assert job.info.attempt == 1
 
 
-def test_a_controller_that_is_silent_for_a_while_loses_no_job(
-    own_cluster, moi, tmp_path, store, monkeypatch
-):
-    moi["CLUSTER_TIMEOUT"] = 0.2
+def test_an_engine_needs_no_controller_to_go_on(own_cluster, tmp_path, store, reconciler):
     started = own_cluster(1)
     held = Held(tmp_path, "held")
-    engine = psutil.Process(held.pid)
+    assert held.pid
     hub = psutil.Process(started.controller.process.pid)
-    reconciler = Reconciler()
-    for process in (hub, engine):
-        process.suspend()
+    hub.suspend()
     try:
-        wait_for(lambda: any(attempt.id == held.job.id for attempt in store.queue.overdue()))
-        reconciler.reconcile()
-        assert held.job.refresh().state is State.RUNNING
-        monkeypatch.setattr(reconciler_module, "CONTROLLER_SILENCE", 0.0)
-        reconciler.reconcile()
-        assert held.job.refresh().state is State.LOST
+        lease = store.queue.running()[QueuedAttempt(held.job.id, 1)]
+        over = time.monotonic() + 2 * store.config.lease
+        wait_for(lambda: time.monotonic() > over)
+        assert store.queue.running()[QueuedAttempt(held.job.id, 1)] > lease
+        held.gate.touch()
+        assert held.job.value(SOON) == "released"
     finally:
-        for process in (hub, engine):
-            process.resume()
+        hub.resume()
 
 
 def test_a_job_that_its_engine_runs_no_more_is_lost(cluster, reconciler, store):
     """Such as one whose end could not be written in time."""
     job = submit_nouser(work.triple, 1).wait(SOON)
-    stuck = new_job(
-        Group.of("no-user").info,
-        context="default",
-        state=State.QUEUED,
-    )
+    stuck = new_job(Group.of("no-user").info, context="default")
     store.jobs.create(stuck)
     store.jobs.change(
         stuck.id, lambda info: info.changed(state=State.RUNNING, engine=job.info.engine)
@@ -281,17 +274,16 @@ def test_after_a_restart_of_redis_engines_have_time_to_renew_their_leases(
 def test_the_command_looks_once(own_cluster, site_env, store, tmp_path):
     own_cluster(1)
     file = str(connections.connection_file("default"))
-    info = unsent(store, work.fails_until, str(tmp_path / "runs"), 0)
-    store.queue.arrive("default", store.connection.server_time() + 10)
-    ran = manage("moi", "reconcile", "--once", **site_env, MOI_CONNECTION_FILE=file)
-    assert ran.stdout == (f"job {info.id} was not with the scheduler and is sent again\n"), (
-        ran.stderr
-    )
-    assert end_of(store, info).result == 1
+    info = uncalled(store, work.triple, 1)
     ran = manage("moi", "reconcile", "--once", **site_env, MOI_CONNECTION_FILE=file)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert end_of(store, info).result == 3
+    held = Held(tmp_path, "held")
+    held.engine.kill()
+    ran = manage("moi", "reconcile", "--once", **site_env, MOI_CONNECTION_FILE=file)
+    assert held.job.wait(SOON).state is State.LOST
 
 
 def test_two_payloads_of_equal_jobs_are_not_exchangeable(store):
-    one, other = (unsent(store, abs, -1) for _ in range(2))
+    one, other = (uncalled(store, abs, -1) for _ in range(2))
     assert store.jobs.payload(one.id) != store.jobs.payload(other.id)

@@ -11,8 +11,8 @@ from django.db import transaction
 
 from moi_django import Group, Job, Options, ctx_default, owners, submit, submit_nouser
 from moi_django.cluster import connections
-from moi_django.cluster.payloads import verify_payload
-from moi_django.exceptions import ClusterUnavailable, InvalidJob, JobNotFound, PayloadRefused
+from moi_django.cluster.payloads import sign_payload, verify_payload
+from moi_django.exceptions import InvalidJob, JobNotFound, PayloadRefused
 from moi_django.jobs.creation import new_job_info
 from moi_django.models import State
 from moi_django.site_store import get_store as site_store
@@ -133,15 +133,15 @@ def test_of_several_who_retry_at_once_one_does(cluster, tmp_path, store):
     assert len((tmp_path / "runs").read_text().splitlines()) == 2
 
 
-def test_without_a_cluster_nothing_is_changed(cluster, moi, tmp_path, store):
+def test_without_a_cluster_it_waits(cluster, moi, tmp_path, store):
     job = failed(tmp_path / "runs")
+    # The engine lingers a moment, and would take it.
+    wait_for(lambda: not store.queue.workers(job.info.queue))
     connections.close_connections()
     moi["CONTEXTS"] = {"default": {"connection_file": str(tmp_path / "none.json")}}
-    with pytest.raises(ClusterUnavailable):
-        job.retry()
-    assert Group.of("no-user").jobs() == [job]
-    assert job.refresh().info.retried is None
-    assert store.jobs.payload(job.id)
+    new = job.retry()
+    assert store.queue.waiting_count("default") == 1
+    assert (new.state, job.refresh().info.retried) == (State.QUEUED, new.id)
 
 
 def test_in_a_transaction_it_waits_for_the_commit(cluster, tmp_path):
@@ -220,13 +220,12 @@ def test_the_command_retries(cluster, tmp_path, site_env, connection_file):
 
 
 def test_a_retry_whose_sender_died_is_sent_by_the_reconciler(cluster, tmp_path, store, reconciler):
-    """Between the note on the old job and the message to the cluster."""
+    """Between the note on the old job and its place in the queue."""
     job = failed(tmp_path / "runs")
     payload = verify_payload(job.info, store.jobs.payload(job.id))
-    info = new_job_info(
-        "default", owners.existing_group(job.info.parent), "again", None, payload.options
-    )
-    store.jobs.create(info, payload.sign(info.id))
+    parent = owners.existing_group(job.info.parent)
+    info = new_job_info("default", parent, "again", None, payload.options, payload.python)
+    store.jobs.create(info, sign_payload(info, payload), delay=0.0)
     assert store.jobs.mark_retried(job.id, info.id)
     assert Job.get(info.id).value(SOON) == 2
     assert wait_for(lambda: len(Path(tmp_path / "runs").read_text().splitlines()) == 2)

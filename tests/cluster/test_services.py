@@ -133,7 +133,7 @@ def test_secrets_stay_where_they_are_needed(project):
         started = [psutil.Process(process.pid), *started_by(process)]
         printed += [word for each in started for word in each.cmdline()]
         printed += sleeper.environ().values()
-        with redis.Redis.from_url(services["redis_url"], decode_responses=True) as client:
+        with reading(services["redis_url"]) as client:
             printed += [contents(client, key) for key in client.keys("*")]
         engines = [each for each in started if "ipyparallel.engine" in each.cmdline()]
         assert len(engines) >= 2
@@ -166,6 +166,11 @@ def is_sleeper(process):
         return process.name() == "sleep" and process.cmdline()[-1:] == ["600"]
 
 
+def reading(url):
+    """Return a client that takes signatures, too, for text."""
+    return redis.Redis.from_url(url, decode_responses=True, encoding_errors="replace")
+
+
 def contents(client, key):
     """Return what a key of Redis holds, as text."""
     read = {
@@ -181,7 +186,7 @@ def contents(client, key):
 def test_it_replaces_engines_that_die_and_ends_their_jobs(project, tmp_path):
     with up(project, "--no-server", "--engines=1") as (process, line):
         line("ready")
-        code = "import os; os.kill(os.getpid(), 9)"
+        code = "import psutil, time; psutil.Process().parent().parent().kill(); time.sleep(60)"
         manage("moi", "submit", "--cmd", code, "--name=deadly", **project)
         line("1 engine died, starting anew")
         command = ("moi", "submit", "--cmd", "return 1 + 1", "--block")
@@ -195,10 +200,10 @@ def test_ctrl_c_also_ends_what_jobs_have_started(project, tmp_path):
     pid_file = tmp_path / "pid"
     with up(project, "--no-server") as (process, line):
         line("ready")
-        command = f"setsid sleep 600 >/dev/null 2>&1 & echo $! > {pid_file}"
-        ran = manage("moi", "submit", "--cmd", command, "--cmd-type=system", "--block", **project)
-        assert "Success" in ran.stdout
-        stray = psutil.Process(int(pid_file.read_text()))
+        command = f"setsid sleep 600 & echo $! > {pid_file}; sleep 600"
+        manage("moi", "submit", "--cmd", command, "--cmd-type=system", **project)
+        pid = wait_for(lambda: pid_file.exists() and pid_file.read_text().strip(), "a process")
+        stray = psutil.Process(int(pid))
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 0
         assert alive([stray]) == []

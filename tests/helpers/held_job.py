@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import psutil
+
 from moi_django import ctx_default, submit
 from tests.helpers.processes import wait_for
 from tests.site import work
@@ -18,6 +20,12 @@ class Held:
     def pid(self):
         pid_file = Path(f"{self.told}.pid")
         return int(wait_for(lambda: pid_file.exists() and pid_file.read_text().split())[0])
+
+    @property
+    def engine(self):
+        """The process of the engine that it runs on."""
+        fork_server = psutil.Process(self.pid).parent()
+        return fork_server.parent()
 
     def ending(self):
         return wait_for(lambda: self.told.exists() and self.told.read_text(), "the end of a job")

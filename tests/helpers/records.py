@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from moi_django import Group
-from moi_django.models import JOB, Info, State, now
+from moi_django.models import GROUP, JOB, Info, State, now
 from moi_django.store import Store
 
 
@@ -21,6 +21,19 @@ def new_job(parent: Info, name: str = "a job", **fields: Any) -> Info:
         parent=parent.id,
         path=f"{parent.path}:{id}",
         **given,
+    )
+
+
+def new_group(id: str, parent: Info | None = None) -> Info:
+    """Return a group in a group, or a root group; not written yet."""
+    return Info(
+        id=id,
+        name=id,
+        type=GROUP,
+        pubsub=f"{id}:pubsub",
+        parent=parent.id if parent else None,
+        path=f"{parent.path}:{id}" if parent else id,
+        date_created=now(),
     )
 
 

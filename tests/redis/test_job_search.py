@@ -6,9 +6,9 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from moi_django import Group
+from moi_django.contrib.monitoring import job_search
+from moi_django.contrib.monitoring.job_search import PAGE_SIZE, JobQuery
 from moi_django.models import State
-from moi_django.monitoring import job_search
-from moi_django.monitoring.job_search import PAGE_SIZE, JobQuery
 from tests.helpers.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -1,16 +1,11 @@
-"""What a job prints is caught, kept in part, and told of."""
+"""What a job prints is kept in part, and told of."""
 
-import io
-import logging
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from moi_django.engine.current import ProgressUpdate
 from moi_django.engine.log_writer import LogWriter
-from moi_django.engine.output_capture import capture_output
 from moi_django.exceptions import StoreUnavailable
 from moi_django.site_store import get_store as site_store
 from moi_django.store.logs import MAX_PIECE, OutputPiece
@@ -106,51 +101,6 @@ def test_who_listens_is_told(log, store):
         assert pubsub.get_message(timeout=5)["type"] == "subscribe"
         log.append([OutputPiece("stdout", "x")], 10)
         assert pubsub.get_message(timeout=5)["type"] == "message"
-
-
-def test_what_is_printed_and_logged_is_caught(monkeypatch):
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as where nobody has set it up
-    heard = []
-    before = (sys.stdout, sys.stderr, logging.getLogger().level)
-    with capture_output(lambda stream, text: heard.append((stream, text))):
-        print("one", "two")
-        print("three", file=sys.stderr)
-        sys.stdout.buffer.write(b"\xff")
-        logging.getLogger("lab").info("four")
-        logging.getLogger("IPEngine").error("of the engine")
-        subprocess.run(["true"], stdout=sys.stdout, check=True)
-        with pytest.raises(TypeError):
-            sys.stdout.write(b"x")
-        assert sys.stdout.writable() and not sys.stdout.isatty()
-    assert (sys.stdout, sys.stderr, logging.getLogger().level) == before
-    print("five")
-    assert "".join(text for stream, text in heard if stream == "stdout") == "one two\n\ufffd"
-    assert "".join(text for stream, text in heard if stream == "stderr") == "three\n"
-    [logged] = [text for stream, text in heard if stream == "log"]
-    assert logged.endswith(" INFO lab: four\n")
-
-
-def test_logging_that_the_site_has_set_up_keeps_its_level(monkeypatch):
-    root, heard = logging.getLogger(), []
-    monkeypatch.setattr(root, "handlers", [logging.StreamHandler(io.StringIO())])
-    monkeypatch.setattr(root, "level", logging.ERROR)
-    logging.getLogger("lab").manager._clear_cache()
-    with capture_output(lambda stream, text: heard.append(text)):
-        logging.getLogger("lab").warning("soft")
-        logging.getLogger("lab").error("loud")
-    logging.getLogger("lab").manager._clear_cache()
-    assert len(heard) == 1
-
-
-def test_logging_to_elsewhere_is_heard_too(monkeypatch, tmp_path):
-    root, heard = logging.getLogger(), []
-    monkeypatch.setattr(root, "handlers", [])
-    with capture_output(lambda stream, text: heard.append(text)):
-        logging.basicConfig(filename=tmp_path / "log", level=logging.DEBUG, format="%(message)s")
-        logging.getLogger("lab").debug("in detail")
-    assert root.handlers == []
-    assert (tmp_path / "log").read_text() == "in detail\n"
-    assert "".join(heard).endswith(" DEBUG lab: in detail\n")
 
 
 def test_a_reporter_writes_from_its_own_thread_and_closes_with_the_rest(log):

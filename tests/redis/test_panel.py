@@ -9,10 +9,10 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from moi_django import Group
+from moi_django.contrib.monitoring import job_search
+from moi_django.contrib.panel import bulk_actions
 from moi_django.models import State
-from moi_django.monitoring import job_search
 from moi_django.pages.page_urls import detail_url
-from moi_django.panel import bulk_actions
 from moi_django.store.engines import EngineMetrics
 from tests.helpers.records import finish, job_in
 

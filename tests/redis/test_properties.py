@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
+from functools import partial
 
 import hypothesis.strategies as st
 import pytest
@@ -14,34 +15,35 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from moi_django import Group, Options
 from moi_django.cluster import dispatch
-from moi_django.cluster.payloads import Payload
-from moi_django.engine import runner
+from moi_django.cluster.payloads import sign_payload
+from moi_django.engine.payloads import Payload
 from moi_django.exceptions import JobNotFound
-from moi_django.models import State
-from moi_django.site_store import engine_store_config
+from moi_django.models import Info, State, now
 from moi_django.site_store import get_store as site_store
+from moi_django.store.queue import Worker
 from tests.helpers.records import new_job
 from tests.helpers.websocket import close_code, connected, hear, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RETRIES = 2
+workers = st.sampled_from([Worker("default:", "one"), Worker("default:", "two")])
+tokens = st.sampled_from(["a", "b", "c"])
 RANK = {State.QUEUED: 0, State.RUNNING: 1}
 
 
-def spec_of(job, attempt, **options):
-    return runner.JobSpec(
-        id=job.id,
-        attempt=attempt,
-        store=engine_store_config(),
-        context="default",
-        sent=0.0,
-        options=Options(retries=RETRIES, backoff=0, **options),
-        limits=runner.Limits(1000, 100, 1000, 1000),
-        attachment_storage=dispatch.get_attachment_storage(),
-        grace=1,
-        patience=0,
-        python=runner.PYTHON_VERSION,
-    )
+# A moment that has passed when anybody looks.
+AT_ONCE = 1e-6
+delays = st.sampled_from([0.0, AT_ONCE])
+
+
+def ended_attempt(attempt, ok, info):
+    """Return what the engine makes of a job whose attempt has ended."""
+    if (info.state, info.attempt) != (State.RUNNING, attempt):
+        return None
+    used = {"cpu_seconds": 0.5, "peak_memory": 1000}
+    if ok or info.attempt == info.attempts:
+        return info.ended(State.SUCCESS if ok else State.FAILED, result=1, **used)
+    return info.changed(**used).requeued(State.FAILED, "it failed")
 
 
 def ended(store):
@@ -59,9 +61,11 @@ class Life(RuleBasedStateMachine):
         self.store, self.group, self.keeps = store, group, keeps
         self.job = new_job(self.group.info, context="default", attempts=RETRIES + 1)
         payload = Payload(b"call", Options(retries=RETRIES), "default")
-        self.store.jobs.create(self.job, payload.sign(self.job.id))
+        self.payload = sign_payload(self.job, payload)
+        self.store.jobs.create(self.job, self.payload)
         self.seen = self.store.jobs.get(self.job.id)
-        self.starts = []
+        self.held: dict[str, Info] = {}
+        self.starts = set()
         self.ended_before = ended(self.store)
         self.ends: set[State] = set()
 
@@ -69,18 +73,43 @@ class Life(RuleBasedStateMachine):
     def info(self):
         return self.store.jobs.get(self.job.id)
 
-    @rule(attempt=st.integers(1, RETRIES + 1), name=st.sampled_from(["one", "two"]))
-    def an_engine_takes_it(self, attempt, name):
-        with_none_if_gone(runner.mark_running, self.store, spec_of(self.job, attempt), name)
-        if (info := self.info) and info.state is State.RUNNING:
-            self.starts.append((info.attempt, info.engine, info.date_start))
+    def take(self, worker, claim):
+        """Note what an engine has got."""
+        if claim is not None:
+            assert (claim.info.id, claim.info.engine) == (self.job.id, worker.engine)
+            assert claim.payload == self.payload
+            self.held[worker.engine] = claim.info
 
-    @rule(attempt=st.integers(1, RETRIES + 1), ok=st.booleans())
-    def an_engine_ends_it(self, attempt, ok):
-        success = runner.Outcome(State.SUCCESS, 1)
-        failure = runner.Outcome(State.FAILED, runner.failure_text("it failed", 1000))
-        outcome = success if ok else failure
-        with_none_if_gone(runner.write_end, self.store, spec_of(self.job, attempt), outcome)
+    @rule(worker=workers, token=tokens, leaves=st.booleans())
+    def an_engine_takes_it(self, worker, token, leaves):
+        self.take(worker, self.store.queue.claim(worker, token, now(), leaves))
+
+    @rule(worker=workers)
+    def an_engine_that_waits_for_it_takes_it(self, worker):
+        self.take(worker, self.store.queue.claim_by_id(self.info or self.job, worker, now()))
+
+    @rule(worker=workers, token=tokens)
+    def an_engine_asks_twice(self, worker, token):
+        first, second = (self.store.queue.claim(worker, token, now()) for _ in range(2))
+        assert first == second
+        self.take(worker, first)
+
+    @rule(worker=workers, ok=st.booleans(), delay=delays)
+    def an_engine_ends_it(self, worker, ok, delay):
+        if before := self.held.get(worker.engine):
+            end = partial(ended_attempt, before.attempt, ok)
+            with_none_if_gone(partial(self.store.jobs.change, self.job.id, end, delay=delay))
+
+    @rule(worker=workers, ok=st.booleans(), delay=delays, token=tokens)
+    def an_engine_ends_it_and_asks_for_more(self, worker, ok, delay, token):
+        if before := self.held.get(worker.engine):
+            after = ended_attempt(before.attempt, ok, before)
+            is_free = self.info == before
+            is_written, claim = self.store.queue.replace_and_claim(
+                before, after, delay, worker, token, now()
+            )
+            assert is_written == is_free
+            self.take(worker, claim)
 
     @rule(text=st.text(max_size=5))
     def it_says_something(self, text):
@@ -104,9 +133,8 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def it_comes_due(self):
-        for entry in self.store.queue.due():
-            if entry.id == self.job.id:
-                self.store.queue.claim(entry, "default")
+        for attempt in self.store.queue.due():
+            assert self.store.queue.enqueue(attempt, self.job.queue)
 
     @rule()
     def its_lease_is_renewed(self):
@@ -138,7 +166,10 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def an_attempt_starts_once(self):
-        attempts = [attempt for attempt, _, _ in set(self.starts)]
+        info = self.info
+        if info is not None and info.state is State.RUNNING:
+            self.starts.add((info.attempt, info.engine, info.date_start))
+        attempts = [attempt for attempt, _, _ in self.starts]
         assert len(attempts) == len(set(attempts))
 
     @invariant()
@@ -147,7 +178,7 @@ class Life(RuleBasedStateMachine):
         job = info or self.job
         held = [
             key
-            for key in self.store.keys.queues(job).values()
+            for key in self.store.keys.places(job).values()
             for member in self.store.connection.redis.zrange(key, 0, -1)
             if member.decode().endswith(job.id)
         ]
@@ -155,7 +186,7 @@ class Life(RuleBasedStateMachine):
         if state is State.RUNNING:
             assert held == [self.store.keys.running]
         elif state is State.QUEUED:
-            assert held in ([self.store.keys.waiting("default")], [self.store.keys.delayed])
+            assert held in ([self.store.keys.waiting(job.queue)], [self.store.keys.delayed])
         else:
             assert held == []
 
@@ -163,8 +194,7 @@ class Life(RuleBasedStateMachine):
     def its_function_is_kept_as_long_as_it_may_be_run(self):
         info = self.info
         may_run = info is not None and info.state is not State.SUCCESS and not info.retried
-        last = info and (info.finished or (info.state is State.RUNNING and info.attempt > RETRIES))
-        kept = may_run and (self.keeps or not last)
+        kept = may_run and (self.keeps or not info.finished)
         assert (self.store.jobs.payload(self.job.id) is not None) == kept
 
     @invariant()
@@ -269,22 +299,3 @@ def test_whatever_a_client_sends_others_do_not_notice(server, moi, store):
         async_to_sync(attack)(texts)
 
     attacked()
-
-
-def test_options_are_the_same_after_a_signed_journey(store):
-    @settings(max_examples=50, deadline=None)
-    @given(
-        retries=st.integers(1, 10),
-        backoff=st.floats(0, 1e6),
-        timeout=st.none() | st.floats(0.001, 1e6),
-        call=st.binary(max_size=100),
-    )
-    def travel(retries, backoff, timeout, call):
-        options = Options(retries=retries, backoff=backoff, timeout=timeout, retry_on_lost=True)
-        payload = Payload(call, options, "default")
-        job = new_job(Group.of("no-user").info)
-        assert dispatch.verify_payload(job, payload.sign(job.id)) == payload
-        with pytest.raises(dispatch.PayloadRefused):
-            dispatch.verify_payload(dataclasses.replace(job, id="another"), payload.sign(job.id))
-
-    travel()

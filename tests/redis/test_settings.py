@@ -45,6 +45,11 @@ def test_every_setting_has_a_default_that_passes_its_check(moi):
         ({"STATE_DIR": 5}, "moi.E003", "a path"),
         ({"WEBSOCKET_URL": 3}, "moi.E003", "a text"),
         ({"ANONYMOUS_USER": True}, "moi.E003", "a text"),
+        ({"MEMORY_LIMIT": "2GB"}, "moi.E003", "a whole number of bytes"),
+        ({"MEMORY_LIMIT": True}, "moi.E003", "a whole number of bytes"),
+        ({"PRELOAD": "numpy"}, "moi.E003", "()"),
+        ({"PRELOAD": [1]}, "moi.E003", "()"),
+        ({"WORK_TURN": 0}, "moi.E008", "more than 0"),
         ({"EXPIRE": -5}, "moi.E008", "more than 0"),
         ({"LEASE": 0}, "moi.E008", "more than 0"),
         ({"SEND_TIMEOUT": float("nan")}, "moi.E008", "more than 0"),
@@ -76,6 +81,7 @@ def test_what_the_site_lacks_is_found(moi, settings):
 def test_what_makes_sense_is_not_complained_of(moi):
     moi.update(TICK=0, LEASE=1, RESULT_PATIENCE=float("inf"), VERBS_PER_SECOND=0.5)
     moi.update(STATE_DIR=Path("x"), WEBSOCKET_URL="/ws/", ANONYMOUS_USER="guest")
+    moi.update(PRELOAD=["numpy", "pandas"], MEMORY_LIMIT=10**9, LINGER=0, WORK_TURN=60)
     assert complaints() == {}
 
 

@@ -8,24 +8,11 @@ from dataclasses import replace
 import pytest
 
 from moi_django.exceptions import GroupNotFound, JobNotFound, StoreUnavailable
-from moi_django.models import GROUP, Info, State, now
+from moi_django.models import State
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import CONNECTION_OPTIONS
-from tests.helpers.records import new_job
+from tests.helpers.records import new_group, new_job
 from tests.helpers.redis_keys import everything
-
-
-def new_group(id, parent=None):
-    path = f"{parent.path}:{id}" if parent else id
-    return Info(
-        id=id,
-        name=id,
-        type=GROUP,
-        pubsub=f"{id}:pubsub",
-        parent=parent.id if parent else None,
-        path=path,
-        date_created=now(),
-    )
 
 
 @pytest.fixture

@@ -2,18 +2,18 @@
 
 import pytest
 
-from moi_django.models import GROUP, Info, State
+from moi_django.models import State, now
 from moi_django.store import StoreConfig
 from moi_django.store.connection import Connection
 from moi_django.store.engines import EngineMetrics, EngineRegistry
 from moi_django.store.job_index import JobIndex
 from moi_django.store.job_records import JobRecords
 from moi_django.store.logs import Logs, OutputPiece
-from moi_django.store.queue import JobQueue
+from moi_django.store.queue import JobQueue, QueuedAttempt, Worker
 from moi_django.store.statistics import Statistics
 from moi_django.store.tree import JobTree
 from moi_django.store.users import UserMap
-from tests.helpers.records import new_job
+from tests.helpers.records import new_group, new_job
 
 
 @pytest.fixture
@@ -31,28 +31,22 @@ def jobs(connection):
 
 @pytest.fixture
 def root(connection):
-    def new_root(id):
-        return Info(id=id, name="ada", type=GROUP, pubsub=f"{id}:pubsub", path=id)
-
-    return UserMap(connection).enrol("ada", new_root)
+    return UserMap(connection).enrol("ada", new_group)
 
 
 def test_an_attempt_goes_through_the_queue(connection, jobs, root):
-    queue = JobQueue(connection)
-    job = new_job(root, context="lab")
-    jobs.create(job, payload="signed")
+    queue = JobQueue(connection, jobs)
+    job = new_job(root, context="lab", python="3.11")
+    jobs.create(job, payload=b"signed")
     assert (queue.waiting_count("lab"), queue.waiting_count("other")) == (1, 0)
-    attempt = queue.find_attempt(job, connection.keys.waiting("lab"))
-    sent = queue.claim(attempt, "lab")
-    assert sent > attempt.at
-    assert queue.claim(attempt, "lab") is None
-    running = jobs.change(job.id, lambda info: info.changed(state=State.RUNNING, engine="one"))
-    assert queue.waiting_since("lab") is None
-    assert list(queue.leases()) == [job.id]
+    running, payload = queue.claim(Worker(job.queue, "one"), "token", now())
+    assert (running.state, payload) == (State.RUNNING, b"signed")
+    assert queue.longest_waiting("lab") is None
     assert queue.renew(running) is True
+    assert queue.running() == {QueuedAttempt(job.id, 1): 1}
     jobs.cancel(job.id)
     assert queue.renew(running) is False
-    assert queue.leases() == {}
+    assert queue.running() == {}
 
 
 def test_jobs_stand_in_the_tree_the_index_and_the_statistics(connection, jobs, root):
@@ -75,7 +69,5 @@ def test_engines_and_logs_need_no_job(connection):
     engines, log = EngineRegistry(connection), Logs(connection).open("a-job")
     engines.report(EngineMetrics("one", host="node7"))
     assert engines.reports()["one"].metrics.host == "node7"
-    assert engines.may_pulse("one", 5) is True
-    assert engines.may_pulse("one", 5) is False
     log.append([OutputPiece("stdout", "a"), OutputPiece("stdout", "b")], 1000)
     assert [entry.piece for entry in log.read_all()] == [OutputPiece("stdout", "ab")]

@@ -65,9 +65,7 @@ def held(gate, told):
     import os
     from pathlib import Path
 
-    from moi_django.engine.runner import engine_id
-
-    Path(f"{told}.pid").write_text(f"{os.getpid()} {engine_id()}")
+    Path(f"{told}.pid").write_text(f"{os.getpid()}\n")
     try:
         while not Path(gate).exists():
             time.sleep(0.01)
@@ -113,13 +111,14 @@ def prints_until(path, times):
 
 def dies_until(path, times):
     """Kill the engine so many times."""
-    import os
-    import signal
+    import psutil
 
     try:
         return fails_until(path, times)
     except ValueError:
-        os.kill(os.getpid(), signal.SIGKILL)
+        fork_server = psutil.Process().parent()
+        fork_server.parent().kill()
+        time.sleep(60)  # until the fork server notices
 
 
 def keeps_the_interpreter(seconds):
@@ -174,15 +173,15 @@ def speak_by_others():
 
 
 def count_descriptors():
-    """Return this process, how many descriptors it has, and how many threads."""
-    import os
+    """Return the engine, how many descriptors it has, threads, and processes below it."""
     import subprocess
-    import threading
 
     import psutil
 
     subprocess.run(["echo", "x"], check=True)
-    return [os.getpid(), psutil.Process().num_fds(), threading.active_count()]
+    engine = psutil.Process().parent().parent()
+    below = len(engine.children(recursive=True))
+    return [engine.pid, engine.num_fds(), engine.num_threads(), below]
 
 
 def log_as_it_likes(level):
@@ -347,3 +346,297 @@ def halves(number, status_update):
     status_update("halving")
     breakpoint()
     return [number // 2, 1 / (number - 4)]
+
+
+def in_turn(first, second):
+    """Call two functions in one process; return what the second returns."""
+    first()
+    return second()
+
+
+def draw():
+    """Leave a figure as the current one."""
+    from matplotlib import pyplot
+
+    pyplot.plot([1, 2], label="foreign")
+    pyplot.title("foreign")
+    pyplot.rcParams["lines.linewidth"] = 9
+
+
+def drawn():
+    """Return what a job finds that draws into the current figure."""
+    from matplotlib import pyplot
+
+    open_figures = pyplot.get_fignums()
+    axes = pyplot.gca()
+    labels = [line.get_label() for line in axes.lines]
+    return [open_figures, labels, axes.get_title(), pyplot.rcParams["lines.linewidth"]]
+
+
+def silence_loggers():
+    import logging.config
+
+    logging.getLogger("lab")
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": True})
+    logging.disable(logging.WARNING)
+
+
+def log_loudly():
+    """Log, and tell whether somebody takes it."""
+    import logging
+
+    logger = logging.getLogger("lab")
+    logger.warning("loud")
+    return logger.isEnabledFor(logging.WARNING) and not logger.disabled
+
+
+def go_abroad():
+    """Change the language and the time zone."""
+    from django.utils import timezone, translation
+
+    translation.activate("de")
+    timezone.activate("Asia/Tokyo")
+
+
+def where():
+    """Return the language and the time zone."""
+    from django.utils import timezone, translation
+
+    return [translation.get_language(), timezone.get_current_timezone_name()]
+
+
+def change_process():
+    """Change all that a process has but once."""
+    import decimal
+    import locale
+    import os
+    import signal
+    import sys
+    import warnings
+
+    os.chdir("/")
+    os.umask(0o123)
+    os.environ["FOREIGN"] = "1"
+    decimal.getcontext().prec = 3
+    warnings.simplefilter("error")
+    locale.setlocale(locale.LC_ALL, "C")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    sys.path.insert(0, "/foreign")
+    sys.argv[:] = ["foreign"]
+
+
+def process_as_found():
+    """Return what `change_process` changes."""
+    import decimal
+    import locale
+    import os
+    import signal
+    import sys
+    import warnings
+
+    return {
+        "directory": os.getcwd(),
+        "umask": os.umask(0o22),
+        "environment": sorted(os.environ),
+        "precision": decimal.getcontext().prec,
+        "warnings": len(warnings.filters),
+        "locale": locale.setlocale(locale.LC_ALL),
+        "handler": str(signal.getsignal(signal.SIGTERM)),
+        "blocked": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
+        "path": sys.path,
+        "argv": sys.argv,
+    }
+
+
+async def acount_users():
+    from django.contrib.auth import get_user_model
+
+    return await get_user_model().objects.acount()
+
+
+async def lose_database():
+    """Use the database, and leave its connection as one that the server has cut."""
+    from asgiref.sync import sync_to_async
+    from django.db import connection
+
+    await acount_users()
+    await sync_to_async(lambda: connection.connection.close())()
+
+
+def use_joblib():
+    from joblib import Parallel, delayed
+
+    return Parallel(n_jobs=2)(delayed(abs)(-number) for number in range(3))
+
+
+def run_source(source):
+    """Run a script; return what it calls `value`."""
+    namespace = {"__name__": "__main__"}
+    exec(source, namespace)
+    return namespace["value"]
+
+
+def draw_number():
+    import numpy
+
+    return float(numpy.random.random())
+
+
+def works_and_fails(path, times):
+    """Use some CPU seconds and memory, and fail so many times."""
+    ballast = b"x" * 100_000_000
+    end = time.process_time() + 0.2
+    while time.process_time() < end:
+        pass
+    del ballast
+    return fails_until(path, times)
+
+
+def fork_and_hold(path):
+    """Hold in two processes which heed no signal; say when both do."""
+    import os
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    pid = os.fork()
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(600)
+    return pid
+
+
+def send(moi, name, function, *args, context="default", **options):
+    """Submit a job from within one, to the site of a test."""
+    from django.conf import settings
+
+    from moi_django import Options, submit
+
+    settings.MOI = moi
+    return submit(context, "ada", name, None, function, *args, options=Options(**options))
+
+
+def descend(moi, depth):
+    """Wait for a job that does the same one level lower; return the processes of all."""
+    import os
+
+    if depth == 0:
+        return [os.getpid()]
+    return [os.getpid(), *send(moi, f"level {depth - 1}", descend, moi, depth - 1).value(60)]
+
+
+def add_up(moi, numbers):
+    """Submit a job for each number and wait for all of them."""
+    jobs = [send(moi, f"triple {number}", triple, number) for number in numbers]
+    return sum(job.value(60) for job in jobs)
+
+
+def wait_for_held(moi, child_gate, gate, status_update):
+    """Wait for a job that runs until one file is there, and run until another one is."""
+    status_update("half way")
+    value = send(moi, "child", held_until, child_gate).value(60)
+    held_until(gate, status_update=lambda text: None)
+    return value
+
+
+def wait_for_retried(moi, path, times):
+    """Wait for a job that fails so many times before."""
+    return send(moi, "child", fails_until, path, times, retries=times, backoff=0).value(60)
+
+
+def give_up(moi, gate, timeout):
+    """Wait for a job for so many seconds."""
+    job = send(moi, "child", held_until, gate)
+    try:
+        job.wait(timeout)
+    except TimeoutError:
+        return job.id
+
+
+def wait_twice(moi, path, times, timeout):
+    """Wait for a job that fails so many times before, for a moment and then to its end."""
+    job = send(moi, "child", fails_until, path, times, retries=times, backoff=0)
+    try:
+        return job.value(timeout)
+    except TimeoutError:
+        return job.value(60)
+
+
+def wait_elsewhere(moi, is_stubborn, status_update):
+    """Wait for a job which no engine takes."""
+    import signal
+
+    job = send(moi, "child", triple, 1, context="other")
+    if is_stubborn:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    job.wait()
+
+
+def crash_while_waiting(moi):
+    """Wait for a job which no engine takes, and be killed."""
+    import os
+    import threading
+
+    threading.Timer(0.5, os.abort).start()
+    send(moi, "child", triple, 1, context="other").wait()
+
+
+def wait_for_each(moi, ids):
+    """Wait for jobs that others wait for, too."""
+    from django.conf import settings
+
+    from moi_django import Job
+
+    settings.MOI = moi
+    return [Job.get(id).value(60) for id in ids]
+
+
+def wait_in_threads(moi, path, number):
+    """Wait at once for several jobs, which wait in step for the same ones."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    ids = [send(moi, "noted", note, path).id for _ in range(20)]
+    jobs = [send(moi, f"waits {n}", wait_for_each, moi, ids) for n in range(number)]
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(lambda job: job.value(60), jobs))
+
+
+_calls = []
+
+
+def count_calls():
+    """Return the process, and how often it has been called there."""
+    import os
+
+    _calls.append(1)
+    return [os.getpid(), len(_calls)]
+
+
+def share_memory(size, number):
+    """Have so many forks which all use the same memory, for as long as its limit is looked at."""
+    import multiprocessing
+
+    ballast = b"x" * size
+    with multiprocessing.get_context("fork").Pool(number) as pool:
+        pool.map(time.sleep, [1.0] * number)
+    return len(ballast)
+
+
+def use_pool(method):
+    """Use a pool of processes that are started in a certain way, and one of an executor."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context(method)
+    with context.Pool(2) as pool:
+        found = pool.map(triple, [1, 2, 3])
+    with ProcessPoolExecutor(2, mp_context=context) as executor:
+        return [*found, *executor.map(triple, [4, 5])]
+
+
+def share_with_child(moi):
+    """Wait for a job that asks for the same process; return both."""
+    import os
+
+    return [os.getpid(), send(moi, "child", count_calls, process="warm").value(60)[0]]

@@ -133,22 +133,6 @@ class TestSystemCall:
             )
         assert cleaned.exists()
 
-    def test_the_command_dies_with_a_caller_that_is_killed(self, tmp_path: Path) -> None:
-        pid_file = tmp_path / "pid"
-        command = f"(sleep 600 & echo $! > {pid_file}; wait); true"
-        caller = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                f"from moi_django.engine.calls import *; system_call({command!r})",
-            ]
-        )
-        pid = written_pid(pid_file)
-        assert alive(pid)
-        caller.kill()
-        caller.wait()
-        wait_for(lambda: not alive(pid))
-
     def test_what_a_command_leaves_in_the_background_goes_on(self, tmp_path: Path) -> None:
         pid_file = tmp_path / "pid"
         system_call(f"sleep 600 >/dev/null 2>&1 & echo $! > {pid_file}")

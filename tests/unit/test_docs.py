@@ -100,8 +100,8 @@ def names_of_keys():
             and inspect.signature(value).return_annotation is str
             and name != "id_of_channel"
         ):
-            [_, parameter] = inspect.signature(value).parameters
-            found.add(value(keys, PLACEHOLDERS.get(parameter, f"<{parameter}>")))
+            _, *parameters = inspect.signature(value).parameters
+            found.add(value(keys, *(PLACEHOLDERS.get(each, f"<{each}>") for each in parameters)))
     # That of a minute begins with it.
     return found - {"ended"}
 
@@ -116,7 +116,7 @@ def test_every_key_of_redis_is_documented_and_no_other():
         for name in re.findall(r"`([^`]+)`", row[0])
     }
     in_code = set(
-        re.findall(r"^(\S+) +(?:string|hash|set|zset|stream)  ", keys_module.__doc__, re.M)
+        re.findall(r"^(\S+) +(?:string|hash|list|set|zset|stream)  ", keys_module.__doc__, re.M)
     )
     channels_in_code = set(
         re.findall(r"^(\S+) +(?:\{|anything)", keys_module.__doc__.split("channel  ")[1], re.M)

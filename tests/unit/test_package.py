@@ -229,7 +229,7 @@ def test_importing_the_package_imports_nothing_else():
 
 
 def test_an_engine_without_django_imports_no_django():
-    code = "import json, sys, moi_django.engine.runner; print(json.dumps(list(sys.modules)))"
+    code = "import json, sys, moi_django.engine.worker; print(json.dumps(list(sys.modules)))"
     loaded = set(run(code))
     assert not loaded & {"django", "channels", "ipyparallel"}
 

@@ -8,8 +8,8 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from moi_django.panel import plots
-from moi_django.panel.plots import HEIGHT, LEFT, RIGHT, SLOTS, WIDTH
+from moi_django.contrib.panel import plots
+from moi_django.contrib.panel.plots import HEIGHT, LEFT, RIGHT, SLOTS, WIDTH
 from moi_django.presentation.formatting import (
     format_duration,
     format_localized,

@@ -5,26 +5,34 @@ import re
 import pytest
 
 from moi_django.store import scripts
-from moi_django.store.scripts import Script, load_script
+from moi_django.store.scripts import Script, ScriptCall, load_script
 from tests.helpers.package import PACKAGE
 
 LUA = PACKAGE / "store" / "lua"
 NAMES = sorted(path.stem for path in LUA.glob("*.lua") if "KEYS:" in path.read_text())
 
 
-class Client:
+class Pipeline:
     """Takes what a script would be sent."""
 
-    def register_script(self, source):
-        self.source = source
-        return lambda keys, args: (keys, args)
+    def evalsha(self, sha, count, *values):
+        self.keys, self.args = [*values[:count]], [*values[count:]]
+
+
+def sent(name, keys, args):
+    pipeline = Pipeline()
+    Script(name).queue(pipeline, ScriptCall(name, keys, args))
+    return pipeline.keys, pipeline.args
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_uses_all_that_it_is_handed(name):
-    _, keys, args = load_script(name)
-    code = re.sub(r"--.*", "", (LUA / f"{name}.lua").read_text())
+    text = (LUA / f"{name}.lua").read_text()
+    used = re.findall(r"^-- USES: (.*)", text, re.MULTILINE)
+    files = [name, *(used[0].split() if used else [])]
+    code = re.sub(r"--.*", "", "".join((LUA / f"{file}.lua").read_text() for file in files))
     assert "KEYS" not in code and "ARGV" not in code
+    _, keys, args = load_script(name)
     given = [f"{key.removesuffix('...')}_key{'s' if '...' in key else ''}" for key in keys]
     for variable in [*given, *args]:
         assert re.search(rf"\b{variable}\b", code), f"{name}.lua does nothing with {variable}"
@@ -37,23 +45,23 @@ def test_a_list_stands_last(name):
 
 
 def test_what_goes_by_name_comes_in_its_place():
-    script = Script(Client(), "remove_member")
     args = {"message": "m", "id": "i", "channel": "c"}
-    assert script({"order": "o", "members": "j"}, args) == (["j", "o"], ["i", "c", "m"])
-    renew = Script(Client(), "renew")
+    assert sent("remove_member", {"order": "o", "members": "j"}, args) == (
+        ["j", "o"],
+        ["i", "c", "m"],
+    )
     keys = dict.fromkeys(("running", "info", "payload", "log", "display", "files"), "k")
-    found, _ = renew({**keys, "ancestors": ["a", "b"]}, {"member": 1, "lease": 2, "lifetime": 3})
+    found, _ = sent("renew", {**keys, "ancestors": ["a", "b"]}, {"member": 1, "lifetime": 3})
     assert found == [*"kkkkkk", "a", "b"]
 
 
 @pytest.mark.parametrize("keys", [{"members": "j"}, {"members": "j", "order": "o", "seal": "s"}])
 def test_a_name_too_few_or_too_many_is_refused(keys):
-    script = Script(Client(), "remove_member")
     with pytest.raises(TypeError, match=r"remove_member\.lua takes members, order"):
-        script(keys, {"message": "m", "id": "i", "channel": "c"})
+        sent("remove_member", keys, {"message": "m", "id": "i", "channel": "c"})
 
 
 def test_every_script_is_run_by_the_store():
     code = "".join(path.read_text() for path in (PACKAGE / "store").glob("*.py"))
-    assert set(re.findall(r'run_script\(\s*"(\w+)"', code)) == set(NAMES)
+    assert set(re.findall(r'(?:run_script|ScriptCall)\(\s*"(\w+)"', code)) == set(NAMES)
     assert scripts.LUA == LUA

@@ -121,8 +121,8 @@ class Command(BaseCommand):
             self._write_details([info])
 
     def _run_logs(self, options: dict[str, Any]) -> None:
+        from moi_django.presentation.text_report import output_lines
         from moi_django.site_store import get_store
-        from moi_django.terminal.text_report import output_lines
 
         job = _find_job(options["job_id"])
         log = get_store().logs.open(job.id)
@@ -185,7 +185,7 @@ class Command(BaseCommand):
 
         reconciler = Reconciler(self._write_line)
         if options["once"]:
-            reconciler.reconcile()
+            reconciler.reconcile_once()
             return
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -196,7 +196,7 @@ class Command(BaseCommand):
     def _run_userjobs(self, options: dict[str, Any]) -> None:
         from moi_django import owners
         from moi_django.jobs.api import Group
-        from moi_django.terminal import text_report
+        from moi_django.presentation import text_report
 
         key = options["key"]
         unknown = GroupNotFound(f"Unknown key: {key}")
@@ -218,7 +218,7 @@ class Command(BaseCommand):
 
     def _run_users(self, options: dict[str, Any]) -> None:
         from moi_django import owners
-        from moi_django.terminal import text_report
+        from moi_django.presentation import text_report
 
         names = owners.group_ids_by_name()
         if options["json"]:
@@ -229,12 +229,12 @@ class Command(BaseCommand):
             self.stdout.write(text_report.user_lines(names), ending="")
 
     def _run_top(self, options: dict[str, Any]) -> None:
-        from moi_django.terminal.overview import get_overview
+        from moi_django.contrib.live_terminal.overview import get_overview
 
         self._show(options, get_overview)
 
     def _run_watch(self, options: dict[str, Any]) -> None:
-        from moi_django.terminal.overview import get_user_tree
+        from moi_django.contrib.live_terminal.overview import get_user_tree
 
         self._show(options, partial(get_user_tree, options["user"]))
 
@@ -244,7 +244,7 @@ class Command(BaseCommand):
             self._write_json(look().to_dict())
             return
         try:
-            from moi_django.terminal import rich_view
+            from moi_django.contrib.live_terminal import rich_view
         except ModuleNotFoundError as error:
             raise _not_installed(error, "terminal") from error
         if options["once"] or not self.stdout.isatty():
@@ -269,7 +269,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _write_details(self, infos: list[Any]) -> None:
-        from moi_django.terminal import text_report
+        from moi_django.presentation import text_report
 
         self.stdout.write(text_report.detail_blocks(infos), ending="")
 

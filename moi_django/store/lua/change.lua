@@ -1,13 +1,13 @@
 -- Replace the info object of a job or group by what its writer has made of it.
--- KEYS: info users payload log display files waiting delayed running jobs owner_jobs ended
---       ancestors...
+-- KEYS: info users payload log display files waiting delayed running sequence lingering wake jobs
+--       owner_jobs ended ancestors...
 -- ARGS: old_json new_json lifetime channel message old_state new_state old_member new_member
 --       move_to seconds max_payload id created ran waited
--- USES: indices
+-- USES: indices queue
 --
 -- The states are as what a job counts in the totals above it; empty for a group. `move_to` says in
--- which zset a job belongs from now on, with a score of `seconds` from now: "delayed" or "running",
--- "none" for neither, or empty to leave that as it is. A payload longer than `max_payload` is
+-- which zset a job belongs from now on: "waiting", "delayed" for some `seconds`, "running", "none"
+-- for none of them, or empty to leave that as it is. A payload longer than `max_payload` is
 -- dropped, unless that is empty. `ran` is empty unless this is the end of a job. Returns 1, or what
 -- the key holds when that is not `old_json`: its JSON, or nil.
 
@@ -21,13 +21,18 @@ if max_payload ~= '' and redis.call('STRLEN', payload_key) > tonumber(max_payloa
   redis.call('DEL', payload_key)
 end
 if move_to ~= '' then
-  local target_key = ({delayed = delayed_key, running = running_key})[move_to]
   for _, key in ipairs({waiting_key, delayed_key, running_key}) do
-    if key ~= target_key or old_member ~= new_member then redis.call('ZREM', key, old_member) end
+    redis.call('ZREM', key, old_member)
   end
-  if target_key then
-    redis.call('ZADD', target_key, server_time() + seconds, new_member)
-    redis.call('EXPIRE', target_key, lifetime)
+  if move_to == 'waiting' then
+    enqueue(new_member)
+    wake_one()
+  elseif move_to == 'delayed' then
+    redis.call('ZADD', delayed_key, server_time() + seconds, new_member)
+    redis.call('EXPIRE', delayed_key, lifetime)
+  elseif move_to == 'running' then
+    redis.call('ZADD', running_key, 0, new_member)
+    redis.call('EXPIRE', running_key, lifetime)
   end
 end
 if new_state ~= '' then

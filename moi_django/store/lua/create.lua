@@ -1,26 +1,23 @@
 -- Write a new job or group, put it in its group, and let it wait if it has a payload.
--- KEYS: info users seal payload waiting jobs owner_jobs ended ancestors...
--- ARGS: json lifetime id channel message state member payload created prefix ran waited
--- USES: indices
+-- KEYS: info users seal payload waiting delayed sequence queues workers lingering wake jobs owner_jobs ended
+--       ancestors...
+-- ARGS: json lifetime id channel message state member queue payload created prefix ran waited
+--       engines call delay
+-- USES: indices queue
 --
 -- `ancestors` are four keys for each group above, the nearest first: its info object, its members,
 -- its totals and its order. `seal` is that of the nearest. `state` is empty for a group; `ran` is
--- empty unless the job has ended. Returns the time, "taken" when the id is, or "gone" when its group
--- is not there or about to go.
+-- empty unless the job has ended. Returns "taken" when the id is, "gone" when its group is not there
+-- or about to go, "call" when a worker is to be called, of so many `engines` that there are for
+-- this queue, and else "done". It waits only in `delay` seconds, unless that is empty.
 
 local parent_key = ancestors_keys[1]
 if redis.call('EXISTS', info_key) == 1 then return 'taken' end
 if parent_key and (redis.call('EXISTS', parent_key) == 0 or redis.call('EXISTS', seal_key) == 1) then
   return 'gone'
 end
-local now = server_time()
 redis.call('SET', info_key, json, 'EX', lifetime)
 redis.call('EXPIRE', users_key, lifetime)
-if payload ~= '' then
-  redis.call('SET', payload_key, payload, 'EX', lifetime)
-  redis.call('ZADD', waiting_key, now, member)
-  redis.call('EXPIRE', waiting_key, lifetime)
-end
 if parent_key then
   redis.call('SADD', ancestors_keys[2], id)
   redis.call('ZADD', ancestors_keys[4], created, id)
@@ -36,4 +33,17 @@ if state ~= '' then
   redis.call('PUBLISH', jobs_key, '')
 end
 if parent_key then redis.call('PUBLISH', channel, message) end
-return string.format('%.17g', now)
+if payload == '' then return 'done' end
+redis.call('SET', payload_key, payload, 'EX', lifetime)
+redis.call('SADD', queues_key, queue)
+redis.call('EXPIRE', queues_key, lifetime)
+if delay ~= '' then
+  redis.call('ZADD', delayed_key, server_time() + delay, member)
+  redis.call('EXPIRE', delayed_key, lifetime)
+  return 'done'
+end
+enqueue(member)
+if wake_one() or redis.call('ZCARD', workers_key) >= tonumber(engines) then return 'done' end
+redis.call('ZADD', workers_key, 0, call)
+redis.call('EXPIRE', workers_key, lifetime)
+return 'call'

@@ -6,8 +6,8 @@ from typing import Any
 
 from moi_django import owners
 from moi_django.conf import conf
+from moi_django.contrib.monitoring import cluster_state, job_search
 from moi_django.exceptions import GroupNotFound
-from moi_django.monitoring import cluster_state, job_search
 from moi_django.site_store import get_store
 from moi_django.store.statistics import Completed
 from moi_django.store.tree_pages import TreePage

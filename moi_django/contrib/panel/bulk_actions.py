@@ -13,13 +13,13 @@ from django.utils.translation import ngettext, ngettext_lazy, pgettext_lazy
 
 from moi_django import authorization
 from moi_django.conf import conf
+from moi_django.contrib.monitoring import job_search
 from moi_django.jobs import actions
 from moi_django.models import Info
-from moi_django.monitoring import job_search
 from moi_django.site_store import get_store
 from moi_django.store.job_index import IndexPosition
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("moi_django.panel")
 
 # Seconds after which a request goes on with no further job.
 MAX_SECONDS = 10.0

@@ -14,17 +14,17 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
 from moi_django import authorization
+from moi_django.contrib.monitoring import job_search
+from moi_django.contrib.monitoring.cluster_state import get_cluster_state
+from moi_django.contrib.panel import bulk_actions, plots
+from moi_django.contrib.panel.bulk_actions import ACTIONS
 from moi_django.exceptions import MoiError
 from moi_django.models import State
-from moi_django.monitoring import job_search
-from moi_django.monitoring.cluster_state import get_cluster_state
 from moi_django.pages.status_div import websocket_url
-from moi_django.panel import bulk_actions, plots
-from moi_django.panel.bulk_actions import ACTIONS
 from moi_django.site_store import get_store
 from moi_django.store.job_index import IndexPosition
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("moi_django.panel")
 
 # Hours that plots can show, the first one unless another is asked for.
 HOURS = (6, 1, 24)

@@ -22,7 +22,7 @@ class EngineCondition(StrEnum):
 
     BUSY = "busy"
     IDLE = "idle"
-    # It has a job and does not say that it lives: it was killed, or its job keeps Python to itself.
+    # It has a job and does not say that it lives: it was killed, is frozen or cut off.
     SILENT = "silent"
     # Its controller has it no more.
     GONE = "gone"
@@ -59,7 +59,7 @@ class ContextState:
     answers: bool
     engines: int
     busy: int
-    # Jobs in the hands of its scheduler, and the seconds that the first of them has waited.
+    # Jobs in its queues, and the seconds that the first of them has waited.
     waiting: int
     longest: float | None
 
@@ -103,13 +103,12 @@ def get_cluster_state() -> ClusterState:
     )
 
 
-def _running() -> dict[str, tuple[Info, float]]:
-    """Return by engine the job that it runs, and the end of its lease."""
-    leases = get_store().queue.leases()
-    infos = get_store().jobs.get_many(list(leases))
+def _running() -> dict[str, Info]:
+    """Return by engine the job that it runs."""
+    infos = get_store().jobs.get_many([attempt.id for attempt in get_store().queue.running()])
     return {
-        info.engine: (info, lease)
-        for info, lease in zip(infos, leases.values(), strict=True)
+        info.engine: info
+        for info in infos
         if info is not None and info.state is State.RUNNING and info.engine
     }
 
@@ -138,28 +137,30 @@ def _describe_engine(
     id: str,
     known: dict[str, set[str] | None],
     report: EngineReport | None,
-    running: tuple[Info, float] | None,
+    job: Info | None,
     present: float,
 ) -> EngineState:
-    job, lease = running or (None, 0.0)
     contexts = [name for name, ids in known.items() if id in (ids or ())]
     said = (job and job.context) or (report and report.metrics.context)
     context = said if said and (said in contexts or not contexts) else (contexts or [""])[0]
+    seen = max(0.0, present - report.at) if report else None
+    busy = job.ran_seconds(present) if job else None
+    is_silent = (busy or 0.0 if seen is None else seen) > conf.LEASE
     return EngineState(
         id=id,
         context=context,
-        condition=_judge_engine(bool(contexts), known.get(context), job, lease < present),
+        condition=_judge_engine(bool(contexts), known.get(context), job, is_silent),
         report=report,
         job=job,
-        seen=max(0.0, present - report.at) if report else None,
-        busy=job.ran_seconds(present) if job else None,
+        seen=seen,
+        busy=busy,
     )
 
 
 def _judge_engine(
-    is_known: bool, ids: set[str] | None, job: Info | None, is_overdue: bool
+    is_known: bool, ids: set[str] | None, job: Info | None, is_silent: bool
 ) -> EngineCondition:
-    if job is not None and not is_overdue:
+    if job is not None and not is_silent:
         return EngineCondition.BUSY
     if not is_known and ids is not None:
         return EngineCondition.GONE
@@ -178,14 +179,14 @@ def _describe_context(
     name: str, ids: set[str] | None, engines: list[EngineState], present: float
 ) -> ContextState:
     mine = [each.condition for each in engines if each.context == name]
-    since = get_store().queue.waiting_since(name)
+    first = get_store().queue.longest_waiting(name)
     return ContextState(
         name=name,
         answers=ids is not None,
         engines=len(ids or ()),
         busy=mine.count(EngineCondition.BUSY) + mine.count(EngineCondition.SILENT),
         waiting=get_store().queue.waiting_count(name),
-        longest=max(0.0, present - since) if since is not None else None,
+        longest=first.waited_seconds(present) if first is not None else None,
     )
 
 

@@ -1,0 +1,1 @@
+"""Optional parts, which the rest does without: what an operator sees."""

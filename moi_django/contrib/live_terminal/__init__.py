@@ -1,0 +1,1 @@
+"""`manage.py moi top` and `watch`: jobs and engines, live in a terminal."""

@@ -1,0 +1,233 @@
+"""Start job processes: from a fork server that the engine starts, and which has one ready."""
+
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+
+import psutil
+
+from moi_django.engine.attempt_end import Exit
+from moi_django.engine.fork_server import END_TIMEOUT, EXIT, SECRET_VARIABLES, START
+from moi_django.engine.job_process import adopt_orphans
+from moi_django.exceptions import MoiError
+
+logger = logging.getLogger(__name__)
+
+# In the environment of a server and all below it: tells those of one from all others.
+_MARK = "MOI_FORK_SERVER"
+# What ipykernel sets for its engine, in which a figure is shown by IPython.
+_INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
+# Seconds that a server has for its first process, with all its imports, and for any other.
+START_TIMEOUT, FORK_TIMEOUT = 120.0, 10.0
+# Seconds that a server which seems dead has to be so.
+DEATH_TIMEOUT = 1.0
+_COMMAND = (
+    "import json, sys; path, preload, fd = json.loads(sys.argv.pop()); sys.path[:] = path;"
+    "from moi_django.engine.fork_server import serve; serve(fd, preload)"
+)
+
+
+class JobProcess:
+    """A process for jobs, seen from its supervisor. `close` lets go of it: it is then ended."""
+
+    def __init__(self, control: socket.socket) -> None:
+        """Ask a fork server for it. Raises OSError when that is gone."""
+        # Set by `wait_for_start`.
+        self.pid = 0
+        # Descriptors of what it prints; to it, and to what the fork server says of it.
+        self.stdout, out = os.pipe()
+        self.stderr, err = os.pipe()
+        self.messages, their_messages = socket.socketpair()
+        self.exit, their_exit = socket.socketpair()
+        theirs = [out, err, their_messages.detach(), their_exit.detach()]
+        try:
+            socket.send_fds(control, [b"f"], theirs)
+        except OSError:
+            self.close()
+            raise
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        self.messages.setblocking(False)
+
+    def wait_for_start(self, timeout: float) -> None:
+        """Wait until it is there. Raises OSError or EOFError when it does not come."""
+        self.exit.settimeout(timeout)
+        data = self.exit.recv(START.size)
+        self.exit.setblocking(False)
+        if len(data) < START.size:
+            raise EOFError("the fork server has ended")
+        [self.pid] = START.unpack(data)
+        if self.pid < 0:
+            raise MoiError(f"No process can be started for a job: {os.strerror(-self.pid)}.")
+
+    @property
+    def has_ended(self) -> bool:
+        """True when nobody has read yet how it has ended."""
+        return bool(select.select([self.exit], [], [], 0)[0])
+
+    def send_signal(self, number: int, to_group: bool = False) -> None:
+        """Send a signal to the process, or to its group; it may be gone."""
+        with suppress(ProcessLookupError, PermissionError):
+            (os.killpg if to_group else os.kill)(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill the process and its group; the fork server kills what else is left."""
+        self.send_signal(signal.SIGKILL, to_group=True)
+        self.send_signal(signal.SIGKILL)
+
+    def read_exit(self) -> Exit | None:
+        """Return how it has ended, as the fork server says; None when that is dead, too."""
+        try:
+            data = self.exit.recv(EXIT.size)
+        except OSError:
+            return None
+        if len(data) < EXIT.size:
+            return None
+        status, cpu_seconds, peak_memory = EXIT.unpack(data)
+        return Exit(os.waitstatus_to_exitcode(status), cpu_seconds, peak_memory)
+
+    def close(self) -> None:
+        """Close all that leads to it, once."""
+        if self.messages.fileno() < 0:
+            return
+        os.close(self.stdout)
+        os.close(self.stderr)
+        self.messages.close()
+        self.exit.close()
+
+
+class ForkServer:
+    """Gives processes for jobs, one of which is always ready; starts its server when first used."""
+
+    def __init__(self, preload: Sequence[str] = ()) -> None:
+        self._preload = list(preload)
+        # Guards all below.
+        self._lock = threading.Lock()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._spare: JobProcess | None = None
+        # What the environment of the server says, and the processes that it has started for us.
+        self._mark = ""
+        self._pids: set[int] = set()
+
+    def take(self) -> JobProcess:
+        """Return a process that waits for a task; the caller has to close it.
+
+        Raises MoiError when none can be started.
+        """
+        with self._lock:
+            for _ in range(3):
+                try:
+                    return self._take()
+                except (OSError, EOFError) as error:
+                    logger.warning("The fork server is started anew: %r", error)
+                    self._stop()
+        raise MoiError("No process can be started for jobs: see the log of the engine.")
+
+    def prepare(self) -> None:
+        """Start the server, unless that was done. Raises MoiError as `take` does."""
+        if self._server is None:
+            self.take().close()
+
+    def clear_up(self) -> None:
+        """End what is left of a server that is dead: what jobs have left, too."""
+        with self._lock:
+            if self._server is None:
+                return
+            with suppress(subprocess.TimeoutExpired):
+                self._server.wait(DEATH_TIMEOUT)
+                self._stop()
+
+    def close(self) -> None:
+        """End the server and all its processes."""
+        with self._lock:
+            self._stop(END_TIMEOUT + 1)
+
+    def _take(self) -> JobProcess:
+        timeout = FORK_TIMEOUT if self._control else START_TIMEOUT
+        control = self._control or self._start()
+        for _ in range(3):
+            process, self._spare = self._spare or JobProcess(control), None
+            try:
+                process.wait_for_start(timeout)
+                self._spare = JobProcess(control)
+            except BaseException:
+                process.close()
+                raise
+            if not process.has_ended:
+                self._note_pid(process.pid)
+                return process
+            process.close()  # something has killed it while it waited
+        raise MoiError("Processes for jobs end before they get one: see the log of the engine.")
+
+    def _note_pid(self, pid: int) -> None:
+        self._pids = {pid, *filter(psutil.pid_exists, self._pids)}
+
+    def _start(self) -> socket.socket:
+        # Those of a server that is killed.
+        adopt_orphans()
+        self._mark = uuid.uuid4().hex
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            config = json.dumps([sys.path, self._preload, theirs.fileno()])
+            self._server = subprocess.Popen(
+                [sys.executable, "-c", _COMMAND, config],
+                stdin=subprocess.DEVNULL,
+                env={**_server_environment(), _MARK: self._mark},
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        return self._control
+
+    def _stop(self, patience: float = 0.0) -> None:
+        if self._spare is not None:
+            with suppress(OSError, EOFError, MoiError):
+                self._spare.wait_for_start(0)
+                self._note_pid(self._spare.pid)
+            self._spare.close()
+        if self._control is not None:
+            self._control.close()
+        if self._server is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._server.wait(patience)
+            self._server.kill()
+            self._server.wait()
+            self._kill_orphans()
+        self._spare = self._control = self._server = None
+
+    def _kill_orphans(self) -> None:
+        """Kill what a dead server has left; the children of that then become ours, and so on."""
+        deadline = time.monotonic() + END_TIMEOUT
+        while time.monotonic() < deadline and (orphans := self._orphans()):
+            for orphan in orphans:
+                with suppress(psutil.Error):
+                    orphan.kill()
+                with suppress(ChildProcessError):
+                    os.waitpid(orphan.pid, 0)
+        self._pids.clear()
+
+    def _orphans(self) -> list[psutil.Process]:
+        found = []
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):
+                if child.pid in self._pids or child.environ().get(_MARK) == self._mark:
+                    found.append(child)
+        return found
+
+
+def _server_environment() -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
+    if env.get("MPLBACKEND") == _INLINE_BACKEND:
+        del env["MPLBACKEND"]
+    return env

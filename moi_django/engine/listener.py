@@ -1,0 +1,94 @@
+"""What a job says of itself while it runs, and who takes it."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from moi_django.engine.current import ProgressUpdate
+from moi_django.engine.messages import Message, Task, encode
+from moi_django.exceptions import InvalidJob, MoiError
+
+logger = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Takes what a job says, in the thread of its supervisor; the job waits while it does so."""
+
+    def write_output(self, stream: str, text: str) -> object:
+        """Take what was printed to "stdout" or "stderr", or logged: "log"."""
+
+    def write_status(self, text: str) -> object:
+        """Take a status text."""
+
+    def write_progress(self, update: ProgressUpdate) -> object:
+        """Take how far the job is."""
+
+    def attach(self, name: str, content: bytes | Path) -> object:
+        """Keep a file. The job gets what is raised, as InvalidJob or as MoiError."""
+
+    def wait_for(self, id: str) -> object:
+        """Take that the job waits for another one."""
+
+    def wait_over(self, id: str) -> object:
+        """Take that it waits no more."""
+
+
+class GuardedListener:
+    """Tells a listener what a job process reports: of a run of updates the last; it may fail."""
+
+    def __init__(self, task: Task, listener: Listener) -> None:
+        self._task, self._listener = task, listener
+        # Updates of which only the latest counts, by their kind.
+        self._latest: dict[str, Message] = {}
+        self._takers: dict[str, Callable[[Message], bytes | None]] = {
+            "log": lambda message: self.tell_output("log", message.fields["text"]),
+            "attach": self._attach,
+            "wait_for": lambda message: self._tell(listener.wait_for, message.fields["id"]),
+            "wait_over": lambda message: self._tell(listener.wait_over, message.fields["id"]),
+        }
+
+    def take(self, message: Message) -> bytes | None:
+        """Tell what a message says, at once or later; return the answer if it wants one."""
+        if message.kind in ("status", "progress"):
+            self._latest[message.kind] = message
+            return None
+        self.tell_latest()
+        return self._takers[message.kind](message)
+
+    def tell_latest(self) -> None:
+        """Tell the latest updates."""
+        latest, self._latest = self._latest, {}
+        if status := latest.get("status"):
+            text = status.fields["text"][: self._task.status_limit]
+            self._tell(self._listener.write_status, text)
+        if progress := latest.get("progress"):
+            share, done, total = (progress.fields[name] for name in ProgressUpdate._fields)
+            share = None if share is None else min(1.0, max(0.0, share))
+            self._tell(self._listener.write_progress, ProgressUpdate(share, done, total))
+
+    def tell_output(self, stream: str, text: str) -> None:
+        """Tell what was printed or logged."""
+        self._tell(self._listener.write_output, stream, text)
+
+    def _attach(self, message: Message) -> bytes:
+        """Have a file kept; return the answer, which says why it is not."""
+        given, error = message.fields, None
+        content = Path(os.fsdecode(message.data)) if given["is_path"] else message.data
+        try:
+            self._listener.attach(given["name"], content)
+        except MoiError as refused:
+            error = refused
+        except Exception as failed:
+            logger.exception("A file of job %s cannot be kept", self._task.id)
+            error = MoiError(f"The file {given['name']!r} could not be kept: {failed!r}.")
+        kind = "InvalidJob" if isinstance(error, InvalidJob) else "MoiError"
+        text = None if error is None else str(error)
+        return encode("answer", number=given["number"], error=text, type=kind)
+
+    def _tell(self, take: Callable[..., object], *what: object) -> None:
+        try:
+            take(*what)
+        except Exception:
+            logger.exception("What job %s says cannot be handed on", self._task.id)

@@ -1,0 +1,38 @@
+"""What a site tells its engines when it calls them to work."""
+
+from dataclasses import dataclass
+
+from moi_django.engine.attachments import AttachmentStorage
+from moi_django.store import StoreConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long what a job leaves in Redis may be, in bytes; a status text in characters."""
+
+    result: int
+    status: int
+    log: int
+    display: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkSpec:
+    """What an engine has to know of a site to run its jobs."""
+
+    # Where the site keeps its jobs, as its engines reach it.
+    store: StoreConfig
+    # Those with which the functions of jobs may be signed.
+    keys: tuple[bytes, ...]
+    limits: Limits
+    attachment_storage: AttachmentStorage
+    # Seconds that an interrupted job has to end, and for which an end is tried to be written.
+    grace: float
+    patience: float
+    # Seconds for which an engine without a job waits, and after which others have their turn.
+    linger: float
+    turn: float
+    # Modules that are imported before any job.
+    preload: tuple[str, ...]
+    # Bytes of memory that the processes of one job may have; None for any.
+    memory_limit: int | None

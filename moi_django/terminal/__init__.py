@@ -1,1 +1,0 @@
-"""Jobs and engines as text, for the command line."""

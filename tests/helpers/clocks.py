@@ -1,0 +1,56 @@
+"""A Redis whose clock jumps, as that of a machine does whose time is set."""
+
+import importlib.util
+import os
+import time
+from pathlib import Path
+
+import redis
+
+from moi_django.services.embedded_redis import EmbeddedRedis, find_server
+from tests.helpers.processes import wait_for
+
+
+def can_jump() -> bool:
+    """Tell whether there is what lets clocks jump."""
+    return importlib.util.find_spec("libfaketime") is not None
+
+
+class RedisWithClock(EmbeddedRedis):
+    """A private server whose clock `jump` sets; that of nobody else jumps with it."""
+
+    def __init__(self, directory: Path, data: Path | None = None) -> None:
+        super().__init__(data)
+        self._offset = directory / "offset"
+        self.set_clock(0)
+        # Not imported: that would prepare this process for times of its own.
+        [package] = importlib.util.find_spec("libfaketime").submodule_search_locations
+        [library] = Path(package).glob("vendor/libfaketime/src/libfaketime.so.*")
+        variables = {
+            "LD_PRELOAD": library,
+            "FAKETIME_TIMESTAMP_FILE": self._offset,
+            "FAKETIME_NO_CACHE": 1,
+            # How long something takes is known all the same.
+            "DONT_FAKE_MONOTONIC": 1,
+        }
+        self.program = directory / "server"
+        given = " ".join(f"{name}='{value}'" for name, value in variables.items())
+        self.program.write_text(f"#!/bin/sh\nexec env {given} '{find_server()}' \"$@\"\n")
+        self.program.chmod(0o700)
+
+    def jump(self, seconds: int) -> None:
+        """Let the clock be so many seconds ahead of the true time, or behind."""
+        self.set_clock(seconds)
+        if self.process is not None:
+            wait_for(lambda: abs(self._ahead() - seconds) < 10, "the jump")
+
+    def set_clock(self, seconds: int) -> None:
+        """Do what `jump` does, also while the server does not answer."""
+        draft = self._offset.with_suffix(".new")
+        draft.write_text(f"{seconds:+}\n")
+        os.replace(draft, self._offset)
+
+    def _ahead(self) -> float:
+        with redis.Redis.from_url(self.url) as client:
+            seconds, _ = client.time()
+        return seconds - time.time()

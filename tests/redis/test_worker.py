@@ -1,0 +1,177 @@
+"""An engine at a queue runs what waits there, without a cluster round it."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from moi_django.cluster.dispatch import get_attachment_storage
+from moi_django.cluster.payloads import payload_keys, sign_payload
+from moi_django.cluster.reconciler import Reconciler
+from moi_django.engine import heartbeat as heartbeat_module
+from moi_django.engine.attempt_end import AttemptEnd
+from moi_django.engine.attempt_runner import AttemptRunner
+from moi_django.engine.heartbeat import Heartbeat
+from moi_django.engine.payloads import Payload
+from moi_django.engine.pickling import pickle_call
+from moi_django.engine.process_pool import ProcessPool
+from moi_django.engine.work_spec import Limits, WorkSpec
+from moi_django.engine.worker import _QueueWorker
+from moi_django.exceptions import StoreUnavailable
+from moi_django.models import State
+from moi_django.options import Options
+from moi_django.site_store import engine_store_config, get_store
+from moi_django.store.queue import Worker
+from tests.helpers.processes import wait_for
+from tests.helpers.queues import QUEUE, claim, job_for
+from tests.helpers.records import new_group
+
+ONE = Worker(QUEUE, "one")
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """The processes of an engine without Django."""
+    settings = os.environ.pop("DJANGO_SETTINGS_MODULE")
+    try:
+        pool = ProcessPool(())
+        pool.check()
+    finally:
+        os.environ["DJANGO_SETTINGS_MODULE"] = settings
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def root(store):
+    return store.users.enrol("ada", new_group)
+
+
+@pytest.fixture
+def heartbeat(store, monkeypatch):
+    monkeypatch.setattr(heartbeat_module, "IDLE_TIMEOUT", 0.0)
+    return Heartbeat(store, "one")
+
+
+@pytest.fixture
+def spec(moi):
+    return WorkSpec(
+        store=engine_store_config(),
+        keys=payload_keys(),
+        limits=Limits(result=1000, status=100, log=1000, display=1000),
+        attachment_storage=get_attachment_storage(),
+        grace=1,
+        patience=5,
+        linger=0.01,
+        turn=60,
+        preload=(),
+        memory_limit=None,
+    )
+
+
+@pytest.fixture
+def work(store, heartbeat, pool, spec):
+    """Let an engine work until it leaves its queue; it tells whether there is more."""
+    return lambda **changes: _QueueWorker(
+        replace(spec, **changes), ONE, store, heartbeat, pool
+    ).run()
+
+
+def submit(store, root, function, *args, **options):
+    given = Options(**options)
+    job = job_for(root, attempts=given.attempts)
+    payload = Payload(pickle_call((function, args, {}), 1000), given, "lab")
+    store.jobs.create(job, sign_payload(job, payload))
+    return job
+
+
+def test_all_that_waits_is_run_in_order(store, root, work):
+    jobs = [submit(store, root, pow, 2, number) for number in range(5)]
+    assert work() is False
+    ends = store.jobs.get_many([job.id for job in jobs])
+    assert [(end.state, end.result) for end in ends] == [
+        (State.SUCCESS, 2**number) for number in range(5)
+    ]
+    starts = [end.date_start for end in ends]
+    assert starts == sorted(starts)
+    assert all(end.cpu_seconds >= 0 and end.peak_memory > 1e6 for end in ends)
+    assert store.queue.workers(QUEUE) == store.queue.running() == {}
+
+
+def test_an_engine_leaves_after_its_turn_and_says_that_there_is_more(store, root, work):
+    first, second = (submit(store, root, pow, 2, number) for number in range(2))
+    assert work(turn=0) is True
+    assert store.jobs.get(first.id).state is State.SUCCESS
+    assert store.jobs.get(second.id) == second
+    assert store.queue.workers(QUEUE) == {}
+
+
+def test_a_job_that_fails_is_run_again(store, root, work):
+    job = submit(store, root, int, "x", retries=2, backoff=0)
+    assert work() is False
+    info = store.jobs.get(job.id)
+    assert (info.state, info.attempt, len(info.runs)) == (State.FAILED, 3, 2)
+    assert info.runs[0].error == "ValueError: invalid literal for int() with base 10: 'x'"
+    assert info.runs[0].peak_memory > 1e6
+
+
+def test_what_the_site_has_not_signed_is_not_run(store, root, work):
+    first, second = submit(store, root, os.getpid), submit(store, root, pow, 2, 3)
+    foreign = store.jobs.payload(second.id)
+    store.connection.redis.set(store.keys.payload(first.id), foreign)
+    assert work() is False
+    end = store.jobs.get(first.id)
+    assert end.state is State.FAILED and "was not signed by this site" in end.result
+    assert store.jobs.get(second.id).result == 8
+
+
+def test_after_a_job_that_was_cancelled_the_next_is_claimed_at_once(
+    store, root, heartbeat, pool, spec
+):
+    job, second = submit(store, root, pow, 2, 3), submit(store, root, pow, 2, 3)
+    attempt = AttemptRunner(claim(store), spec, ONE, store, heartbeat, pool)
+    cancelled, _ = store.jobs.cancel(job.id)
+    attempt.write_status("half way")  # from here on it knows
+    claimed = attempt.write_end_and_claim(AttemptEnd(State.SUCCESS, 8), ONE)
+    attempt.close()
+    assert claimed.info.id == second.id
+    assert store.jobs.get(job.id) == cancelled
+    assert store.queue.workers(QUEUE) == {"one": 0}
+
+
+def test_an_engine_that_is_called_in_vain_leaves_at_once(store, root, work):
+    assert work(linger=60) is False
+    assert store.queue.workers(QUEUE) == {}
+
+
+def test_an_engine_that_lingers_takes_what_comes(store, root, work):
+    submit(store, root, pow, 2, 3)
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(work, linger=1)
+        wait_for(lambda: store.connection.redis.exists(store.keys.lingering(QUEUE)))
+        job = submit(store, root, pow, 2, 3)
+        wait_for(lambda: store.jobs.get(job.id).finished)
+        assert working.result() is False
+    assert store.jobs.get(job.id).waited_seconds() < 0.5
+
+
+def test_a_job_whose_end_could_not_be_written_is_lost(own_redis, moi, pool, spec, monkeypatch):
+    moi["LEASE"] = 0.3
+    monkeypatch.setattr(heartbeat_module, "IDLE_TIMEOUT", 0.0)
+    store = get_store()
+    job = submit(store, store.users.enrol("ada", new_group), os.kill, own_redis.process.pid, 9)
+    spec = replace(spec, store=store.config, patience=0)
+    worker = _QueueWorker(spec, ONE, store, Heartbeat(store, "one"), pool)
+    with pytest.raises(StoreUnavailable):
+        worker.run()
+    own_redis.wait()
+    own_redis.start()
+    reconciler = Reconciler()
+
+    def is_lost():
+        reconciler.reconcile()
+        return store.jobs.get(job.id).state is State.LOST
+
+    wait_for(is_lost)
+    assert store.queue.running() == {}
