@@ -4,19 +4,25 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
 from moi_django.conf import conf
-from moi_django.models import Info
+from moi_django.models import Info, timestamp
 from moi_django.site_store import get_store
 from tests.chaos.load import Load
 from tests.chaos.pages import Page
-from tests.chaos.site import Site
+from tests.chaos.site import Site, own_processes
 
 # Seconds for everything to come to rest after the last blow, and for pages to show it.
 REST, SHOWN = 90.0, 30.0
-PASSING_KEYS = ("dispatched:", "pulse:", "idle:", "engine", "ended:", "user-id-map")
+# And for processes to end that nothing needs any more.
+GONE = 10.0
+PASSING_KEYS = (
+    *("workers:", "lingering:", "wake:", "claims", "queues", "sequence"),
+    *("engine", "ended:", "user-id-map"),
+)
 
 
 def until(condition: Callable[[], bool], seconds: float, what: Callable[[], str]) -> float:
@@ -29,9 +35,14 @@ def until(condition: Callable[[], bool], seconds: float, what: Callable[[], str]
     return time.monotonic() - begun
 
 
-def rest(load: Load) -> float:
+def rest(site: Site, load: Load) -> float:
     """Every job has its end; return the seconds until that was so."""
-    return until(lambda: not unfinished(load), REST, lambda: f"no end: {unfinished(load)}")
+
+    def is_over() -> bool:
+        site.keep_running()
+        return not unfinished(load)
+
+    return until(is_over, REST, lambda: f"no end: {unfinished(load)}")
 
 
 def unfinished(load: Load) -> list[Info]:
@@ -41,14 +52,52 @@ def unfinished(load: Load) -> list[Info]:
 
 def runs(site: Site, load: Load) -> int:
     """Nothing has run more often than it was to; return the number of runs."""
-    begun = Counter(map(int, site.ledger.read_text().split()))
+    begun = Counter(process.number for process in site.processes())
     for number, job in load.jobs.items():
         assert begun[number] <= job.info.attempt <= job.info.attempts, job.info
         assert begun[number] or str(job.state) != "success", job.info
-        # What had not begun when something died is sent again.
-        assert job.info.date_start or str(job.state) != "lost", job.info
-    assert all(begun[number] <= 1 for number in load.refused), "a refused job ran twice"
+    for number, attempts in load.refused.items():
+        assert begun[number] <= attempts, f"job {number}, which was refused: {begun[number]} runs"
     return sum(begun.values())
+
+
+def losses(site: Site, load: Load) -> int:
+    """Only what had begun on an engine that was hit is lost; return how many jobs that are."""
+    pids = {id: report.metrics.pid for id, report in get_store().engines.reports().items()}
+    hits = [hit for hit in site.hits if hit.kind != "job" and hit.is_long]
+    lost = [job.info for job in load.jobs.values() if str(job.state) == "lost"]
+    for info in lost:
+        assert info.date_start, f"it had not begun: {info}"
+        begun, ended = timestamp(info.date_start), timestamp(info.date_end)
+        reasons = [hit for hit in hits if hit.engine == pids.get(info.engine)]
+        assert any(hit.was_between(begun, ended) for hit in reasons), (
+            f"nothing had hit its engine: {info}; {reasons}"
+        )
+    return len(lost)
+
+
+def failures(site: Site, load: Load) -> list[float]:
+    """What failed says why: it raised an error, or its process was killed.
+
+    Returns of each that was killed after how many seconds that was known.
+    """
+    killed = {hit.pid: hit.at for hit in site.hits if hit.kind == "job" and hit.is_death}
+    processes, known = site.processes(), []
+    hits = [hit for hit in site.hits if hit.kind != "job"]
+    for number, job in load.jobs.items():
+        latest = [each for each in processes if each.number == number][-1:]
+        was_killed = any(each.pid in killed and not each.is_done for each in latest)
+        state, result = str(job.state), str(job.info.result)
+        assert not (was_killed and state == "success"), job.info
+        if state != "failed" or f"job {number} fails" in result:
+            continue
+        assert was_killed, f"nobody has killed it: {job.info}"
+        at = killed[latest[0].pid]
+        if not any(hit.engine == latest[0].engine and hit.is_near(at) for hit in hits):
+            assert "was killed by signal 9" in result, job.info
+            known.append(timestamp(job.info.date_end) - at)
+    assert all(seconds < conf.LEASE for seconds in known), known
+    return known
 
 
 def pages(pages: list[Page]) -> float:
@@ -82,10 +131,13 @@ def keys(load: Load) -> None:
     assert left <= set(get_store().users.to_dict()), left
 
 
-def processes() -> None:
-    """No process is left over."""
-    left = [process for process in psutil.Process().children(recursive=True) if is_alive(process)]
-    assert not left, left
+def processes(directory: Path) -> None:
+    """No process is left over, of the site or of its jobs, daemons included."""
+
+    def left() -> list[psutil.Process]:
+        return [process for process in own_processes(directory) if is_alive(process)]
+
+    until(lambda: not left(), GONE, lambda: f"these processes are left: {left()}")
 
 
 def is_alive(process: psutil.Process) -> bool:

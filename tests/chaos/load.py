@@ -1,24 +1,16 @@
 """Jobs that are submitted and cancelled, and the schedule of what happens to them."""
 
+import logging
 import random
 import time
 from collections import Counter
 
 from moi_django import Group, Job, Options, ctx_default, submit
 from moi_django.exceptions import MoiError
-from tests.chaos.site import BLOWS, Site
+from tests.chaos.jobs import work
+from tests.chaos.site import Site
 
-
-def work(ledger: str, number: int, seconds: float, fails: bool, status_update) -> int:
-    """Be a job: note that it has begun, take some time, perhaps fail."""
-    with open(ledger, "a") as file:
-        file.write(f"{number}\n")
-    for step in range(3):
-        time.sleep(seconds / 3)
-        status_update(f"step {step}")
-    if fails:
-        raise ValueError(f"job {number} fails")
-    return number
+logger = logging.getLogger(__name__)
 
 
 class Load:
@@ -30,7 +22,8 @@ class Load:
             owner for user in users for owner in (user, Group.create(user, f"of {user}"))
         ]
         self.jobs: dict[int, Job] = {}
-        self.refused: list[int] = []
+        # How many attempts they asked for: one may be there, though `submit` has raised.
+        self.refused: dict[int, int] = {}
 
     def submit(self, number: int) -> None:
         """Submit a job of some kind."""
@@ -39,14 +32,15 @@ class Load:
         if choose.random() < 0.4:
             lost = choose.random() < 0.5
             options = Options(retries=choose.randint(1, 3), backoff=0.2, retry_on_lost=lost)
-        arguments = (str(self._site.ledger), number, choose.uniform(0, 1.5), choose.random() < 0.2)
+        fails, leaves = choose.random() < 0.2, choose.random() < 0.1
+        arguments = (str(self._site.ledger), number, choose.uniform(0, 1.2), fails, leaves)
         owner = choose.choice(self._owners)
         try:
             self.jobs[number] = submit(
                 ctx_default, owner, f"job {number}", None, work, *arguments, options=options
             )
         except MoiError:
-            self.refused.append(number)
+            self.refused[number] = options.attempts
 
     def cancel(self) -> None:
         """Cancel a job that was submitted a short while ago."""
@@ -67,12 +61,12 @@ class Schedule:
         def when() -> float:
             return choose.uniform(0, seconds)
 
-        self.blows = Counter()
+        self.blows, self.missed = Counter({blow.__name__: 0 for blow in site.blows()}), 0
         self._site, self._choose = site, choose
         self._events = [(when(), load.submit, (number,)) for number in range(jobs)]
         self._events += [(when(), load.cancel, ()) for _ in range(jobs // 10)]
-        kinds = list(BLOWS)
-        for number in range(max(len(BLOWS), int(seconds / 3))):
+        kinds = site.blows()
+        for number in range(max(len(kinds), int(seconds / 2))):
             if number % len(kinds) == 0:
                 choose.shuffle(kinds)
             at, blow = when(), kinds[number % len(kinds)]
@@ -87,7 +81,13 @@ class Schedule:
         for at, operation, arguments in self._events:
             time.sleep(max(0.0, begun + at - time.monotonic()))
             operation(*arguments)
+            self._site.keep_running()
+        logger.info("the last blow")
+        self._site.calm()
 
     def _strike(self, blow) -> None:
-        self.blows[blow.__name__] += 1
-        blow(self._site, self._choose)
+        logger.info("blow: %s", blow.__name__)
+        if blow(self._site, self._choose) is False:
+            self.missed += 1
+        else:
+            self.blows[blow.__name__] += 1
