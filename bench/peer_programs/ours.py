@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from services import running_services
 
-from peer_programs.base import RESULT_WITHIN, WORKERS, NotOfferedError, Peer
+from peer_programs.base import RESULT_WITHIN, WORKERS, Peer
 
 
 class Ours(Peer):
@@ -15,11 +15,10 @@ class Ours(Peer):
     def start(self) -> None:
         """Start Redis and a cluster, set Django up."""
         self._running.enter_context(running_services(WORKERS))
-        from moi_django import Options
         from moi_django.cluster import connections
 
         self._running.callback(connections.close_connections)
-        self.process_each = hasattr(Options, "process")
+        self.process_each = True
         self._options = self._make_options()
         self._new_group()
 
@@ -40,18 +39,25 @@ class Ours(Peer):
         return submit(ctx_default, self._group, "a job", None, abs, -1, options=self._options)
 
     def submit_many(self, jobs: int) -> Callable[[], list[Any]]:
-        """Use the API for many where this version has one."""
-        import moi_django
+        """Create them in the store by hundreds, then call workers."""
+        from moi_django import ctx_default
+        from moi_django.cluster import dispatch
+        from moi_django.cluster.payloads import sign_payload
+        from moi_django.engine.payloads import Payload
+        from moi_django.engine.pickling import PYTHON_VERSION, pickle_call
+        from moi_django.jobs.creation import new_job_info
+        from moi_django.site_store import get_store
 
-        create = getattr(moi_django, "submit_many", None)
-        if create is None:
-            raise NotOfferedError("this version creates jobs one by one only")
-        items = [(-1,)] * jobs
-        sent = create(
-            *(moi_django.ctx_default, self._group, "a job", None, abs, items),
-            options=self._options,
-        )
-        return lambda: self.results(list(sent))
+        payload = Payload(pickle_call((abs, (-1,), {}), 1_000), self._options, ctx_default)
+        infos = [
+            new_job_info(
+                ctx_default, self._group.info, "a job", None, self._options, PYTHON_VERSION
+            )
+            for _ in range(jobs)
+        ]
+        get_store().jobs.create_many([(info, sign_payload(info, payload)) for info in infos])
+        dispatch.call_workers(infos[0].queue)
+        return lambda: self.results(infos)
 
     def result(self, job: Any) -> Any:
         """Listen until it is there."""
@@ -78,17 +84,11 @@ class OursShared(Ours):
     """The same, with jobs that name the process that they share."""
 
     def start(self) -> None:
-        """Start it where this version can share a process."""
-        # Before anything is started.
-        self._make_options()
+        """Start it, for jobs that have no process of their own."""
         super().start()
         self.process_each = False
 
     def _make_options(self) -> Any:
         from moi_django import Options
 
-        try:
-            # A version that does not know it is no mistake here.
-            return cast(Any, Options)(process="bench")
-        except TypeError as error:
-            raise NotOfferedError("this version cannot share a process by name") from error
+        return Options(process="bench")
