@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,11 +11,11 @@ from moi_django import Group, ctx_default, submit
 from moi_django.cluster import connections
 from moi_django.contrib.monitoring import cluster_state
 from moi_django.contrib.monitoring.cluster_state import EngineCondition
-from moi_django.models import State, now
+from moi_django.models import State
 from moi_django.store.engines import EngineMetrics
 from tests.helpers.held_job import Held
 from tests.helpers.processes import wait_for
-from tests.helpers.records import job_in
+from tests.helpers.records import job_in, new_job
 from tests.site import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,15 +27,22 @@ def conditions():
     }
 
 
-def running_on(store, engine, lease=60.0):
-    """Write a job as an engine does that runs it."""
+def ago(seconds):
+    """Return a time in the past as an info object has it."""
+    return datetime.fromtimestamp(time.time() - seconds, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def running_on(store, engine, since=0):
+    """Write a job as an engine does that has been running it for some seconds."""
     job = job_in(store, Group.of("ada"), "a job", context="default")
-    dates = {"date_start": now(), "engine": engine}
-    info = store.jobs.change(job.id, lambda info: info.changed(state=State.RUNNING, **dates))
-    store.connection.redis.zadd(
-        store.keys.running, {f"1:{job.id}": store.connection.server_time() + lease}
-    )
-    return info
+    dates = {"date_start": ago(since), "engine": engine}
+    return store.jobs.change(job.id, lambda info: info.changed(state=State.RUNNING, **dates))
+
+
+def waiting_in(store, context, seconds):
+    """Let a job wait that was submitted some seconds ago."""
+    job = new_job(Group.of("ada").info, context=context, python="3.0", date_created=ago(seconds))
+    store.jobs.create(job, b"signed")
 
 
 def test_engines_without_a_job_are_known_from_the_controller(cluster, store):
@@ -54,7 +63,7 @@ def test_a_busy_engine_says_with_what(cluster, store, tmp_path):
     assert 0 <= busy.busy < 60
     wait_for(lambda: store.engines.reports().get(engine), "its report")
     [busy] = [each for each in cluster_state.get_cluster_state().engines if each.id == engine]
-    assert busy.metrics.pid == held.pid
+    assert busy.metrics.pid == held.engine.pid
     assert 0 <= busy.seen < 60
     assert cluster_state.get_cluster_state().contexts[0].busy == 1
     held.gate.touch()
@@ -64,13 +73,8 @@ def test_a_busy_engine_says_with_what(cluster, store, tmp_path):
 
 def test_what_waits_is_counted_by_context(cluster, store, moi):
     moi["CONTEXTS"]["away"] = {"connection_file": "/nowhere/ipcontroller-client.json"}
-    for name in ("default", "away"):
-        store.connection.redis.zadd(
-            store.keys.waiting(name), {"1:x": store.connection.server_time() - 100}
-        )
-    store.connection.redis.zadd(
-        store.keys.waiting("away"), {"1:y": store.connection.server_time() - 200}
-    )
+    for context, seconds in (("default", 100), ("away", 200), ("away", 100)):
+        waiting_in(store, context, seconds)
     store.connection.redis.zadd(store.keys.delayed, {"2:z": store.connection.server_time() + 100})
     job_in(store, Group.of("ada"))
     found = cluster_state.get_cluster_state()
@@ -78,14 +82,14 @@ def test_what_waits_is_counted_by_context(cluster, store, moi):
     assert (default.answers, default.waiting, away.answers, away.waiting) == (True, 1, False, 2)
     assert default.longest == pytest.approx(100, abs=5)
     assert found.longest == away.longest == pytest.approx(200, abs=5)
-    assert (found.paused, found.states["queued"]) == (1, 1)
+    assert (found.paused, found.states["queued"]) == (1, 4)
 
 
 def test_engines_are_not_what_they_were(cluster, store, moi):
     moi["CONTEXTS"]["away"] = {"connection_file": "/nowhere/ipcontroller-client.json"}
     [one, two] = sorted(conditions())
-    running_on(store, one, lease=-1)
-    running_on(store, "unheard", lease=60)
+    running_on(store, one, since=60)
+    running_on(store, "unheard")
     store.engines.report(EngineMetrics("gone", "default"))
     store.engines.report(EngineMetrics("elsewhere", "away"))
     store.engines.report(EngineMetrics("long gone", "default"))

@@ -7,7 +7,7 @@ import pytest
 
 from moi_django import Options, submit_nouser
 from moi_django.models import State
-from tests.helpers.processes import environment, manage
+from tests.helpers.processes import environment, manage, wait_for
 from tests.site import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,6 +42,9 @@ def test_a_breakpoint_on_an_engine_says_how_to_debug(failed, store):
 
 
 def test_a_job_is_run_here_and_nothing_is_written(failed, store, site_env):
+    wait_for(
+        lambda: not store.queue.workers(failed.info.queue), "the end of the engine's lingering"
+    )
     keys = set(store.connection.redis.scan_iter(f"{store.config.prefix}*"))
     before = {key: store.connection.redis.dump(key) for key in keys}
     ran = run_here(failed, "p number * 1000\nnumber = 6\ncontinue\n", **site_env)
