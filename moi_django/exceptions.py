@@ -53,5 +53,9 @@ class PayloadRefused(MoiError):
     """Say that the function of a job which should be run is gone or not signed by us."""
 
 
+class NoProcess(MoiError):
+    """Say that an engine cannot start a process for a job."""
+
+
 class ServiceError(MoiError):
     """Say that something `moi up` looks after did not start or stopped by itself."""

@@ -50,6 +50,8 @@ class PendingCalls:
     def __init__(self) -> None:
         # Until when each counts.
         self._until: dict[str, float] = {}
+        # True when another one would have been made, had there not been so many.
+        self.is_more_wanted = False
 
     def add(self, call: str) -> None:
         """Note that a call was made."""
@@ -62,7 +64,7 @@ class PendingCalls:
 
     def count(self) -> int:
         """Return how many count now."""
-        return sum(until > time.monotonic() for until in self._until.values())
+        return sum(until > time.monotonic() for until in list(self._until.values()))
 
 
 class ClusterConnection:
@@ -124,16 +126,20 @@ class ClusterConnection:
         cluster has none; one that was not there is not asked for again at once: whoever submits
         need not wait.
         """
-        version = _file_version(connection_file(self._context))
-        if time.monotonic() < self._absent_until and version == self._absent_version:
-            return 0, 0
-        try:
-            count = self.connect().engine_count
-            return count, max(0, count - self._pending[queue].count())
-        except ClusterUnavailable as error:
-            logger.warning("Jobs wait: %s", error)
-            self._absent_until, self._absent_version = time.monotonic() + ABSENCE_TTL, version
-            return 0, 0
+        with self._lock:
+            version = _file_version(connection_file(self._context))
+            if time.monotonic() < self._absent_until and version == self._absent_version:
+                return 0, 0
+            try:
+                count = self.connect().engine_count
+            except ClusterUnavailable as error:
+                logger.warning("Jobs wait: %s", error)
+                self._absent_until, self._absent_version = time.monotonic() + ABSENCE_TTL, version
+                return 0, 0
+            uncalled = max(0, count - self._pending[queue].count())
+            # A worker may have left whose end is not known here yet.
+            self._pending[queue].is_more_wanted = not uncalled
+            return count, uncalled
 
     def call_worker(
         self,
@@ -160,7 +166,8 @@ class ClusterConnection:
                     logger.warning("An engine did not do its work: %s", describe_error(error))
                 if is_engine_death(error):
                     self._callbacks.submit(_call_back, on_engine_death)
-                elif has_more:
+                elif has_more or pending.is_more_wanted:
+                    pending.is_more_wanted = False
                     self._callbacks.submit(_call_back, on_more)
 
             try:

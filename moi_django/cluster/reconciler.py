@@ -92,6 +92,8 @@ class Reconciler:
                 if str(error) != told:
                     told = str(error)
                     self._say(f"cannot look after jobs: {told}")
+            except Exception:
+                logger.exception("Cannot look after some jobs")
             stop.wait(RECONCILE_INTERVAL)
 
     def reconcile_once(self) -> None:
@@ -127,7 +129,7 @@ class Reconciler:
         infos = get_store().jobs.get_many([attempt.id for attempt in due])
         for attempt, info in zip(due, infos, strict=True):
             if info is None or (info.state, info.attempt) != (State.QUEUED, attempt.attempt):
-                get_store().queue.discard(attempt)
+                get_store().queue.discard_delayed(attempt)
             elif get_store().queue.enqueue(attempt, info.queue):
                 self._say(f"job {attempt.id} is run again")
 
@@ -135,9 +137,9 @@ class Reconciler:
         """End an attempt whose engine renews its lease no more."""
         info = get_store().jobs.get(attempt.id)
         if info is None or (info.state, info.attempt) != (State.RUNNING, attempt.attempt):
-            get_store().queue.discard(attempt)
+            get_store().queue.discard_running(attempt)
             return
-        is_there = info.engine in _known_engines(info.context or "")
+        is_there = info.engine in (_known_engines(info.context or "") or ())
         reason = dispatch.ENGINE_SILENT if is_there else dispatch.ENGINE_GONE
         dispatch.mark_lost(info.id, info.attempt, reason)
         self._say(f"job {info.id} lost its engine")
@@ -155,6 +157,11 @@ class Reconciler:
             return
         context, _, python = queue.rpartition(":")
         targets = _known_engines(context)
+        if targets is None:
+            return  # it may say so later
+        for worker in get_store().queue.workers(queue):
+            if targets and not worker.startswith(dispatch.CALL) and worker not in targets:
+                get_store().queue.leave(queue, worker)
         fitting = sorted(targets - self._of_other_pythons(targets, python))
         self._explain(waiting, _reason(targets, fitting, context, python))
         if fitting and dispatch.call_workers(queue, fitting):
@@ -198,10 +205,10 @@ class Reconciler:
                 self._say(f"the files of {jobs} {kind} jobs were deleted")
 
 
-def _known_engines(context: str) -> set[str]:
-    """Return the ids of the engines that the controller of a context has, as far as it says so."""
+def _known_engines(context: str) -> set[str] | None:
+    """Return the ids of the engines of a context; None while its controller does not answer."""
     try:
-        return connections.get_connection(context).engine_ids() or set()
+        return connections.get_connection(context).engine_ids()
     except UnknownContext:
         return set()
 

@@ -26,7 +26,7 @@ from moi_django.engine.process_pool import ProcessPool
 from moi_django.engine.status_writer import StatusWriter
 from moi_django.engine.supervisor import Supervisor
 from moi_django.engine.work_spec import WorkSpec
-from moi_django.exceptions import JobNotFound, MoiError, PayloadRefused, StoreUnavailable
+from moi_django.exceptions import JobNotFound, NoProcess, PayloadRefused, StoreUnavailable
 from moi_django.models import Info, State, now
 from moi_django.store import Store
 from moi_django.store.queue import Claim, Worker
@@ -92,13 +92,26 @@ class AttemptRunner:
         except PayloadRefused as error:
             logger.error("%s", error)
             end = AttemptEnd(State.FAILED, str(error))
-        except MoiError as error:
-            end = AttemptEnd(State.LOST, str(error))
+        except NoProcess:
+            self._put_back()
+            raise
         # So that a job which has ended has said all.
         self._log_writer.close()
         if end.display:
             self._retry(lambda: self._store.artifacts.save_display(info.id, end.display))
         return end
+
+    def _put_back(self) -> None:
+        """Let the attempt wait again, which has not begun, for an engine that has a process."""
+
+        def waiting(info: Info) -> Info | None:
+            if info.state is not State.RUNNING or info.attempt != self._claim.info.attempt:
+                return None
+            queued = {"state": State.QUEUED, "status": State.QUEUED.status}
+            return info.changed(**queued, date_start=None, engine=None)
+
+        with suppress(JobNotFound):
+            self._retry(lambda: self._store.jobs.change(self._claim.info.id, waiting))
 
     def close(self) -> None:
         """Wait for what runs beside it, and let its lease go."""
@@ -130,20 +143,22 @@ class AttemptRunner:
     def write_end(self, end: AttemptEnd) -> None:
         """Write how it has ended: the end of the job, or that it is to be run again."""
         # A result that took hours must outlive a restart of Redis.
-        with suppress(JobNotFound):  # it was removed, so nobody asks for its end
-            self._retry(partial(self._change_to_end, end))
+        self._retry(partial(self._change_to_end, end))
 
     def _change_to_end(self, end: AttemptEnd) -> None:
-        self._store.jobs.change(
-            self._claim.info.id, partial(self._ended, end), delay=self._delay(end)
-        )
+        id = self._claim.info.id
+        try:
+            self._store.jobs.change(id, partial(self._ended, end), delay=self._delay(end))
+        except JobNotFound:  # it was removed, and may have printed since
+            self._store.artifacts.delete_all(id)
 
     def write_end_and_claim(self, end: AttemptEnd, worker: Worker) -> Claim | None:
         """Do what `write_end` does, and claim the next attempt, in one round trip."""
         token = new_token()
         before = self._status_writer.info
         after = self._ended(end, before)
-        if after is None:  # it was cancelled, or is taken for lost
+        if after is None:  # it was cancelled or removed, or is taken for lost
+            self.write_end(end)
             return self._retry(lambda: self._store.queue.claim(worker, token, now()))
         is_written, claim = self._retry(
             lambda: self._store.queue.replace_and_claim(

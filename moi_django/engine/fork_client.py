@@ -19,7 +19,7 @@ import psutil
 from moi_django.engine.attempt_end import Exit
 from moi_django.engine.fork_server import END_TIMEOUT, EXIT, SECRET_VARIABLES, START
 from moi_django.engine.job_process import adopt_orphans
-from moi_django.exceptions import MoiError
+from moi_django.exceptions import NoProcess
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class JobProcess:
             raise EOFError("the fork server has ended")
         [self.pid] = START.unpack(data)
         if self.pid < 0:
-            raise MoiError(f"No process can be started for a job: {os.strerror(-self.pid)}.")
+            raise NoProcess(f"No process can be started for a job: {os.strerror(-self.pid)}.")
 
     @property
     def has_ended(self) -> bool:
@@ -124,7 +124,7 @@ class ForkServer:
     def take(self) -> JobProcess:
         """Return a process that waits for a task; the caller has to close it.
 
-        Raises MoiError when none can be started.
+        Raises NoProcess when none can be started.
         """
         with self._lock:
             for _ in range(3):
@@ -133,10 +133,10 @@ class ForkServer:
                 except (OSError, EOFError) as error:
                     logger.warning("The fork server is started anew: %r", error)
                     self._stop()
-        raise MoiError("No process can be started for jobs: see the log of the engine.")
+        raise NoProcess("No process can be started for jobs: see the log of the engine.")
 
     def prepare(self) -> None:
-        """Start the server, unless that was done. Raises MoiError as `take` does."""
+        """Start the server, unless that was done. Raises NoProcess as `take` does."""
         if self._server is None:
             self.take().close()
 
@@ -169,7 +169,7 @@ class ForkServer:
                 self._note_pid(process.pid)
                 return process
             process.close()  # something has killed it while it waited
-        raise MoiError("Processes for jobs end before they get one: see the log of the engine.")
+        raise NoProcess("Processes for jobs end before they get one: see the log of the engine.")
 
     def _note_pid(self, pid: int) -> None:
         self._pids = {pid, *filter(psutil.pid_exists, self._pids)}
@@ -192,7 +192,7 @@ class ForkServer:
 
     def _stop(self, patience: float = 0.0) -> None:
         if self._spare is not None:
-            with suppress(OSError, EOFError, MoiError):
+            with suppress(OSError, EOFError, NoProcess):
                 self._spare.wait_for_start(0)
                 self._note_pid(self._spare.pid)
             self._spare.close()

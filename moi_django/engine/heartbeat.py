@@ -138,9 +138,9 @@ class Heartbeat:
     def _renew(self) -> None:
         with self._lock:
             worker, leases = self._worker, list(self._leases)
-        if worker is not None:
-            self._store.queue.renew_worker(worker)
         for lease in leases:
             if not self._store.queue.renew(lease.info):
                 lease.lose()
+        if worker is not None:
+            self._store.queue.renew_worker(worker)
         self._store.engines.report(self._sampler.sample(self._context))

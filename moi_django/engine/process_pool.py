@@ -38,7 +38,7 @@ class ProcessPool:
         self._is_swept = True
 
     def check(self) -> None:
-        """Have a process ready. Raises MoiError when none can be started."""
+        """Have a process ready. Raises NoProcess when none can be started."""
         self._server.prepare()
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ class ProcessPool:
     def lend(self, name: str | None, owner: str) -> Iterator[Loan]:
         """Give a process for one attempt; under a name it is kept for more of that owner.
 
-        Raises MoiError when none can be started.
+        Raises NoProcess when none can be started.
         """
         loan = self._take(name, owner)
         try:

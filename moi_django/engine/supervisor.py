@@ -294,7 +294,9 @@ class Supervisor:
             used.cpu_seconds,
             used.peak_memory,
             self._reason,
-            reusable=self._task.reuse and outcome is not None and not (self._exit or self._reason),
+            reusable=self._task.reuse
+            and outcome is not None
+            and not (self._exit or self._reason or self._received or self._unsent),
         )
 
     def _failure_text(self) -> str | None:

@@ -28,7 +28,7 @@ AWAY_TIMEOUT = 10.0
 def work(spec: WorkSpec, queue: str, call: str) -> bool:
     """Run what waits in a queue; tell whether there is more when others have their turn.
 
-    `call` is what the site has noted this call as. Raises StoreUnavailable or MoiError when this
+    `call` is what the site has noted this call as. Raises StoreUnavailable or NoProcess when this
     engine cannot run jobs; none has been claimed then.
     """
     for name in SECRET_VARIABLES:

@@ -26,6 +26,11 @@ class Artifacts:
             raw: Any = self._redis.get(self._keys.display(id))
         return json.loads(raw) if raw else {}
 
+    def delete_all(self, id: str) -> None:
+        """Drop what there is of a job that is gone."""
+        with self._connection.translated_errors():
+            self._redis.delete(*self._keys.artifacts(id).values())
+
     def save_file(self, id: str, name: str, description: str) -> None:
         """Note a file of a job."""
         with self._connection.translated_errors():

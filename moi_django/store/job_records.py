@@ -88,7 +88,8 @@ class JobRecords:
         so many seconds. Raises GroupNotFound when that group is gone; ValueError when the id is
         taken.
         """
-        return self._created(info, self._run(self._creation(info, payload, engines, call, delay)))
+        answer = self._run(self._creation(info, payload, engines, call, delay))
+        return self._created(info, answer, bool(call))
 
     def create_many(self, jobs: Sequence[tuple[Info, bytes]]) -> None:
         """Do what `create` does with many jobs in a few round trips; it calls no worker.
@@ -100,15 +101,16 @@ class JobRecords:
             calls = [self._creation(info, payload) for info, payload in chunk]
             answers = self._connection.run_scripts(calls)
             for (info, _), answer in zip(chunk, answers, strict=True):
-                self._created(info, answer)
+                self._created(info, answer, False)
 
-    def _created(self, info: Info, answer: bytes) -> bool:
+    def _created(self, info: Info, answer: bytes, may_call: bool) -> bool:
         if answer == b"gone":
             raise GroupNotFound.for_id(info.parent)
-        # Else it was done, and its answer was lost.
-        if answer == b"taken" and not self._is_same(info, self.get(info.id)):
+        if answer != b"taken":
+            return answer == b"call"
+        if not self._is_same(info, self.get(info.id)):
             raise ValueError(f"the id {info.id} is taken")
-        return answer == b"call"
+        return may_call  # it was done, and its answer was lost
 
     def _is_same(self, info: Info, present: Info | None) -> bool:
         """Tell whether a job or group is the one that was created, however it may be by now."""

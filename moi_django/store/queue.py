@@ -232,10 +232,14 @@ class JobQueue:
             found: Any = self._redis.zrange(self._keys.workers(queue), 0, -1, withscores=True)
         return {raw.decode(): lease for raw, lease in found}
 
-    def discard(self, attempt: QueuedAttempt) -> None:
-        """Drop an attempt of a job that is gone or has gone on from what runs or is delayed."""
+    def discard_running(self, attempt: QueuedAttempt) -> None:
+        """Drop an attempt that runs no more from those that do."""
         with self._connection.translated_errors():
             self._redis.zrem(self._keys.running, attempt.member)
+
+    def discard_delayed(self, attempt: QueuedAttempt) -> None:
+        """Drop an attempt of a job that is gone or has gone on from those that are delayed."""
+        with self._connection.translated_errors():
             self._redis.zrem(self._keys.delayed, attempt.member)
 
     def first_waiting(self, queue: str, count: int = BATCH_SIZE) -> list[QueuedAttempt]:

@@ -1,6 +1,7 @@
 """An engine at a queue runs what waits there, without a cluster round it."""
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from moi_django.engine.pickling import pickle_call
 from moi_django.engine.process_pool import ProcessPool
 from moi_django.engine.work_spec import Limits, WorkSpec
 from moi_django.engine.worker import _QueueWorker
-from moi_django.exceptions import StoreUnavailable
+from moi_django.exceptions import NoProcess, StoreUnavailable
 from moi_django.models import State
 from moi_django.options import Options
 from moi_django.site_store import engine_store_config, get_store
@@ -175,3 +176,28 @@ def test_a_job_whose_end_could_not_be_written_is_lost(own_redis, moi, pool, spec
 
     wait_for(is_lost)
     assert store.queue.running() == {}
+
+
+def test_an_engine_that_can_start_no_process_puts_its_job_back(
+    store, root, heartbeat, spec, monkeypatch
+):
+    job = submit(store, root, pow, 2, 3)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(NoProcess):
+        _QueueWorker(spec, ONE, store, heartbeat, ProcessPool(())).run()
+    info = store.jobs.get(job.id)
+    assert (info.state, info.attempt, info.engine) == (State.QUEUED, 1, None)
+    assert (store.queue.waiting_count("lab"), store.queue.running()) == (1, {})
+    assert claim(store).info.state is State.RUNNING
+
+
+def test_nothing_is_left_of_a_job_that_prints_while_it_is_removed(
+    store, root, heartbeat, pool, spec
+):
+    job = submit(store, root, pow, 2, 3)
+    attempt = AttemptRunner(claim(store), spec, ONE, store, heartbeat, pool)
+    store.tree.remove(job.id)
+    attempt.write_output("stdout", "late")
+    attempt.write_end(attempt.run())
+    attempt.close()
+    assert store.logs.open(job.id).read_last(1) == []
