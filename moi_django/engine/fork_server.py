@@ -98,6 +98,7 @@ class _Server:
             end.setblocking(False)
         signal.set_wakeup_fd(self._wakes[1].fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ, self._fork)
         self._selector.register(self._wakes[0], selectors.EVENT_READ, self._reap)
