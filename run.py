@@ -30,6 +30,7 @@ BENCHMARKS = {
     "throughput": ["300", "5"],
     "large_tree": ["5000", "5"],
     "growth": ["5000"],
+    "process_cost": ["300"],
     "peers": ["--quick"],
     "idle_memory": ["1"],
 }

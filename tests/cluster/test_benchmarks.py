@@ -14,6 +14,7 @@ RUNS = {
     "throughput": (["5", "1"], r"moi_django +\d+ a second .*\nratio +x\d+\.\d\d"),
     "large_tree": (["60", "1"], r"snapshot, many +\d+\.\d +\d+\.\d"),
     "growth": (["20"], r"     20 jobs +\d+\.\d MB +\d+\.\d s"),
+    "process_cost": (["5"], r"CPU of a process, the kernel's +\d+\.\d ms"),
     # The peers themselves are installed for `make bench` only.
     "peers": (
         ["--quick", "--jobs=20", "--trips=4", "--systems=ipyparallel,ours,ours-shared"],
