@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.exceptions import PayloadRefused
@@ -31,7 +31,9 @@ class Payload:
 
     def sign(self, id: str, key: bytes) -> bytes:
         """Return it as bytes, signed for one job."""
-        how = {"options": asdict(self.options), "context": self.context, "python": self.python}
+        # As asdict() does, which would copy each value.
+        options = {each.name: getattr(self.options, each.name) for each in fields(self.options)}
+        how = {"options": options, "context": self.context, "python": self.python}
         body = json.dumps(how, separators=(",", ":")).encode() + b"\n" + self.call
         return _signature(id, key, body) + body
 
