@@ -1,9 +1,10 @@
-"""Whether a process that submits many jobs grows.
+"""Whether many jobs leave something: in the process that submits them, and on their engines.
 
     python bench/growth.py [jobs]
 
 One process submits them to two engines, a tenth at a time, and removes each tenth when it has
-ended. Its memory is printed after each.
+ended. After each its memory is printed, and what the engines and their fork servers have: memory,
+descriptors, and processes that have ended and that nobody has waited for.
 """
 
 import sys
@@ -26,7 +27,26 @@ def main(jobs: int) -> None:
     """Start services, measure, print."""
     with running_services(ENGINES):
         for done, size, seconds in measure(jobs):
-            print(f"{done:7,} jobs  {size / 1e6:6.1f} MB  {seconds:6.1f} s", flush=True)
+            memory, descriptors, zombies = look_at_engines()
+            print(
+                f"{done:7,} jobs  {size / 1e6:6.1f} MB  {seconds:6.1f} s"
+                f"   engines {memory / 1e6:6.1f} MB {descriptors:4} descriptors {zombies} zombies",
+                flush=True,
+            )
+
+
+def look_at_engines() -> tuple[int, int, int]:
+    """Return the bytes and descriptors of engines and fork servers, and the zombies of all."""
+    below = psutil.Process().children(recursive=True)
+    zombies = sum(each.status() == psutil.STATUS_ZOMBIE for each in below)
+    engines = [each for each in below if each.cmdline()[-1:] == ["ipyparallel.engine"]]
+    servers = [child for each in engines for child in each.children()]
+    lasting = [*engines, *servers]
+    return (
+        sum(each.memory_info().rss for each in lasting),
+        sum(each.num_fds() for each in lasting),
+        zombies,
+    )
 
 
 def measure(jobs: int) -> Iterator[tuple[int, int, float]]:
