@@ -46,18 +46,12 @@ def running_cluster(engines: int, directory: Path) -> Iterator[str]:
 
     It stands in MOI_CONNECTION_FILE too.
     """
-    from moi_django.services.local_cluster import connection_file, make_local_cluster
-    from tests.helpers.clusters import start_cluster_sync
+    from tests.helpers import clusters
 
     directory.mkdir()
-    cluster = make_local_cluster(engines, directory, {"PYTHONPATH": str(ROOT)})
-    start_cluster_sync(cluster).close()
-    file = str(connection_file(directory))
-    os.environ["MOI_CONNECTION_FILE"] = file
-    try:
+    with clusters.running_cluster(engines, directory, {"PYTHONPATH": str(ROOT)}) as file:
+        os.environ["MOI_CONNECTION_FILE"] = file
         yield file
-    finally:
-        cluster.stop_cluster_sync()
 
 
 @dataclass(frozen=True)

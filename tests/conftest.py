@@ -23,7 +23,7 @@ from moi_django.services.embedded_redis import EmbeddedRedis
 from moi_django.services.local_cluster import connection_file as connection_file_in
 from moi_django.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
-from tests.helpers.clusters import start_cluster_sync
+from tests.helpers.clusters import running_cluster, start_cluster_sync
 from tests.helpers.processes import ROOT, free_port, site_process
 
 # What the tests in a room may need: nothing, a Redis and servers on it, engines, a browser.
@@ -115,10 +115,8 @@ def connection_file(tmp_path_factory, django_db_setup, django_db_blocker):
         "MOI_TEST_DATABASE": str(django_settings.DATABASES["default"]["NAME"]),
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
-    cluster = make_local_cluster(2, directory, env)
-    start_cluster_sync(cluster).close()
-    yield str(connection_file_in(directory))
-    cluster.stop_cluster_sync()
+    with running_cluster(2, directory, env) as file:
+        yield file
 
 
 @pytest.fixture
