@@ -91,17 +91,19 @@ class ClusterConnection:
         """
         with self._lock:
             file = connection_file(self._context)
-            version = _file_version(file)
-            client = self._client
-            if client is None or client.is_closed or version != self._file_version:
-                self._disconnect()
-                client = self._open(file, version)
-            if not client.engine_count:
-                raise ClusterUnavailable(
-                    f"The cluster of context {self._context!r} has no engine: start some with "
-                    "`ipcluster engines`, or all of it with `python manage.py moi up`."
-                )
-            return client
+            return self._connect(file, _file_version(file))
+
+    def _connect(self, file: Path, version: object) -> ClusterClient:
+        client = self._client
+        if client is None or client.is_closed or version != self._file_version:
+            self._disconnect()
+            client = self._open(file, version)
+        if not client.engine_count:
+            raise ClusterUnavailable(
+                f"The cluster of context {self._context!r} has no engine: start some with "
+                "`ipcluster engines`, or all of it with `python manage.py moi up`."
+            )
+        return client
 
     def _open(self, file: Path, version: object) -> ClusterClient:
         if version is None:
@@ -127,11 +129,12 @@ class ClusterConnection:
         need not wait.
         """
         with self._lock:
-            version = _file_version(connection_file(self._context))
+            file = connection_file(self._context)
+            version = _file_version(file)
             if time.monotonic() < self._absent_until and version == self._absent_version:
                 return 0, 0
             try:
-                count = self.connect().engine_count
+                count = self._connect(file, version).engine_count
             except ClusterUnavailable as error:
                 logger.warning("Jobs wait: %s", error)
                 self._absent_until, self._absent_version = time.monotonic() + ABSENCE_TTL, version
@@ -155,7 +158,6 @@ class ClusterConnection:
         One of the callbacks is called in another thread, when the engine has left a queue in which
         there is more, or has died. Raises ClusterUnavailable as `connect` does.
         """
-
         with self._lock:
             client = self.connect()
             pending = self._pending[queue]

@@ -20,7 +20,7 @@ from moi_django.exceptions import (
 )
 from moi_django.models import Info, State
 from moi_django.site_store import engine_store_config, get_store
-from moi_django.store.queue import QueuedAttempt
+from moi_django.store.queue import QueuedAttempt, split_queue
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +75,8 @@ def call_worker(queue: str, call: str, targets: list[str] | None = None) -> None
 
     Should the cluster be gone, the jobs wait.
     """
-    context = queue.rpartition(":")[0] or DEFAULT_CONTEXT
-
     try:
-        connections.get_connection(context).call_worker(
+        _connection_for(queue).call_worker(
             _work_spec(),
             queue,
             call,
@@ -94,14 +92,18 @@ def call_worker(queue: str, call: str, targets: list[str] | None = None) -> None
 
 def call_workers(queue: str, targets: list[str] | None = None) -> int:
     """Call workers for what waits in a queue, as far as there are engines; return how many."""
-    context = queue.rpartition(":")[0] or DEFAULT_CONTEXT
-    engines, uncalled = connections.get_connection(context).count_engines(queue)
+    engines, uncalled = _connection_for(queue).count_engines(queue)
     if targets is not None:
         engines = min(engines, len(targets))
     calls = get_store().queue.note_calls(queue, engines, uncalled, new_call())
     for call in calls:
         call_worker(queue, call, targets)
     return len(calls)
+
+
+def _connection_for(queue: str) -> connections.ClusterConnection:
+    context, _ = split_queue(queue)
+    return connections.get_connection(context or DEFAULT_CONTEXT)
 
 
 def _watch_leases() -> None:

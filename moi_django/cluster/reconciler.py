@@ -16,7 +16,7 @@ from moi_django.conf import conf
 from moi_django.exceptions import JobNotFound, MoiError, UnknownContext
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
-from moi_django.store.queue import QueuedAttempt
+from moi_django.store.queue import QueuedAttempt, split_queue
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,8 @@ class Reconciler:
     def __init__(self, say: Callable[[str], object] = logger.info) -> None:
         self._say = say
         self._deletes_orphaned_at = self._deletes_unknown_at = self._renews_at = 0.0
+        # What the controllers have said in this round, by context.
+        self._engines: dict[str, set[str] | None] = {}
         self._forget_leases()
 
     def _forget_leases(self) -> None:
@@ -110,6 +112,7 @@ class Reconciler:
 
     def reconcile(self) -> None:
         """Do what is to be done now. Raises StoreUnavailable or NotRunning."""
+        self._engines.clear()
         self._enqueue_due()
         for attempt in self._attempts.overdue(get_store().queue.running(), lambda _: conf.LEASE):
             self._end_lost(attempt)
@@ -139,7 +142,7 @@ class Reconciler:
         if info is None or (info.state, info.attempt) != (State.RUNNING, attempt.attempt):
             get_store().queue.discard_running(attempt)
             return
-        is_there = info.engine in (_known_engines(info.context or "") or ())
+        is_there = info.engine in (self._engines_of(info.context or "") or ())
         reason = dispatch.ENGINE_SILENT if is_there else dispatch.ENGINE_GONE
         dispatch.mark_lost(info.id, info.attempt, reason)
         self._say(f"job {info.id} lost its engine")
@@ -155,8 +158,8 @@ class Reconciler:
         waiting = get_store().queue.first_waiting(queue, EXPLAINED)
         if not waiting:
             return
-        context, _, python = queue.rpartition(":")
-        targets = _known_engines(context)
+        context, python = split_queue(queue)
+        targets = self._engines_of(context)
         if targets is None:
             return  # it may say so later
         for worker in get_store().queue.workers(queue):
@@ -166,6 +169,18 @@ class Reconciler:
         self._explain(waiting, _reason(targets, fitting, context, python))
         if fitting and dispatch.call_workers(queue, fitting):
             logger.info("Called workers to queue %s", queue)
+
+    def _engines_of(self, context: str) -> set[str] | None:
+        """Return the ids of the engines of a context; None while its controller does not answer.
+
+        It is asked once in a round, however many jobs were lost.
+        """
+        if context not in self._engines:
+            try:
+                self._engines[context] = connections.get_connection(context).engine_ids()
+            except UnknownContext:
+                self._engines[context] = set()
+        return self._engines[context]
 
     def _of_other_pythons(self, engines: set[str], python: str) -> set[str]:
         reports = get_store().engines.reports()
@@ -203,14 +218,6 @@ class Reconciler:
         for jobs, kind in ((removed, "removed"), (unknown, "unknown")):
             if jobs:
                 self._say(f"the files of {jobs} {kind} jobs were deleted")
-
-
-def _known_engines(context: str) -> set[str] | None:
-    """Return the ids of the engines of a context; None while its controller does not answer."""
-    try:
-        return connections.get_connection(context).engine_ids()
-    except UnknownContext:
-        return set()
 
 
 def _patience(worker: str) -> float:

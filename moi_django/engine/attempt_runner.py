@@ -105,7 +105,7 @@ class AttemptRunner:
         """Let the attempt wait again, which has not begun, for an engine that has a process."""
 
         def waiting(info: Info) -> Info | None:
-            if info.state is not State.RUNNING or info.attempt != self._claim.info.attempt:
+            if not self._is_this(info):
                 return None
             queued = {"state": State.QUEUED, "status": State.QUEUED.status}
             return info.changed(**queued, date_start=None, engine=None)
@@ -170,12 +170,16 @@ class AttemptRunner:
         return claim
 
     def _ended(self, end: AttemptEnd, info: Info) -> Info | None:
-        if info.state is not State.RUNNING or info.attempt != self._claim.info.attempt:
+        if not self._is_this(info):
             return None
         used = {"cpu_seconds": round(end.cpu_seconds, 4), "peak_memory": end.peak_memory}
         if self._is_final(end):
             return info.ended(end.state, result=end.result, **used)
         return info.changed(**used).requeued(end.state, end.result)
+
+    def _is_this(self, info: Info) -> bool:
+        """Tell whether a job is still in this attempt."""
+        return info.state is State.RUNNING and info.attempt == self._claim.info.attempt
 
     def _is_final(self, end: AttemptEnd) -> bool:
         info, payload = self._claim.info, self._payload

@@ -17,12 +17,14 @@ from contextlib import suppress
 import psutil
 
 from moi_django.engine.attempt_end import Exit
-from moi_django.engine.fork_server import END_TIMEOUT, EXIT, SECRET_VARIABLES, START
+from moi_django.engine.fork_server import END_TIMEOUT, EXIT, START
 from moi_django.engine.job_process import adopt_orphans
 from moi_django.exceptions import NoProcess
 
 logger = logging.getLogger(__name__)
 
+# Variables with keys of the cluster: an engine needs them to start, and no job may show them.
+SECRET_VARIABLES = ("IPP_CONNECTION_INFO", "IPP_CURVE_SECRETKEY")
 # In the environment of a server and all below it: tells those of one from all others.
 _MARK = "MOI_FORK_SERVER"
 # What ipykernel sets for its engine, in which a figure is shown by IPython.

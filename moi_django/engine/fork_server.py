@@ -35,8 +35,6 @@ from moi_django.engine.tqdm_progress import follow_tqdm
 
 logger = logging.getLogger(__name__)
 
-# Variables with keys of the cluster: an engine needs them to start, and no job may show them.
-SECRET_VARIABLES = ("IPP_CONNECTION_INFO", "IPP_CURVE_SECRETKEY")
 # Seconds after which what should have ended is looked at, and for which a server kills at its end.
 CHECK_DELAY, END_TIMEOUT = 1.0, 1.5
 # What the server says of a process: its id, or minus the number of the error of `fork`; then its
@@ -47,8 +45,6 @@ START, EXIT = struct.Struct("q"), struct.Struct("qdq")
 def serve(control: int, preload: Sequence[str]) -> NoReturn:
     """Run a server whose client is at the other end of a socket, until that is closed."""
     sys.argv[:] = [""]
-    for name in SECRET_VARIABLES:
-        os.environ.pop(name, None)
     # One that comes early to a job process waits there for the start of the task.
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT})
     signal.signal(signal.SIGINT, signal.default_int_handler)

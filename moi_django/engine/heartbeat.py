@@ -15,7 +15,7 @@ from moi_django.engine.metrics import MetricsSampler
 from moi_django.exceptions import StoreUnavailable
 from moi_django.models import Info
 from moi_django.store import Store
-from moi_django.store.queue import Worker
+from moi_django.store.queue import Worker, split_queue
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Heartbeat:
         """Renew the lease of a worker until the block ends."""
         with self._lock:
             self._worker = worker
-            self._context = worker.queue.rpartition(":")[0]
+            self._context = split_queue(worker.queue)[0]
             if not self._is_running:
                 self._is_running = True
                 threading.Thread(
@@ -106,7 +106,7 @@ class Heartbeat:
 
     def report(self, queue: str) -> None:
         """Say how this engine is."""
-        self._context = queue.rpartition(":")[0]
+        self._context = split_queue(queue)[0]
         self._store.engines.report(self._sampler.sample(self._context))
 
     def _renew_until_idle(self) -> None:

@@ -12,14 +12,14 @@ from functools import lru_cache
 from typing import Any
 
 from moi_django.engine.attempt_runner import AttemptRunner, new_token, retry_while_away
-from moi_django.engine.fork_server import SECRET_VARIABLES
+from moi_django.engine.fork_client import SECRET_VARIABLES
 from moi_django.engine.heartbeat import Heartbeat
 from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.engine.process_pool import ProcessPool
 from moi_django.engine.work_spec import WorkSpec
 from moi_django.models import now
 from moi_django.store import Store, StoreConfig
-from moi_django.store.queue import Claim, Worker
+from moi_django.store.queue import Claim, Worker, split_queue
 
 # Seconds for which an engine without a job waits for a Redis that is away.
 AWAY_TIMEOUT = 10.0
@@ -35,7 +35,7 @@ def work(spec: WorkSpec, queue: str, call: str) -> bool:
         os.environ.pop(name, None)
     store = _open_store(spec.store)
     heartbeat = _get_heartbeat(spec.store)
-    if queue.rpartition(":")[2] != PYTHON_VERSION:
+    if split_queue(queue)[1] != PYTHON_VERSION:
         heartbeat.report(queue)
         store.queue.leave(queue, call)
         return False
@@ -95,7 +95,7 @@ class _QueueWorker:
                 elif (claim := self._claim(leaves=True)) is None:
                     return False
             if claim is not None:
-                self._run(claim)
+                self._run_and_claim(claim)  # which claims no more
             queue, engine = self._worker.queue, self._worker.engine
             return self._retry(lambda: self._store.queue.leave(queue, engine)) > 0
 
@@ -122,10 +122,6 @@ class _QueueWorker:
                 return attempt.write_end_and_claim(end, self._worker)
             attempt.write_end(end)
         return None if self._is_turn_over() else self._claim()
-
-    def _run(self, claim: Claim) -> None:
-        with closing(self._start(claim)) as attempt:
-            attempt.write_end(attempt.run())
 
     def _start(self, claim: Claim) -> AttemptRunner:
         return AttemptRunner(

@@ -16,6 +16,12 @@ from moi_django.store.scripts import ScriptCall
 BATCH_SIZE, MAX_RUNNING = 500, 5_000
 
 
+def split_queue(name: str) -> tuple[str, str]:
+    """Return the context and the version of Python of a queue; see `Info.queue`."""
+    context, _, python = name.rpartition(":")
+    return context, python
+
+
 @dataclass(frozen=True, slots=True)
 class QueuedAttempt:
     """One attempt of a job in one of the zsets."""
@@ -299,7 +305,7 @@ class JobQueue:
 
     def names_of(self, context: str) -> list[str]:
         """Return the names of the queues of a context."""
-        return [name for name in self.names() if name.rpartition(":")[0] == context]
+        return [name for name in self.names() if split_queue(name)[0] == context]
 
     def longest_waiting(self, context: str) -> Info | None:
         """Return the job that is next in the queues of a context and has waited longest."""
