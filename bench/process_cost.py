@@ -89,7 +89,9 @@ def run(server: Any, function: object, *args: object) -> Any:
         display_limit=1_000,
     )
     listener: Any = Silent()
-    return Supervisor(server.take(), task, listener).run().result
+    result = Supervisor(server.take(), task, listener).run().result
+    server.make_spare()
+    return result
 
 
 class Silent:

@@ -34,8 +34,8 @@ START_TIMEOUT, FORK_TIMEOUT = 120.0, 10.0
 # Seconds that a server which seems dead has to be so.
 DEATH_TIMEOUT = 1.0
 _COMMAND = (
-    "import json, sys; path, preload, fd = json.loads(sys.argv.pop()); sys.path[:] = path;"
-    "from moi_django.engine.fork_server import serve; serve(fd, preload)"
+    "import json, sys; path, *args = json.loads(sys.argv.pop()); sys.path[:] = path;"
+    "from moi_django.engine.fork_server import serve; serve(*args)"
 )
 
 
@@ -110,7 +110,7 @@ class JobProcess:
 
 
 class ForkServer:
-    """Gives processes for jobs, one of which is always ready; starts its server when first used."""
+    """Gives processes for jobs, one of which may be ready; starts its server when first used."""
 
     def __init__(self, preload: Sequence[str] = ()) -> None:
         self._preload = list(preload)
@@ -141,6 +141,17 @@ class ForkServer:
         """Start the server, unless that was done. Raises NoProcess as `take` does."""
         if self._server is None:
             self.take().close()
+            self.make_spare()
+
+    def make_spare(self) -> None:
+        """Have a process ready for the next job.
+
+        Not while a job runs that may be short: whoever waits for its end would wait for this, too.
+        """
+        with self._lock:
+            if self._control is not None and self._spare is None:
+                with suppress(OSError):  # that the server is gone is seen when a process is taken
+                    self._spare = JobProcess(self._control)
 
     def clear_up(self) -> None:
         """End what is left of a server that is dead: what jobs have left, too."""
@@ -163,7 +174,6 @@ class ForkServer:
             process, self._spare = self._spare or JobProcess(control), None
             try:
                 process.wait_for_start(timeout)
-                self._spare = JobProcess(control)
             except BaseException:
                 process.close()
                 raise
@@ -182,7 +192,7 @@ class ForkServer:
         self._mark = uuid.uuid4().hex
         self._control, theirs = socket.socketpair()
         with theirs:
-            config = json.dumps([sys.path, self._preload, theirs.fileno()])
+            config = json.dumps([sys.path, os.getpid(), theirs.fileno(), self._preload])
             self._server = subprocess.Popen(
                 [sys.executable, "-c", _COMMAND, config],
                 stdin=subprocess.DEVNULL,

@@ -28,6 +28,7 @@ from moi_django.engine.job_process import (
     RSS_UNIT,
     adopt_orphans,
     close_database,
+    follow_parent,
     prepare_for_jobs,
     run_job_process,
 )
@@ -42,8 +43,10 @@ CHECK_DELAY, END_TIMEOUT = 1.0, 1.5
 START, EXIT = struct.Struct("q"), struct.Struct("qdq")
 
 
-def serve(control: int, preload: Sequence[str]) -> NoReturn:
-    """Run a server whose client is at the other end of a socket, until that is closed."""
+def serve(parent: int, control: int, preload: Sequence[str]) -> NoReturn:
+    """Run a server whose client, the parent, is at the other end of a socket, until that closes."""
+    # It ends in order then, also if it is frozen.
+    follow_parent(parent, signal.SIGCONT)
     sys.argv[:] = [""]
     # One that comes early to a job process waits there for the start of the task.
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT})

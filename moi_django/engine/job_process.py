@@ -137,7 +137,8 @@ def _await_task() -> None:
 def _become_leader(parent: int, pipes: tuple[int, int, int]) -> Connection:
     global _connection
     os.setsid()
-    adopt_orphans(dies_with=parent)
+    adopt_orphans()
+    follow_parent(parent, signal.SIGKILL)
     stdout, stderr, messages = pipes
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
@@ -152,16 +153,18 @@ def _become_leader(parent: int, pipes: tuple[int, int, int]) -> Connection:
     return _connection
 
 
-def adopt_orphans(dies_with: int | None = None) -> None:
-    """Become the parent of what is orphaned below this process, and die with a parent, on Linux."""
-    if sys.platform != "linux":
-        return
-    prctl = _load_prctl()
-    prctl(_SET_CHILD_SUBREAPER, 1)
-    if dies_with is not None:
-        prctl(_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() != dies_with:
-            _exit(BROKEN)  # it was dead before
+def adopt_orphans() -> None:
+    """Become the parent of what is orphaned below this process, on Linux."""
+    if sys.platform == "linux":
+        _load_prctl()(_SET_CHILD_SUBREAPER, 1)
+
+
+def follow_parent(parent: int, number: signal.Signals) -> None:
+    """Get a signal when the parent of this process dies, on Linux; end if it is dead already."""
+    if sys.platform == "linux":
+        _load_prctl()(_SET_PDEATHSIG, int(number))
+    if os.getppid() != parent:
+        _exit(BROKEN)
 
 
 @lru_cache(maxsize=1)

@@ -66,6 +66,7 @@ class ProcessPool:
                 loan.process.close()
             else:
                 self._keep((name, owner), loan)
+            self._server.make_spare()
 
     def _take(self, name: str | None, owner: str) -> Loan:
         with self._lock:

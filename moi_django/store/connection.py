@@ -1,5 +1,8 @@
 """How to reach Redis: connections that are waited for, but not for ever, and errors of ours."""
 
+import os
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -24,6 +27,8 @@ CONNECTION_OPTIONS: dict[str, Any] = {
 }
 # Seconds after which a listener looks by itself, should a message have been lost.
 LISTEN_TIMEOUT = 5.0
+# How many connections are kept for more listeners, and for how many seconds.
+MAX_IDLE_LISTENERS, LISTENER_EXPIRY = 8, 30.0
 # Worth another try at once. A server that did not answer is not: a page would wait for it again and
 # again.
 RETRIED_ERRORS = (redis.ConnectionError, redis.ReadOnlyError)
@@ -35,15 +40,17 @@ Wait = Callable[[float | None], None]
 def blocking_pool(url: str, size: int = 16) -> redis.BlockingConnectionPool:
     """Return a pool of at most `size` connections."""
     return redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=size,
-        timeout=ANSWER_TIMEOUT,
-        # The first command after a restart of Redis finds a dead connection, and the first write
-        # after a failover may find a server that has become a replica: connect again.
-        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2, RETRIED_ERRORS),
-        retry_on_error=list(RETRIED_ERRORS),
-        **CONNECTION_OPTIONS,
+        url, max_connections=size, timeout=ANSWER_TIMEOUT, **_retry_options(), **CONNECTION_OPTIONS
     )
+
+
+def _retry_options() -> dict[str, Any]:
+    # The first command after a restart of Redis finds a dead connection, and the first write
+    # after a failover may find a server that has become a replica: connect again.
+    return {
+        "retry": Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2, RETRIED_ERRORS),
+        "retry_on_error": list(RETRIED_ERRORS),
+    }
 
 
 def without_secret(url: str) -> str:
@@ -77,6 +84,61 @@ def _translated_errors(url: str) -> Iterator[None]:
         ) from error
 
 
+class _Listeners:
+    """Connections that listen, apart from those that ask: any number may wait for a job.
+
+    redis-py closes the connection of a pubsub with it, and to connect takes as long as several
+    commands: some are kept.
+    """
+
+    def __init__(self, url: str) -> None:
+        # Its pubsub() has no types.
+        self._client: Any = redis.Redis.from_url(url, **_retry_options(), **CONNECTION_OPTIONS)
+        # Those that are kept, each with the time since when and the process that uses it.
+        self._idle: deque[tuple[Any, float, int]] = deque(maxlen=MAX_IDLE_LISTENERS)
+
+    @contextmanager
+    def subscribe(self, channel: str) -> Iterator[Any]:
+        """Give a pubsub that is subscribed to a channel."""
+        pubsub = self._take()
+        try:
+            pubsub.subscribe(channel)
+            yield pubsub
+            self._keep(pubsub)
+        except BaseException:
+            pubsub.close()
+            raise
+
+    def _take(self) -> Any:
+        while self._idle:
+            try:
+                pubsub, since, pid = self._idle.pop()
+            except IndexError:  # another thread was first
+                break
+            if pid == os.getpid() and time.monotonic() < since + LISTENER_EXPIRY:
+                return pubsub
+            pubsub.close()
+        return self._client.pubsub()
+
+    def _keep(self, pubsub: Any) -> None:
+        """Keep one that hears no more of its channel."""
+        pubsub.unsubscribe()
+        deadline = time.monotonic() + LISTEN_TIMEOUT
+        while pubsub.subscribed and time.monotonic() < deadline:
+            pubsub.get_message(timeout=LISTEN_TIMEOUT)
+        if pubsub.subscribed:
+            pubsub.close()
+        else:
+            self._idle.append((pubsub, time.monotonic(), os.getpid()))
+
+    def disconnect(self) -> None:
+        """Give all connections back to the system."""
+        while self._idle:
+            self._idle.pop()[0].close()
+        self._client.close()
+        self._client.connection_pool.disconnect()
+
+
 class Connection:
     """A client of one Redis, shared by all threads and by the parts of a store."""
 
@@ -84,6 +146,7 @@ class Connection:
         self.config = config
         self.keys = Keys(config.prefix)
         self.redis = redis.Redis(connection_pool=blocking_pool(config.url))
+        self._listeners = _Listeners(config.url)
         self._scripts: dict[str, Script] = {}
 
     def ping(self) -> None:
@@ -95,6 +158,7 @@ class Connection:
         """Give all connections back to the system."""
         self.redis.close()
         self.redis.connection_pool.disconnect()
+        self._listeners.disconnect()
 
     def translated_errors(self) -> AbstractContextManager[None]:
         """Raise StoreUnavailable when Redis does not do what it is asked in the block."""
@@ -138,9 +202,7 @@ class Connection:
     @contextmanager
     def subscribe(self, channel: str) -> Iterator[Any]:
         """Give a pubsub that is subscribed to a channel."""
-        client: Any = self.redis  # whose pubsub() has no types
-        with self.translated_errors(), client.pubsub() as pubsub:
-            pubsub.subscribe(channel)
+        with self.translated_errors(), self._listeners.subscribe(channel) as pubsub:
             yield pubsub
 
     @contextmanager

@@ -1,5 +1,7 @@
 """Each part of the store works by itself, on a connection alone."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from moi_django.models import State, now
@@ -13,6 +15,7 @@ from moi_django.store.queue import JobQueue, QueuedAttempt, Worker
 from moi_django.store.statistics import Statistics
 from moi_django.store.tree import JobTree
 from moi_django.store.users import UserMap
+from tests.helpers.processes import wait_for
 from tests.helpers.records import new_group, new_job
 
 
@@ -71,3 +74,39 @@ def test_engines_and_logs_need_no_job(connection):
     assert engines.reports()["one"].metrics.host == "node7"
     log.append([OutputPiece("stdout", "a"), OutputPiece("stdout", "b")], 1000)
     assert [entry.piece for entry in log.read_all()] == [OutputPiece("stdout", "ab")]
+
+
+def test_any_number_may_listen(connection, jobs, root):
+    with ExitStack() as listening:
+        heard = []
+        for _ in range(40):
+            job = new_job(root)
+            jobs.create(job)
+            wait = listening.enter_context(jobs.listen(job.id))
+            jobs.cancel(job.id)
+            wait(5)
+            heard.append(jobs.get(job.id).state)
+    assert heard == [State.CANCELLED] * 40
+
+
+def test_a_connection_that_listened_hears_nothing_of_what_it_heard_before(connection):
+    for number in range(20):
+        with connection.subscribe(f"channel {number}") as pubsub:
+            connection.redis.publish(f"channel {number - 1}", "old")
+            connection.redis.publish(f"channel {number}", "new")
+            heard = []
+            wait_for(lambda: heard.append(pubsub.get_message(timeout=1)) or len(heard) == 2)
+        assert [each["type"] for each in heard] == ["subscribe", "message"]
+        assert heard[1]["data"] == b"new"
+    assert int(connection.redis.info("clients")["connected_clients"]) < 20
+
+
+def test_a_connection_that_listened_and_was_cut_listens_again(connection):
+    with connection.listen("channel"):
+        pass
+    connection.redis.client_kill_filter(skipme=True)
+    with connection.subscribe("channel") as pubsub:
+        assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+        connection.redis.publish("channel", "heard")
+        messages = iter(lambda: pubsub.get_message(timeout=5), None)
+        assert next(m["data"] for m in messages if m["type"] == "message") == b"heard"

@@ -29,6 +29,10 @@ server = ForkServer()
 def leave_and_hold(path):
     odd_jobs.leave_daemon(path)
     odd_jobs.hold()
+# By a thread that ends.
+starter = threading.Thread(target=server.prepare)
+starter.start()
+starter.join()
 run_job(server, leave_and_hold, sys.argv[1])
 """
 
@@ -45,12 +49,15 @@ def below(process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_when_the_engine_dies_all_ends(tmp_path, number):
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_when_the_engine_dies_all_ends(tmp_path, number, is_frozen):
     path = tmp_path / "pid"
     engine = psutil.Popen([sys.executable, "-c", ENGINE, str(path)], cwd=ROOT)
     wait_for(path.exists)
     pids = below(engine)
-    assert len(pids) == 4  # the server, a spare process, the job and its daemon
+    assert len(pids) == 3  # the server, the job and its daemon
+    if is_frozen:
+        engine.children()[0].suspend()
     engine.send_signal(number)
     engine.wait()
     begun = time.monotonic()
@@ -110,6 +117,7 @@ def test_the_end_of_a_job_is_noticed_though_the_server_is_frozen(server, monkeyp
 
 def test_a_spare_process_that_has_died_is_not_used(server):
     process, children = server.take(), psutil.Process(server._server.pid).children
+    server.make_spare()
     started = server._spare.exit.fileno()
     wait_for(lambda: unread_bytes(started) == 8)
     [spare] = [child for child in children() if child.pid != process.pid]
