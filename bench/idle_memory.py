@@ -31,8 +31,8 @@ SETTLED_AFTER = 3.0
 JOB = "import time; time.sleep(2); return 1"
 # What the command line of a process says it is, the more special first.
 MARKS = {
-    "moi_django.services.web_server": "web server",
-    "moi_django.services.orphan_reaper": "orphan reaper",
+    "moi_django.contrib.services.web_server": "web server",
+    "moi_django.contrib.services.orphan_reaper": "orphan reaper",
     "valkey-server": "Valkey",
     "redis-server": "Redis",
     "ipyparallel.engine.nanny": "nannies",

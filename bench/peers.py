@@ -177,7 +177,7 @@ def conditions(options: argparse.Namespace) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the version of everything that takes part."""
-    from moi_django.services.embedded_redis import EmbeddedRedis
+    from moi_django.contrib.services.embedded_redis import EmbeddedRedis
 
     with EmbeddedRedis() as server:
         name, _, version = server.version().partition(" ")

@@ -22,7 +22,7 @@ def running_services(engines: int = 0) -> Iterator[str]:
 
     Engines have no Django, and their controller's file stands in MOI_CONNECTION_FILE.
     """
-    from moi_django.services.embedded_redis import EmbeddedRedis
+    from moi_django.contrib.services.embedded_redis import EmbeddedRedis
 
     with (
         EmbeddedRedis() as server,

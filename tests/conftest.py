@@ -19,9 +19,9 @@ from playwright.sync_api import expect, sync_playwright
 
 from moi_django.cluster import connections
 from moi_django.cluster.reconciler import Reconciler
-from moi_django.services.embedded_redis import EmbeddedRedis
-from moi_django.services.local_cluster import connection_file as connection_file_in
-from moi_django.services.local_cluster import make_local_cluster
+from moi_django.contrib.services.embedded_redis import EmbeddedRedis
+from moi_django.contrib.services.local_cluster import connection_file as connection_file_in
+from moi_django.contrib.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
 from tests.helpers.clusters import running_cluster, start_cluster_sync
 from tests.helpers.processes import ROOT, free_port, site_process

@@ -71,7 +71,7 @@ class Peer:
 
     def start_redis(self) -> str:
         """Start a private server; its URL is in the environment of what is started after it."""
-        from moi_django.services.embedded_redis import EmbeddedRedis
+        from moi_django.contrib.services.embedded_redis import EmbeddedRedis
 
         url = self._running.enter_context(EmbeddedRedis()).url
         os.environ[REDIS_URL] = url
@@ -84,7 +84,7 @@ class Peer:
 
 @contextmanager
 def _running_program(arguments: tuple[str, ...], env: dict[str, str], directory: Path):
-    from moi_django.services.parent_death import with_parent_death_signal
+    from moi_django.contrib.services.parent_death import with_parent_death_signal
 
     path = os.pathsep.join([str(BENCH), os.environ.get("PYTHONPATH", "")])
     with (directory / LOG).open("ab") as log:

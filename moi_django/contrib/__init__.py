@@ -1,1 +1,1 @@
-"""Optional parts, which the rest does without: what an operator sees."""
+"""Optional parts, which the rest does without: what an operator sees, and what `moi up` runs."""

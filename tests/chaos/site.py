@@ -17,9 +17,9 @@ import redis
 
 from moi_django.cluster import connections
 from moi_django.conf import conf
-from moi_django.services import parent_death
-from moi_django.services.embedded_redis import EmbeddedRedis
-from moi_django.services.local_cluster import connection_file, make_local_cluster
+from moi_django.contrib.services import parent_death
+from moi_django.contrib.services.embedded_redis import EmbeddedRedis
+from moi_django.contrib.services.local_cluster import connection_file, make_local_cluster
 from moi_django.site_store import get_store
 from tests.helpers.clocks import RedisWithClock, can_jump
 from tests.helpers.clusters import start_cluster_sync

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from moi_django.contrib.services import local_cluster
+from moi_django.contrib.services.local_cluster import make_local_cluster, unreached_engines
 from moi_django.exceptions import ServiceError
-from moi_django.services import local_cluster
-from moi_django.services.local_cluster import make_local_cluster, unreached_engines
 from tests.helpers.clusters import start_cluster_sync
 
 

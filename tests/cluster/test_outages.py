@@ -12,10 +12,10 @@ from django.contrib.auth import get_user_model
 from moi_django import Group, ctx_default, submit, submit_nouser
 from moi_django.bridge import redis_bridge
 from moi_django.cluster import connections
+from moi_django.contrib.services.local_cluster import connection_file as connection_file_in
+from moi_django.contrib.services.local_cluster import make_local_cluster
 from moi_django.exceptions import StoreUnavailable
 from moi_django.models import State
-from moi_django.services.local_cluster import connection_file as connection_file_in
-from moi_django.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
 from tests.helpers.clusters import start_cluster_sync
 from tests.helpers.failover import Pair

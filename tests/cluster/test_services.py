@@ -272,7 +272,9 @@ def test_a_child_that_dies_ends_the_rest(project):
         line("ready")
         started = started_by(process)
         [server] = [
-            child for child in started if "moi_django.services.web_server" in child.cmdline()
+            child
+            for child in started
+            if "moi_django.contrib.services.web_server" in child.cmdline()
         ]
         server.kill()
         assert process.wait(20) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from moi_django.services.embedded_redis import EmbeddedRedis, find_server
+from moi_django.contrib.services.embedded_redis import EmbeddedRedis, find_server
 from tests.helpers.processes import wait_for
 
 

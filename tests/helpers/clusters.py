@@ -5,7 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from moi_django.services.local_cluster import connection_file, make_local_cluster, start_cluster
+from moi_django.contrib.services.local_cluster import (
+    connection_file,
+    make_local_cluster,
+    start_cluster,
+)
 
 
 def start_cluster_sync(cluster: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from moi_django.services.embedded_redis import EmbeddedRedis
+from moi_django.contrib.services.embedded_redis import EmbeddedRedis
 from tests.helpers.processes import free_port, wait_for
 
 

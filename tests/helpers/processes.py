@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from moi_django.services import parent_death
+from moi_django.contrib.services import parent_death
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0

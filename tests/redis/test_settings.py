@@ -13,8 +13,13 @@ from django.core.checks import run_checks
 
 from moi_django import state_dir
 from moi_django.conf import DEFAULTS, conf
+from moi_django.contrib.services.embedded_redis import (
+    PREFIX,
+    EmbeddedRedis,
+    find_server,
+    remove_stale,
+)
 from moi_django.exceptions import NotRunning, ServiceError, UnknownContext
-from moi_django.services.embedded_redis import PREFIX, EmbeddedRedis, find_server, remove_stale
 from tests.helpers.processes import ROOT
 
 
@@ -283,7 +288,7 @@ def test_an_embedded_redis_is_private_and_leaves_nothing():
 def test_what_a_killed_starter_has_left_is_removed_and_nothing_else():
     code = """
 import os, signal
-from moi_django.services.embedded_redis import EmbeddedRedis
+from moi_django.contrib.services.embedded_redis import EmbeddedRedis
 server = EmbeddedRedis().start()
 print(server._directory, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -101,7 +101,7 @@ def test_one_module_talks_to_ipyparallel_and_one_describes_a_local_cluster():
         for name, path in modules().items()
         if any(module.split(".")[0] == "ipyparallel" for module, _ in imports(path))
     }
-    assert users == {"cluster.ipyparallel_adapter", "services.local_cluster"}
+    assert users == {"cluster.ipyparallel_adapter", "contrib.services.local_cluster"}
 
 
 @pytest.mark.parametrize("path", modules().values(), ids=modules())

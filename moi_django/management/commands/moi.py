@@ -254,7 +254,7 @@ class Command(BaseCommand):
 
     def _run_up(self, options: dict[str, Any]) -> None:
         try:
-            from moi_django.services.up import run_services
+            from moi_django.contrib.services.up import run_services
         except ModuleNotFoundError as error:
             raise _not_installed(error, "embedded") from error
 

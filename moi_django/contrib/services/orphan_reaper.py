@@ -23,6 +23,7 @@ from moi_django import state_dir
 from moi_django.exceptions import ServiceError
 
 MARK = "MOI_UP"
+_MODULE = "moi_django.contrib.services.orphan_reaper"
 # Seconds to end when asked to, and how often what is started meanwhile is looked for.
 TERMINATE_TIMEOUT, SEARCH_ROUNDS = 3.0, 10
 # Said instead of sessions.
@@ -43,7 +44,13 @@ class OrphanReaper:
         mark = secrets.token_hex(16)
         os.environ.pop(MARK, None)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "moi_django.services.orphan_reaper", mark, str(self._directory)],
+            [
+                sys.executable,
+                "-m",
+                "moi_django.contrib.services.orphan_reaper",
+                mark,
+                str(self._directory),
+            ],
             env={**os.environ, "PYTHONPATH": self._path},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -133,7 +140,7 @@ def main(mark: str, directory: str) -> None:
         with suppress(ServiceError), state_dir.lock_state_dir(Path(directory)):
             pass  # which puts it away, unless the next one runs
     # Costs an import of Redis, which this process does without as long as all is well.
-    from moi_django.services.embedded_redis import remove_stale
+    from moi_django.contrib.services.embedded_redis import remove_stale
 
     remove_stale()
 

@@ -1,4 +1,4 @@
-"""The web server of `moi up`: `python -m moi_django.services.web_server SOCKET APPLICATION`.
+"""The web server of `moi up`: its arguments are SOCKET APPLICATION.
 
 SOCKET is the number of a bound socket. It is handed down because a port that is only looked up may
 be another program's by the time it is used.

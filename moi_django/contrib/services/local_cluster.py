@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from moi_django.contrib.services import parent_death
 from moi_django.exceptions import ServiceError
-from moi_django.services import parent_death
 
 # Seconds until the engines have to be there, for each to get its first task, and between two looks
 # at that.

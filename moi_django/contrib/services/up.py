@@ -25,14 +25,18 @@ from moi_django import state_dir
 from moi_django.bridge.async_redis import cancel_tasks
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
+from moi_django.contrib.services import parent_death
+from moi_django.contrib.services.embedded_redis import EmbeddedRedis, remove_stale
+from moi_django.contrib.services.local_cluster import (
+    connection_file,
+    make_local_cluster,
+    start_cluster,
+)
+from moi_django.contrib.services.orphan_reaper import OrphanReaper
 from moi_django.engine.calls import PRIVATE_VARIABLES
 from moi_django.exceptions import MoiError, ServiceError
 from moi_django.models import Info
 from moi_django.presentation.text_report import escape_terminal
-from moi_django.services import parent_death
-from moi_django.services.embedded_redis import EmbeddedRedis, remove_stale
-from moi_django.services.local_cluster import connection_file, make_local_cluster, start_cluster
-from moi_django.services.orphan_reaper import OrphanReaper
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import CONNECTION_OPTIONS, without_secret
 from moi_django.validation import is_id
@@ -203,7 +207,7 @@ class _Supervisor:
     @asynccontextmanager
     async def _server(self, listening: socket.socket) -> AsyncIterator[None]:
         number = listening.fileno()
-        arguments = ["-m", "moi_django.services.web_server", str(number), _application()]
+        arguments = ["-m", "moi_django.contrib.services.web_server", str(number), _application()]
         process = await asyncio.create_subprocess_exec(
             *parent_death.with_parent_death_signal([sys.executable, *arguments]),
             env={**os.environ, **self._env},

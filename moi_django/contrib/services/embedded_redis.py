@@ -15,8 +15,8 @@ from typing import IO, Self, cast
 
 import redis
 
+from moi_django.contrib.services import parent_death
 from moi_django.exceptions import ServiceError
-from moi_django.services import parent_death
 
 READY_WITHIN = 10.0
 # Names of the private directory and the files in it; the lock is held while the starter lives.
