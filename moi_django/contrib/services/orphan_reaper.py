@@ -47,7 +47,7 @@ class OrphanReaper:
             [
                 sys.executable,
                 "-m",
-                "moi_django.contrib.services.orphan_reaper",
+                _MODULE,
                 mark,
                 str(self._directory),
             ],
