@@ -226,6 +226,12 @@ def connection_file(name: str) -> Path:
     return _profile_dir(given) / "security" / client
 
 
+def contexts_beside(name: str) -> tuple[str, ...]:
+    """Return the contexts that have the controller of one, and so its engines; itself, too."""
+    file = connection_file(name).resolve()
+    return tuple(other for other in conf.CONTEXTS if connection_file(other).resolve() == file)
+
+
 def _profile_dir(given: dict[str, Any]) -> Path:
     if directory := given.get("profile_dir"):
         return Path(directory).expanduser()

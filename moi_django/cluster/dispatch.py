@@ -77,7 +77,7 @@ def call_worker(queue: str, call: str, targets: list[str] | None = None) -> None
     """
     try:
         _connection_for(queue).call_worker(
-            _work_spec(),
+            _work_spec(queue),
             queue,
             call,
             targets,
@@ -102,8 +102,7 @@ def call_workers(queue: str, targets: list[str] | None = None) -> int:
 
 
 def _connection_for(queue: str) -> connections.ClusterConnection:
-    context, _ = split_queue(queue)
-    return connections.get_connection(context or DEFAULT_CONTEXT)
+    return connections.get_connection(split_queue(queue)[0] or DEFAULT_CONTEXT)
 
 
 def _watch_leases() -> None:
@@ -123,9 +122,10 @@ def _end_lost(before: dict[QueuedAttempt, float]) -> None:
         logger.warning("Jobs are left to the reconciler: %s", error)
 
 
-def _work_spec() -> WorkSpec:
+def _work_spec(queue: str) -> WorkSpec:
     return WorkSpec(
         store=engine_store_config(),
+        contexts=connections.contexts_beside(split_queue(queue)[0] or DEFAULT_CONTEXT),
         keys=payload_keys(),
         limits=Limits(conf.RESULT_LIMIT, conf.STATUS_LIMIT, conf.LOG_LIMIT, conf.DISPLAY_LIMIT),
         attachment_storage=get_attachment_storage(),

@@ -19,12 +19,12 @@ def payload_keys() -> tuple[bytes, ...]:
 
 def sign_payload(info: Info, payload: Payload) -> bytes:
     """Return a payload as it is kept, signed for a job."""
-    return payload.sign(info.id, payload_keys()[0])
+    return payload.sign(info, payload_keys()[0])
 
 
 def verify_payload(info: Info, signed: bytes | None) -> Payload:
     """Return the payload of a job; raises PayloadRefused as that of engines does."""
-    return payloads.verify_payload(info.id, signed, payload_keys())
+    return payloads.verify_payload(info, signed, payload_keys())
 
 
 def check_length(call: bytes) -> None:

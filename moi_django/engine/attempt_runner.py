@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from moi_django.engine.heartbeat import Heartbeat
 from moi_django.engine.log_writer import LogWriter
 from moi_django.engine.messages import Task
 from moi_django.engine.payloads import Payload, verify_payload
+from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.engine.process_pool import ProcessPool
 from moi_django.engine.status_writer import StatusWriter
 from moi_django.engine.supervisor import Supervisor
@@ -29,31 +31,36 @@ from moi_django.engine.work_spec import WorkSpec
 from moi_django.exceptions import JobNotFound, NoProcess, PayloadRefused, StoreUnavailable
 from moi_django.models import Info, State, now
 from moi_django.store import Store
-from moi_django.store.queue import Claim, Worker
+from moi_django.store.queue import Claim, Worker, split_queue
 
 logger = logging.getLogger(__name__)
 
 # Seconds between two looks at whether a job that is waited for has come into the queue, and for
 # which it is tried to claim it when Redis does not answer.
 WAIT_INTERVAL, CLAIM_PATIENCE = 0.5, 10.0
+# How many jobs run at once beside one that waits for them in threads.
+MAX_BESIDE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the attempts of one call to a queue have in common."""
+
+    spec: WorkSpec
+    worker: Worker
+    store: Store
+    heartbeat: Heartbeat
+    pool: ProcessPool
 
 
 class AttemptRunner:
     """One attempt at a job, from its claim to its end in Redis; takes what the job says."""
 
-    def __init__(
-        self,
-        claim: Claim,
-        spec: WorkSpec,
-        worker: Worker,
-        store: Store,
-        heartbeat: Heartbeat,
-        pool: ProcessPool,
-    ) -> None:
-        self._claim, self._spec, self._worker, self._store = claim, spec, worker, store
-        self._heartbeat, self._pool = heartbeat, pool
+    def __init__(self, claim: Claim, resources: Resources) -> None:
+        self._claim, self._resources = claim, resources
+        self._spec, self._store, self._pool = resources.spec, resources.store, resources.pool
         self._payload: Payload | None = None
-        info = claim.info
+        info, store, spec = claim.info, self._store, self._spec
         self._status_writer = StatusWriter(store, info, spec.limits.status)
         # All attempts at a job share its log.
         heading = f"\nRun {info.attempt} of {info.attempts}\n" if info.attempt > 1 else ""
@@ -63,8 +70,9 @@ class AttemptRunner:
         # Those whose job is waited for now, by its id; and all that may still run one.
         self._waits: dict[str, Companion] = {}
         self._companions: list[Companion] = []
+        self._beside = threading.BoundedSemaphore(MAX_BESIDE)
         self._status_before = ""
-        self._lease = heartbeat.watch_over(info)
+        self._lease = resources.heartbeat.watch_over(info)
 
     @property
     def has_companions(self) -> bool:
@@ -75,7 +83,7 @@ class AttemptRunner:
         """Run the function in a process; return how that has ended."""
         info = self._claim.info
         try:
-            self._payload = verify_payload(info.id, self._claim.payload, self._spec.keys)
+            self._payload = self._verify_payload()
             options = self._payload.options
             with self._pool.lend(options.process, info.owner) as loan:
                 supervisor = Supervisor(
@@ -100,6 +108,16 @@ class AttemptRunner:
         if end.display:
             self._retry(lambda: self._store.artifacts.save_display(info.id, end.display))
         return end
+
+    def _verify_payload(self) -> Payload:
+        info = self._claim.info
+        payload = verify_payload(info, self._claim.payload, self._spec.keys)
+        if payload.context not in self._spec.contexts:
+            raise PayloadRefused(
+                f"Job {info.id} was submitted to the context {payload.context!r}, and was found in "
+                "the queue of another one. It is not run."
+            )
+        return payload
 
     def _put_back(self) -> None:
         """Let the attempt wait again, which has not begun, for an engine that has a process."""
@@ -227,7 +245,7 @@ class AttemptRunner:
             name = awaited.name
         if not self._waits:
             self._status_before = self._status_writer.info.status
-        companion = Companion(id, name, self._store, self._worker, self._heartbeat, self._beside)
+        companion = Companion(id, name, self._resources, self._beside)
         self._waits[id] = companion
         self._companions = [each for each in self._companions if each.is_alive()]
         self._companions.append(companion)
@@ -248,11 +266,6 @@ class AttemptRunner:
             others = [each.status for each in self._waits.values()]
             self._status_writer.write_status([self._status_before, *others][-1])
 
-    def _beside(self, claim: Claim) -> "AttemptRunner":
-        return AttemptRunner(
-            claim, self._spec, self._worker, self._store, self._heartbeat, self._pool
-        )
-
 
 class Companion(threading.Thread):
     """Runs a job that another one waits for beside it, when no other engine has taken it."""
@@ -261,17 +274,12 @@ class Companion(threading.Thread):
     _claiming = threading.Lock()
 
     def __init__(
-        self,
-        id: str,
-        name: str,
-        store: Store,
-        worker: Worker,
-        heartbeat: Heartbeat,
-        make_attempt: Callable[[Claim], AttemptRunner],
+        self, id: str, name: str, resources: Resources, beside: threading.BoundedSemaphore
     ) -> None:
         super().__init__(daemon=True, name="moi-companion")
-        self._id, self._store, self._worker = id, store, worker
-        self._heartbeat, self._make_attempt = heartbeat, make_attempt
+        self._id, self._resources, self._store = id, resources, resources.store
+        # Held by those that run a job.
+        self._beside = beside
         # What the waiting job shows, and how many of its threads wait.
         self.status, self.waits = f"Waits for {name}", 1
         self._stopped = threading.Event()
@@ -294,24 +302,33 @@ class Companion(threading.Thread):
                 self._stopped.wait(WAIT_INTERVAL)
 
     def _run_if_waiting(self, info: Info) -> bool:
-        if info.state is not State.QUEUED or info.queue != self._worker.queue:
+        if info.state is not State.QUEUED or not self._is_for_this_engine(info):
             return False
-        attempt = self._claim(info)
-        if attempt is None:
+        if not self._beside.acquire(blocking=False):
             return False
-        with closing(attempt):
-            attempt.write_end(attempt.run())
+        try:
+            if (attempt := self._claim(info)) is None:
+                return False
+            with closing(attempt):
+                attempt.write_end(attempt.run())
+        finally:
+            self._beside.release()
         return True
+
+    def _is_for_this_engine(self, info: Info) -> bool:
+        context, python = split_queue(info.queue)
+        return python == PYTHON_VERSION and context in self._resources.spec.contexts
 
     def _claim(self, info: Info) -> AttemptRunner | None:
         with self._claiming:
             # What is claimed is handed out again to its engine, should an answer get lost.
-            if self._stopped.is_set() or self._heartbeat.watches_over(info):
+            if self._stopped.is_set() or self._resources.heartbeat.watches_over(info):
                 return None
             claim: Claim | None = retry_while_away(
-                lambda: self._store.queue.claim_by_id(info, self._worker, now()), CLAIM_PATIENCE
+                lambda: self._store.queue.claim_by_id(info, self._resources.worker.engine, now()),
+                CLAIM_PATIENCE,
             )
-            return claim and self._make_attempt(claim)
+            return claim and AttemptRunner(claim, self._resources)
 
 
 def new_token() -> str:

@@ -1,7 +1,8 @@
 """What a job is to do, as it waits in Redis: signed for this very job, and believed only so.
 
 A payload holds pickled code. The site signs it with a key that it derives from its SECRET_KEY and
-hands to its engines with the work: who can write to Redis cannot make an engine run anything.
+hands to its engines with the work: who can write to Redis cannot make an engine run anything, nor
+run a job as another owner's or in another context.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from dataclasses import dataclass, fields
 
 from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.exceptions import PayloadRefused
+from moi_django.models import Info
 from moi_django.options import Options
 
 # Bytes of a signature.
@@ -29,16 +31,16 @@ class Payload:
     # Version of the Python that pickled the function.
     python: str = PYTHON_VERSION
 
-    def sign(self, id: str, key: bytes) -> bytes:
+    def sign(self, info: Info, key: bytes) -> bytes:
         """Return it as bytes, signed for one job."""
         # As asdict() does, which would copy each value.
         options = {each.name: getattr(self.options, each.name) for each in fields(self.options)}
         how = {"options": options, "context": self.context, "python": self.python}
         body = json.dumps(how, separators=(",", ":")).encode() + b"\n" + self.call
-        return _signature(id, key, body) + body
+        return _signature(info, key, body) + body
 
 
-def verify_payload(id: str, signed: bytes | None, keys: Sequence[bytes]) -> Payload:
+def verify_payload(info: Info, signed: bytes | None, keys: Sequence[bytes]) -> Payload:
     """Return the payload of a job that was signed for it with one of the keys.
 
     Raises PayloadRefused when there is none, its signature is not ours, or it is of a version that
@@ -46,14 +48,14 @@ def verify_payload(id: str, signed: bytes | None, keys: Sequence[bytes]) -> Payl
     """
     if not signed:
         raise PayloadRefused(
-            f"The function of job {id} is not kept, as when it succeeded, could not be "
+            f"The function of job {info.id} is not kept, as when it succeeded, could not be "
             "pickled, or is longer than MOI['RETRY_PAYLOAD_LIMIT']. Submit it anew."
         )
     given, body = signed[:SIGNATURE_LENGTH], signed[SIGNATURE_LENGTH:]
-    if not any(hmac.compare_digest(given, _signature(id, key, body)) for key in keys):
+    if not any(hmac.compare_digest(given, _signature(info, key, body)) for key in keys):
         raise PayloadRefused(
-            f"The function that is kept for job {id} was not signed by this site: somebody "
-            "has changed it, or SECRET_KEY is another one now. It is not run."
+            f"The function that is kept for job {info.id} was not signed by this site: somebody "
+            "has changed it or the job, or SECRET_KEY is another one now. It is not run."
         )
     head, _, call = body.partition(b"\n")
     how = json.loads(head)
@@ -61,9 +63,10 @@ def verify_payload(id: str, signed: bytes | None, keys: Sequence[bytes]) -> Payl
         return Payload(call, Options(**how["options"]), how["context"], how["python"])
     except (TypeError, KeyError) as error:
         raise PayloadRefused(
-            f"Job {id} was submitted by another version of moi_django: {error}. It is not run."
+            f"Job {info.id} was submitted by another version of moi_django: {error}. It is not run."
         ) from error
 
 
-def _signature(id: str, key: bytes, body: bytes) -> bytes:
-    return hmac.digest(key, id.encode() + b"\0" + body, "sha256")
+def _signature(info: Info, key: bytes, body: bytes) -> bytes:
+    whose = json.dumps([info.id, info.owner, info.context]).encode()
+    return hmac.digest(key, whose + b"\0" + body, "sha256")

@@ -22,6 +22,8 @@ class WorkSpec:
 
     # Where the site keeps its jobs, as its engines reach it.
     store: StoreConfig
+    # The contexts whose jobs these engines run.
+    contexts: tuple[str, ...]
     # Those with which the functions of jobs may be signed.
     keys: tuple[bytes, ...]
     limits: Limits

@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import lru_cache
 from typing import Any
 
-from moi_django.engine.attempt_runner import AttemptRunner, new_token, retry_while_away
+from moi_django.engine.attempt_runner import AttemptRunner, Resources, new_token, retry_while_away
 from moi_django.engine.fork_client import SECRET_VARIABLES
 from moi_django.engine.heartbeat import Heartbeat
 from moi_django.engine.pickling import PYTHON_VERSION
@@ -43,7 +43,8 @@ def work(spec: WorkSpec, queue: str, call: str) -> bool:
     retry_while_away(store.connection.ping, AWAY_TIMEOUT)
     pool = _get_pool(spec.preload)
     pool.check()
-    return _QueueWorker(spec, Worker(queue, engine_id(), call), store, heartbeat, pool).run()
+    worker = Worker(queue, engine_id(), call)
+    return _QueueWorker(Resources(spec, worker, store, heartbeat, pool)).run()
 
 
 @lru_cache(maxsize=8)
@@ -73,16 +74,14 @@ def engine_id() -> str:
 class _QueueWorker:
     """One call to a queue, from its first claim to its last."""
 
-    def __init__(
-        self, spec: WorkSpec, worker: Worker, store: Store, heartbeat: Heartbeat, pool: ProcessPool
-    ) -> None:
-        self._spec, self._worker, self._store = spec, worker, store
-        self._heartbeat, self._pool = heartbeat, pool
-        self._turn_ends_at = time.monotonic() + spec.turn
+    def __init__(self, resources: Resources) -> None:
+        self._resources, self._spec = resources, resources.spec
+        self._worker, self._store = resources.worker, resources.store
+        self._turn_ends_at = time.monotonic() + self._spec.turn
 
     def run(self) -> bool:
         """Run attempts until none waits, or the turn is over; tell whether some wait then."""
-        with self._heartbeat.at_queue(self._worker):
+        with self._resources.heartbeat.at_queue(self._worker):
             # One that is called and finds nothing lets others have the engine at once.
             claim = self._claim(leaves=True)
             if claim is None:
@@ -116,17 +115,12 @@ class _QueueWorker:
 
     def _run_and_claim(self, claim: Claim) -> Claim | None:
         """Run an attempt, write its end, and claim the next one if the turn is not over."""
-        with closing(self._start(claim)) as attempt:
+        with closing(AttemptRunner(claim, self._resources)) as attempt:
             end = attempt.run()
             if not self._is_turn_over() and not attempt.has_companions:
                 return attempt.write_end_and_claim(end, self._worker)
             attempt.write_end(end)
         return None if self._is_turn_over() else self._claim()
-
-    def _start(self, claim: Claim) -> AttemptRunner:
-        return AttemptRunner(
-            claim, self._spec, self._worker, self._store, self._heartbeat, self._pool
-        )
 
     def _retry(self, operation: Callable[[], Any]) -> Any:
         return retry_while_away(operation, AWAY_TIMEOUT)

@@ -123,16 +123,16 @@ class JobQueue:
             raise ValueError(f"what was claimed is no running job: {found[0][:200]!r}")
         return Claim(info, found[1] or b"")
 
-    def claim_by_id(self, info: Info, worker: Worker, date: str) -> Claim | None:
-        """Take a certain attempt, if it waits in the queue of a worker, or runs there already."""
+    def claim_by_id(self, info: Info, engine: str, date: str) -> Claim | None:
+        """Let an engine take a certain attempt, if it waits, or runs there already."""
         keys = {
-            "waiting": self._keys.waiting(worker.queue),
+            "waiting": self._keys.waiting(info.queue),
             "running": self._keys.running,
             "jobs": self._keys.jobs,
         }
         args = {
             "member": member(info),
-            "worker": worker.engine,
+            "worker": engine,
             "date": date,
             "prefix": self._keys.prefix,
             "lifetime": self._config.expire,

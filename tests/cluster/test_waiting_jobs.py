@@ -32,6 +32,22 @@ def test_one_engine_runs_a_job_its_child_and_its_grandchild(engine, moi):
     assert len(set(pids)) == 3
 
 
+def test_one_engine_runs_a_job_and_those_of_another_context_that_is_its_own_too(
+    engine, moi, tmp_path
+):
+    link = tmp_path / "elsewhere.json"
+    link.symlink_to(moi["CONTEXTS"]["default"]["connection_file"])
+    moi["CONTEXTS"]["beside"] = {"connection_file": str(link)}
+    job = submit_nouser(work.descend_through, moi, ["beside", "default", "beside"])
+    assert job.value(SOON) == 3
+
+
+def test_more_children_than_run_at_once_beside_a_job_all_run(engine, moi, tmp_path):
+    path = tmp_path / "ran"
+    assert submit_nouser(work.wait_in_threads, moi, str(path), 9).value(SOON)
+    assert path.read_text() == "ran\n" * 20
+
+
 def test_two_engines_run_two_jobs_with_two_children_each(cluster, moi):
     parents = [submit_nouser(work.add_up, moi, [number, 10]) for number in (1, 2)]
     assert [job.value(SOON) for job in parents] == [33, 36]

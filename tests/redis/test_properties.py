@@ -86,7 +86,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(worker=workers)
     def an_engine_that_waits_for_it_takes_it(self, worker):
-        self.take(worker, self.store.queue.claim_by_id(self.info or self.job, worker, now()))
+        self.take(worker, self.store.queue.claim_by_id(self.info or self.job, worker.engine, now()))
 
     @rule(worker=workers, token=tokens)
     def an_engine_asks_twice(self, worker, token):

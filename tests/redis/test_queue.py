@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from moi_django.engine import worker as worker_module
+from moi_django.engine.attempt_runner import Resources
 from moi_django.exceptions import StoreUnavailable
 from moi_django.models import Attempt, State, now
 from moi_django.store import Store, StoreConfig
@@ -99,7 +100,7 @@ def test_a_claim_is_asked_for_until_redis_answers(store, root, monkeypatch):
 
     monkeypatch.setattr(store.queue, "claim", ask_unheard)
     spec = SimpleNamespace(patience=30.0, turn=1.0)
-    engine = worker_module._QueueWorker(spec, ONE, store, heartbeat=None, pool=None)
+    engine = worker_module._QueueWorker(Resources(spec, ONE, store, heartbeat=None, pool=None))
     assert engine._claim().info.id == job.id
     assert len(unheard) == 3
 
@@ -136,7 +137,7 @@ def retry_elsewhere(store, job):
         lambda store, job: store.jobs.cancel(job.id),
         retry_elsewhere,
         lose,
-        lambda store, job: store.queue.claim_by_id(job, TWO, DATE),
+        lambda store, job: store.queue.claim_by_id(job, TWO.engine, DATE),
         lambda store, job: store.connection.redis.set(store.keys.info(job.id), "{"),
         lambda store, job: store.connection.redis.set(
             store.keys.info(job.id), job.to_json().replace('"path":', '"old_path":')
@@ -246,16 +247,15 @@ def test_engines_take_what_is_for_their_python_and_context(store, root):
     assert claim(store) is None
     assert [store.queue.waiting_count(context) for context in ("lab", "other")] == [1, 1]
     for job, queue in ((new, "lab:3.12"), (other, "other:3.11")):
-        assert store.queue.claim_by_id(job, ONE, DATE) is None
         assert store.queue.claim(Worker(queue, "one"), job.id, DATE).info.id == job.id
 
 
 def test_a_certain_job_is_taken_out_of_turn_and_once(store, root):
     first, second = queued_job(store, root), queued_job(store, root)
-    claimed = store.queue.claim_by_id(second, ONE, DATE)
+    claimed = store.queue.claim_by_id(second, ONE.engine, DATE)
     assert claimed == (running(second), b"payload")
-    assert store.queue.claim_by_id(second, ONE, DATE) == claimed  # its answer was lost
-    assert store.queue.claim_by_id(second, TWO, DATE) is None
+    assert store.queue.claim_by_id(second, ONE.engine, DATE) == claimed  # its answer was lost
+    assert store.queue.claim_by_id(second, TWO.engine, DATE) is None
     assert claim_all(store) == [first.id]
 
 

@@ -12,7 +12,7 @@ from moi_django.cluster.payloads import payload_keys, sign_payload
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.engine import heartbeat as heartbeat_module
 from moi_django.engine.attempt_end import AttemptEnd
-from moi_django.engine.attempt_runner import AttemptRunner
+from moi_django.engine.attempt_runner import AttemptRunner, Resources
 from moi_django.engine.heartbeat import Heartbeat
 from moi_django.engine.payloads import Payload
 from moi_django.engine.pickling import pickle_call
@@ -59,6 +59,7 @@ def heartbeat(store, monkeypatch):
 def spec(moi):
     return WorkSpec(
         store=engine_store_config(),
+        contexts=("lab",),
         keys=payload_keys(),
         limits=Limits(result=1000, status=100, log=1000, display=1000),
         attachment_storage=get_attachment_storage(),
@@ -75,7 +76,7 @@ def spec(moi):
 def work(store, heartbeat, pool, spec):
     """Let an engine work until it leaves its queue; it tells whether there is more."""
     return lambda **changes: _QueueWorker(
-        replace(spec, **changes), ONE, store, heartbeat, pool
+        Resources(replace(spec, **changes), ONE, store, heartbeat, pool)
     ).run()
 
 
@@ -98,6 +99,14 @@ def test_all_that_waits_is_run_in_order(store, root, work):
     assert starts == sorted(starts)
     assert all(end.cpu_seconds >= 0 and end.peak_memory > 1e6 for end in ends)
     assert store.queue.workers(QUEUE) == store.queue.running() == {}
+
+
+def test_a_job_in_the_queue_of_another_context_is_refused(store, root, work):
+    job = submit(store, root, pow, 2, 3)
+    work(contexts=("other",))
+    end = store.jobs.get(job.id)
+    assert end.state is State.FAILED
+    assert "was submitted to the context 'lab', and was found in the queue of another" in end.result
 
 
 def test_an_engine_leaves_after_its_turn_and_says_that_there_is_more(store, root, work):
@@ -131,7 +140,7 @@ def test_after_a_job_that_was_cancelled_the_next_is_claimed_at_once(
     store, root, heartbeat, pool, spec
 ):
     job, second = submit(store, root, pow, 2, 3), submit(store, root, pow, 2, 3)
-    attempt = AttemptRunner(claim(store), spec, ONE, store, heartbeat, pool)
+    attempt = AttemptRunner(claim(store), Resources(spec, ONE, store, heartbeat, pool))
     cancelled, _ = store.jobs.cancel(job.id)
     attempt.write_status("half way")  # from here on it knows
     claimed = attempt.write_end_and_claim(AttemptEnd(State.SUCCESS, 8), ONE)
@@ -163,7 +172,7 @@ def test_a_job_whose_end_could_not_be_written_is_lost(own_redis, moi, pool, spec
     store = get_store()
     job = submit(store, store.users.enrol("ada", new_group), os.kill, own_redis.process.pid, 9)
     spec = replace(spec, store=store.config, patience=0)
-    worker = _QueueWorker(spec, ONE, store, Heartbeat(store, "one"), pool)
+    worker = _QueueWorker(Resources(spec, ONE, store, Heartbeat(store, "one"), pool))
     with pytest.raises(StoreUnavailable):
         worker.run()
     own_redis.wait()
@@ -184,7 +193,7 @@ def test_an_engine_that_can_start_no_process_puts_its_job_back(
     job = submit(store, root, pow, 2, 3)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(NoProcess):
-        _QueueWorker(spec, ONE, store, heartbeat, ProcessPool(())).run()
+        _QueueWorker(Resources(spec, ONE, store, heartbeat, ProcessPool(()))).run()
     info = store.jobs.get(job.id)
     assert (info.state, info.attempt, info.engine) == (State.QUEUED, 1, None)
     assert (store.queue.waiting_count("lab"), store.queue.running()) == (1, {})
@@ -195,7 +204,7 @@ def test_nothing_is_left_of_a_job_that_prints_while_it_is_removed(
     store, root, heartbeat, pool, spec
 ):
     job = submit(store, root, pow, 2, 3)
-    attempt = AttemptRunner(claim(store), spec, ONE, store, heartbeat, pool)
+    attempt = AttemptRunner(claim(store), Resources(spec, ONE, store, heartbeat, pool))
     store.tree.remove(job.id)
     attempt.write_output("stdout", "late")
     attempt.write_end(attempt.run())

@@ -1,6 +1,6 @@
 """An engine runs only what the site has signed for the very job."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
 import pytest
@@ -15,24 +15,33 @@ from tests.helpers.records import new_group, new_job
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 PAYLOAD = Payload(b"call", Options(retries=2, timeout=1.5, process="model"), "lab")
-SIGNED = PAYLOAD.sign("a-job", KEY)
+JOB = replace(new_job(new_group("root"), context="lab"), id="a-job")
+SIGNED = PAYLOAD.sign(JOB, KEY)
 
 
 def test_what_was_signed_for_a_job_is_believed():
-    assert verify_payload("a-job", SIGNED, [KEY]) == PAYLOAD
-    assert verify_payload("a-job", SIGNED, [OTHER_KEY, KEY]) == PAYLOAD
+    assert verify_payload(JOB, SIGNED, [KEY]) == PAYLOAD
+    assert verify_payload(JOB, SIGNED, [OTHER_KEY, KEY]) == PAYLOAD
 
 
-@pytest.mark.parametrize("id", ["another", "a-job\0", "a-jo", ""])
-def test_the_payload_of_another_job_is_refused(id):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"id": id} for id in ("another", "a-job\0", "a-jo", "")),
+        *({"context": context} for context in ("other", "lab\0", None)),
+        {"path": "another:a-job"},
+    ],
+    ids=str,
+)
+def test_the_payload_of_another_job_is_refused(changes):
     with pytest.raises(PayloadRefused, match="not signed by this site"):
-        verify_payload(id, SIGNED, [KEY])
+        verify_payload(replace(JOB, **changes), SIGNED, [KEY])
 
 
 @pytest.mark.parametrize("keys", [[OTHER_KEY], [b""], []])
 def test_the_payload_of_another_site_is_refused(keys):
     with pytest.raises(PayloadRefused, match="not signed by this site"):
-        verify_payload("a-job", SIGNED, keys)
+        verify_payload(JOB, SIGNED, keys)
 
 
 def test_a_payload_that_was_changed_is_refused():
@@ -42,13 +51,13 @@ def test_a_payload_that_was_changed_is_refused():
     ]
     for signed in (*changed, SIGNED[:-1], SIGNED + b"x", SIGNED[1:], b"x", b"x" * 32):
         with pytest.raises(PayloadRefused, match="not signed by this site"):
-            verify_payload("a-job", signed, [KEY])
+            verify_payload(JOB, signed, [KEY])
 
 
 @pytest.mark.parametrize("signed", [None, b""])
 def test_a_payload_that_is_not_kept_is_refused(signed):
     with pytest.raises(PayloadRefused, match="is not kept"):
-        verify_payload("a-job", signed, [KEY])
+        verify_payload(JOB, signed, [KEY])
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,9 @@ class NewerOptions:
 
 
 def test_the_payload_of_a_version_with_other_options_is_refused():
-    signed = Payload(b"call", NewerOptions(), "lab").sign("a-job", KEY)
+    signed = Payload(b"call", NewerOptions(), "lab").sign(JOB, KEY)
     with pytest.raises(PayloadRefused, match=r"another version .* 'priority'"):
-        verify_payload("a-job", signed, [KEY])
+        verify_payload(JOB, signed, [KEY])
 
 
 @given(
@@ -77,7 +86,7 @@ def test_a_payload_is_the_same_after_its_journey(retries, backoff, timeout, proc
         retries=retries, backoff=backoff, timeout=timeout, process=process, retry_on_lost=True
     )
     payload = Payload(call, options, context, "3.99")
-    assert verify_payload("a-job", payload.sign("a-job", KEY), [KEY]) == payload
+    assert verify_payload(JOB, payload.sign(JOB, KEY), [KEY]) == payload
 
 
 def test_the_site_signs_with_its_secret_and_believes_its_earlier_ones(settings):
