@@ -18,7 +18,7 @@ import traceback
 import weakref
 from _signal import getsignal  # type: ignore[import-not-found] # `signal.getsignal` is slow
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -301,7 +301,7 @@ def _call(connection: Connection, task: Task, setup_error: str | None) -> _Outco
         )
     reporter = JobReporter(connection, task)
     job = reporter.make_current_job()
-    with enter_job(job), reporter:
+    with enter_job(job), closing(reporter):
         # From here on an interrupt reaches the function.
         _sigmask(signal.SIG_SETMASK, ())
         function, args, kwargs = unpickle_call(task.payload)

@@ -27,10 +27,7 @@ class JobReporter:
         self._next_report = 0.0
         self._reporter: threading.Thread | None = None
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         """Report what was left to the thread."""
         self._report_progress()
 
