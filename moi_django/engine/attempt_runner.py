@@ -230,7 +230,8 @@ class AttemptRunner:
     def attach(self, name: str, content: bytes | Path) -> None:
         """Keep a file."""
         self._spec.attachment_storage.save(self._store, self._claim.info.id, name, content)
-        self._status_writer.write_attached()
+        if not self._status_writer.write_attached():
+            self._store.artifacts.delete_all(self._claim.info.id)
 
     def wait_for(self, id: str) -> None:
         """Say so, and run the awaited job here if it waits for an engine."""

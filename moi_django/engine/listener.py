@@ -2,19 +2,24 @@
 
 import logging
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from moi_django.engine.current import ProgressUpdate
-from moi_django.engine.messages import Message, Task, encode
+from moi_django.engine.messages import BadMessage, Message, Task, encode
 from moi_django.exceptions import InvalidJob, MoiError
 
 logger = logging.getLogger(__name__)
 
+# How many files are kept at once; a job waits for each.
+MAX_SAVING = 8
+
 
 class Listener(Protocol):
-    """Takes what a job says, in the thread of its supervisor; the job waits while it does so."""
+    """Takes what a job says, in the thread of its supervisor, whose job waits while it does so."""
 
     def write_output(self, stream: str, text: str) -> object:
         """Take what was printed to "stdout" or "stderr", or logged: "log"."""
@@ -26,7 +31,10 @@ class Listener(Protocol):
         """Take how far the job is."""
 
     def attach(self, name: str, content: bytes | Path) -> object:
-        """Keep a file. The job gets what is raised, as InvalidJob or as MoiError."""
+        """Keep a file, in a thread of its own: storages may be slow.
+
+        The job gets what is raised, as InvalidJob or as MoiError.
+        """
 
     def wait_for(self, id: str) -> object:
         """Take that the job waits for another one."""
@@ -36,26 +44,30 @@ class Listener(Protocol):
 
 
 class GuardedListener:
-    """Tells a listener what a job process reports: of a run of updates the last; it may fail."""
+    """Tells a listener what a job process reports: of a run of updates the last; it may fail.
 
-    def __init__(self, task: Task, listener: Listener) -> None:
-        self._task, self._listener = task, listener
+    `answer` is called with the answers for the process, from other threads.
+    """
+
+    def __init__(self, task: Task, listener: Listener, answer: Callable[[bytes], object]) -> None:
+        self._task, self._listener, self._answer = task, listener, answer
+        self._savers: list[threading.Thread] = []
         # Updates of which only the latest counts, by their kind.
         self._latest: dict[str, Message] = {}
-        self._takers: dict[str, Callable[[Message], bytes | None]] = {
+        self._takers: dict[str, Callable[[Message], object]] = {
             "log": lambda message: self.tell_output("log", message.fields["text"]),
-            "attach": self._attach,
+            "attach": self._save_beside,
             "wait_for": lambda message: self._tell(listener.wait_for, message.fields["id"]),
             "wait_over": lambda message: self._tell(listener.wait_over, message.fields["id"]),
         }
 
-    def take(self, message: Message) -> bytes | None:
-        """Tell what a message says, at once or later; return the answer if it wants one."""
+    def take(self, message: Message) -> None:
+        """Tell what a message says, at once or later. Raises BadMessage when these are too many."""
         if message.kind in ("status", "progress"):
             self._latest[message.kind] = message
-            return None
-        self.tell_latest()
-        return self._takers[message.kind](message)
+        else:
+            self.tell_latest()
+            self._takers[message.kind](message)
 
     def tell_latest(self) -> None:
         """Tell the latest updates."""
@@ -72,7 +84,23 @@ class GuardedListener:
         """Tell what was printed or logged."""
         self._tell(self._listener.write_output, stream, text)
 
-    def _attach(self, message: Message) -> bytes:
+    def _save_beside(self, message: Message) -> None:
+        self._savers = [saver for saver in self._savers if saver.is_alive()]
+        if len(self._savers) >= MAX_SAVING:
+            raise BadMessage("more files than it has waited for")
+        saver = threading.Thread(
+            target=lambda: self._answer(self._save(message)), daemon=True, name="moi-attach"
+        )
+        self._savers.append(saver)
+        saver.start()
+
+    def wait_for_files(self, seconds: float) -> None:
+        """Wait until all files are kept, or not for longer."""
+        deadline = time.monotonic() + seconds
+        for saver in self._savers:
+            saver.join(max(0.0, deadline - time.monotonic()))
+
+    def _save(self, message: Message) -> bytes:
         """Have a file kept; return the answer, which says why it is not."""
         given, error = message.fields, None
         content = Path(os.fsdecode(message.data)) if given["is_path"] else message.data

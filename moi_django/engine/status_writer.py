@@ -29,11 +29,14 @@ class StatusWriter:
         """Show how far the job is."""
         self._change(lambda info: info.changed(**update._asdict()))
 
-    def write_attached(self) -> None:
-        """Let who watches look again: there is a file more, or another one of its name."""
-        self._change(lambda info: info.changed(attached=info.attached + 1))
+    def write_attached(self) -> bool:
+        """Let who watches look again: there is a file more, or another one of its name.
 
-    def _change(self, change: Callable[[Info], Info]) -> None:
+        Tells whether the job is still there.
+        """
+        return self._change(lambda info: info.changed(attached=info.attached + 1))
+
+    def _change(self, change: Callable[[Info], Info]) -> bool:
         attempt = self.info.attempt
 
         def update(info: Info) -> Info | None:
@@ -47,3 +50,5 @@ class StatusWriter:
             logger.warning("Cannot show how a job is doing: %s", error)
         except JobNotFound:
             logger.debug("The job %s was removed while it ran", self.info.id)
+            return False
+        return True

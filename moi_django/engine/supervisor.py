@@ -61,9 +61,10 @@ class Supervisor:
         for what goes on after its function; `memory_limit` the bytes that its processes may have.
         """
         self._process, self._task = process, task
-        self._listener = GuardedListener(task, listener)
+        self._listener = GuardedListener(task, listener, self._answer)
         self._timeout, self._grace, self._memory_limit = timeout, grace, memory_limit
         self._reason: InterruptReason | None = None
+        self._is_asked_to_stop = False
         # What was wrong, for some reasons.
         self._complaint = ""
         self._outcome: dict[str, Any] | None = None
@@ -74,6 +75,7 @@ class Supervisor:
         self._act_at = self._measure_at = inf
         self._is_interrupted = False
         self._unsent = deque([memoryview(task.encode())])
+        self._answers = deque[bytes]()
         self._received = bytearray()
         self._tail = ""
         self._selector = selectors.PollSelector()
@@ -83,8 +85,15 @@ class Supervisor:
 
     def interrupt(self, reason: InterruptReason) -> None:
         """Stop the job, from any thread; the first reason counts."""
+        self._reason, self._is_asked_to_stop = self._reason or reason, True
+        self._wake()
+
+    def _answer(self, answer: bytes) -> None:
+        self._answers.append(answer)
+        self._wake()
+
+    def _wake(self) -> None:
         with self._wake_lock:
-            self._reason = self._reason or reason
             if self._wakes is not None:
                 os.write(self._wakes[1], b"!")
 
@@ -103,6 +112,8 @@ class Supervisor:
             while not self._is_over:
                 self._take_turn()
             self._drain()
+            # One that was stopped is not worth a wait.
+            self._listener.wait_for_files(self._grace if self._reason is None else 0.0)
             end = self._make_end()
         finally:
             self._stop_watching(end)
@@ -115,7 +126,7 @@ class Supervisor:
         self._register(self._process.messages.fileno(), self._exchange)
         self._register(self._process.exit.fileno(), self._note_exit)
         assert self._wakes is not None  # noqa: S101 - it runs once
-        self._register(self._wakes[0], self._begin_interrupt)
+        self._register(self._wakes[0], self._heed_others)
 
     def _register(self, descriptor: int, act: Callable[[], object]) -> None:
         self._selector.register(descriptor, selectors.EVENT_READ, act)
@@ -138,10 +149,17 @@ class Supervisor:
         self._reason = self._reason or InterruptReason.TIMEOUT
         self._begin_interrupt()
 
-    def _begin_interrupt(self) -> None:
+    def _heed_others(self) -> None:
+        """Do what other threads have asked for."""
         assert self._wakes is not None  # noqa: S101 - it runs
-        if unread_bytes(self._wakes[0]):
-            os.read(self._wakes[0], READ_SIZE)
+        os.read(self._wakes[0], READ_SIZE)
+        while self._answers:
+            self._unsent.append(memoryview(self._answers.popleft()))
+        self._send()
+        if self._is_asked_to_stop:
+            self._begin_interrupt()
+
+    def _begin_interrupt(self) -> None:
         if not self._is_interrupted and self._outcome is None:
             self._is_interrupted = True
             self._process.send_signal(signal.SIGINT)
@@ -251,9 +269,8 @@ class Supervisor:
     def _take_message(self, message: Message) -> None:
         if message.kind == "outcome":
             self._take_outcome(message)
-        elif (answer := self._listener.take(message)) is not None:
-            self._unsent.append(memoryview(answer))
-            self._send()
+        else:
+            self._listener.take(message)
 
     def _take_outcome(self, message: Message) -> None:
         if self._outcome is not None:

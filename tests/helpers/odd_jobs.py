@@ -280,6 +280,20 @@ def draw_numbers():
     return [random.random(), float(numpy.random.random())]
 
 
+def attach_and_print(name, path):
+    """Attach a file in a thread; print meanwhile, until there is a file at a path."""
+
+    def attach():
+        job.attach(name, b"content")
+        print("attached", flush=True)
+
+    job = current_job()
+    threading.Thread(target=attach, daemon=True).start()
+    while not os.path.exists(path):
+        print("busy", flush=True)
+        time.sleep(0.01)
+
+
 def attach_some(path):
     current_job().attach("a.txt", b"a")
     current_job().attach("b.txt", b"b" * 3_000_000)

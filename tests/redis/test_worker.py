@@ -150,6 +150,19 @@ def test_after_a_job_that_was_cancelled_the_next_is_claimed_at_once(
     assert store.queue.workers(QUEUE) == {"one": 0}
 
 
+def test_a_file_that_was_kept_when_its_job_was_removed_is_forgotten(
+    store, root, heartbeat, pool, spec
+):
+    job = submit(store, root, pow, 2, 3)
+    attempt = AttemptRunner(claim(store), Resources(spec, ONE, store, heartbeat, pool))
+    store.tree.remove(job.id)
+    attempt.attach("late.txt", b"content")
+    attempt.close()
+    assert not store.connection.redis.exists(store.keys.files(job.id))
+    assert store.artifacts.gone_jobs_with_files() == [job.id]  # so the file is deleted, too
+    assert spec.attachment_storage.delete_orphaned(store) == 1
+
+
 def test_an_engine_that_is_called_in_vain_leaves_at_once(store, root, work):
     assert work(linger=60) is False
     assert store.queue.workers(QUEUE) == {}

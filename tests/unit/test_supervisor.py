@@ -89,6 +89,92 @@ def test_an_interrupt_that_comes_early_is_not_lost(fork_server):
         assert supervisor.run().result.endswith("KeyboardInterrupt")
 
 
+class SlowNotes(Notes):
+    """A listener whose storage keeps nothing before it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_busy, self.is_free = threading.Event(), threading.Event()
+
+    def attach(self, name, content):
+        self.is_busy.set()
+        assert self.is_free.wait(60)
+        super().attach(name, content)
+
+
+@pytest.fixture
+def slow():
+    notes = SlowNotes()
+    yield notes
+    notes.is_free.set()
+
+
+def test_time_goes_on_while_a_file_is_kept(fork_server, slow):
+    begun = time.monotonic()
+    end, _ = run_job(
+        fork_server, odd_jobs.attach_some, "nowhere", listener=slow, timeout=0.3, grace=0.2
+    )
+    assert end.result.endswith(TIMED_OUT.format(0.3)) and not slow.files
+    assert time.monotonic() - begun < 3
+
+
+def test_a_job_can_be_stopped_while_a_file_is_kept(fork_server, slow):
+    task = make_task(odd_jobs.attach_some, "nowhere")
+    supervisor = Supervisor(fork_server.take(), task, slow, grace=0.2)
+
+    def stop():
+        slow.is_busy.wait()
+        supervisor.interrupt(InterruptReason.UNWANTED)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    assert supervisor.run().reason is InterruptReason.UNWANTED
+    thread.join()
+
+
+def test_output_comes_while_a_file_is_kept(fork_server, slow, tmp_path):
+    def let_go():
+        wait_for(lambda: slow.is_busy.is_set() and "busy\nbusy\n" in slow.text())
+        slow.is_free.set()
+        wait_for(lambda: "attached" in slow.text())
+        (tmp_path / "gate").touch()
+
+    thread = threading.Thread(target=let_go)
+    thread.start()
+    gate = str(tmp_path / "gate")
+    end, _ = run_job(
+        fork_server, odd_jobs.attach_and_print, "name", gate, listener=slow, timeout=60
+    )
+    thread.join()
+    assert end.state is State.SUCCESS and slow.files == {"name": b"content"}
+
+
+@pytest.mark.parametrize("is_freed", [True, False])
+def test_the_end_waits_for_what_is_being_kept_and_not_for_ever(
+    fork_server, slow, tmp_path, is_freed
+):
+    def let_go():
+        slow.is_busy.wait()
+        (tmp_path / "gate").touch()
+        if is_freed:
+            slow.is_free.set()
+
+    thread = threading.Thread(target=let_go)
+    thread.start()
+    function, gate = odd_jobs.attach_and_print, str(tmp_path / "gate")
+    grace = 30 if is_freed else 0.2
+    end, _ = run_job(fork_server, function, "name", gate, listener=slow, grace=grace)
+    thread.join()
+    assert end.state is State.SUCCESS
+    assert slow.files == ({"name": b"content"} if is_freed else {})
+
+
+def test_a_process_that_waits_for_no_file_is_ended(fork_server, slow):
+    data = messages.encode("attach", b"x" * 1000, number=1, name="x", is_path=False) * 9
+    end, _ = run_job(fork_server, odd_jobs.send_raw, data, listener=slow)
+    assert end.result.endswith("must not: more files than it has waited for.")
+
+
 def test_a_job_above_its_memory_is_killed(fork_server):
     for function in (odd_jobs.use_memory, odd_jobs.spawn_memory):
         end, _ = run_job(fork_server, function, 200_000_000, memory_limit=150_000_000)
