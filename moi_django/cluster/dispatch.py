@@ -32,37 +32,26 @@ ENGINE_SILENT = (
 )
 # How the name of a call begins where those of engines stand, too.
 CALL = "call:"
-# Seconds in which a retry is noted on the job whose place it has.
-RETRY_DELAY = 5.0
 
 
-def enqueue(info: Info, payload: Payload) -> None:
+def enqueue(info: Info, payload: Payload, instead_of: str | None = None) -> None:
     """Create a job, let it wait, and call a worker if an engine has nothing to do.
 
-    Where no cluster is there now, it waits until there is one.
+    Where no cluster is there now, it waits until there is one. `instead_of` is the id of a job that
+    has ended and which it runs again; raises InvalidJob when that has been retried or removed
+    meanwhile.
     """
     engines, uncalled = connections.get_connection(payload.context).count_engines(info.queue)
-    call = new_call()
-    is_called = get_store().jobs.create(
-        info, sign_payload(info, payload), engines if uncalled else 0, call
-    )
+    jobs, signed, call = get_store().jobs, sign_payload(info, payload), new_call()
+    engines = engines if uncalled else 0
+    if instead_of is None:
+        is_called: bool | None = jobs.create(info, signed, engines, call)
+    else:
+        is_called = jobs.create_instead(instead_of, info, signed, engines, call)
+    if is_called is None:
+        raise InvalidJob(f"Job {instead_of} was retried or removed by somebody else just now.")
     if is_called:
         call_worker(info.queue, call)
-
-
-def enqueue_retry(info: Info, payload: Payload, instead_of: str) -> None:
-    """Do what `enqueue` does with a job that runs instead of another one.
-
-    Raises InvalidJob when that one has been retried or removed meanwhile.
-    """
-    # No engine takes it before it is known whose place it has; the reconciler lets it wait, should
-    # this process die.
-    get_store().jobs.create(info, sign_payload(info, payload), delay=RETRY_DELAY)
-    if not get_store().jobs.mark_retried(instead_of, info.id):
-        get_store().tree.remove(info.id)
-        raise InvalidJob(f"Job {instead_of} was retried or removed by somebody else just now.")
-    get_store().queue.enqueue(QueuedAttempt(info.id, info.attempt), info.queue)
-    call_workers(info.queue)
 
 
 def new_call() -> str:

@@ -267,7 +267,7 @@ class Job(_Handle):
         info = creation.new_job_info(
             payload.context, group, old.name, old.url, payload.options, payload.python
         )
-        start = partial(dispatch.enqueue_retry, info, payload, old.id)
+        start = partial(dispatch.enqueue, info, payload, old.id)
         return _create_or_defer(Job(info), start)
 
     def remove(self) -> None:

@@ -168,6 +168,15 @@ class Connection:
         """Run `lua/<name>.lua` with its keys and arguments by name; return what it returns."""
         return self.run_scripts([ScriptCall(name, keys, args)])[0]
 
+    def run_at_once(self, calls: Sequence[ScriptCall]) -> list[Any]:
+        """Run scripts with nothing between them, all or none; return what each returns."""
+        with self.translated_errors():
+            pipeline = self.redis.pipeline(transaction=True)
+            for call in calls:
+                # Whole: one that Redis does not know would fail alone.
+                self._script(call).queue(pipeline, call, whole=True)
+            return pipeline.execute()
+
     def run_scripts(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run scripts one after the other in one round trip; return what each returns."""
         with self.translated_errors():

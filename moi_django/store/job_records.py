@@ -91,6 +91,27 @@ class JobRecords:
         answer = self._run(self._creation(info, payload, engines, call, delay))
         return self._created(info, answer, bool(call))
 
+    def create_instead(
+        self, old: str, info: Info, payload: bytes, engines: int, call: str
+    ) -> bool | None:
+        """Create a job that runs instead of one that has ended, which says so from then on.
+
+        Tells what `create` tells; None when that one was retried or removed meanwhile.
+        """
+        raw: Any = self.get_raw_many([old])[0]
+        while (before := parse_info(raw)) is not None and before.finished and not before.retried:
+            after = before.changed(retried=info.id)
+            written = after.to_json().encode()
+            raw, answer = self._connection.run_at_once(
+                [
+                    self.replacement(raw, before, after),
+                    self._creation(info, payload, engines, call, instead_of=after),
+                ]
+            )
+            if raw in (1, written):  # the latter: done, its answer was lost
+                return self._created(info, answer, bool(call))
+        return None
+
     def create_many(self, jobs: Sequence[tuple[Info, bytes]]) -> None:
         """Do what `create` does with many jobs in a few round trips; it calls no worker.
 
@@ -126,9 +147,11 @@ class JobRecords:
         engines: int = 0,
         call: str = "",
         delay: float | None = None,
+        instead_of: Info | None = None,
     ) -> ScriptCall:
         keys = {
             "info": self._keys.info(info.id),
+            "instead_of": self._keys.info(instead_of.id if instead_of else info.id),
             "users": self._keys.users,
             "seal": self._keys.seal(info.parent or info.id),
             "payload": self._keys.payload(info.id),
@@ -145,6 +168,7 @@ class JobRecords:
         ran, waited = _durations(info)
         args = {
             "json": info.to_json(),
+            "instead_json": instead_of.to_json() if instead_of else "",
             "lifetime": self._config.expire,
             "id": info.id,
             "channel": self._keys.channel(info.parent or info.id),
@@ -250,16 +274,6 @@ class JobRecords:
         if ended:
             self._engines.notify(info.engine)
         return info, ended and info.state is State.CANCELLED
-
-    def mark_retried(self, id: str, new: str) -> bool:
-        """Note on a finished job as which one it is run again; tell whether that was free to do."""
-        raw: Any = self.get_raw_many([id])[0]
-        while (info := parse_info(raw)) is not None and info.finished and not info.retried:
-            marked = info.changed(retried=new)
-            raw = self._swap(raw, info, marked)
-            if raw == 1 or raw == marked.to_json().encode():
-                return True
-        return False
 
     def remove_if_empty(self, id: str) -> Info | None:
         """Remove one job, or one group if nothing is in it; return what was removed."""

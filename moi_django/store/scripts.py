@@ -68,9 +68,10 @@ class Script:
         except NoScriptError:
             return client.eval(self._source, *values)
 
-    def queue(self, pipeline: Any, call: ScriptCall) -> None:
+    def queue(self, pipeline: Any, call: ScriptCall, whole: bool = False) -> None:
         """Let it run with a pipeline; raises TypeError as a call does."""
-        pipeline.evalsha(self._sha, *self._values(call))
+        values = self._values(call)
+        pipeline.eval(self._source, *values) if whole else pipeline.evalsha(self._sha, *values)
 
     def result(self, client: redis.Redis, call: ScriptCall, answer: Any) -> Any:
         """Return what it returned in a pipeline; raises what went wrong."""

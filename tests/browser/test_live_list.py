@@ -12,7 +12,7 @@ from moi_django.jobs.api import Job
 from moi_django.models import State, now
 from tests.helpers.pages import row
 from tests.helpers.processes import free_port, site_process
-from tests.helpers.records import finish, job_in, many_jobs_in
+from tests.helpers.records import finish, job_in, many_jobs_in, mark_retried
 from tests.site import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -179,7 +179,7 @@ def test_no_barriers(visit, site_env, ada, store, language):
     store.jobs.change(
         running.id, lambda info: info.changed(progress=0.3, done=3, total=10, **begun)
     )
-    store.jobs.mark_retried(finish(store, job_in(store, Group.of(ada)), State.FAILED).id, "new")
+    mark_retried(store, finish(store, job_in(store, Group.of(ada)), State.FAILED).id, "new")
     port = free_port()
     with site_process(port, **site_env, MOI_TEST_LANGUAGE=language):
         for scheme, width in itertools.product(["light", "dark"], [1200, 390]):

@@ -1,5 +1,6 @@
 """A job that did not succeed is run again, as a new one beside it."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -9,11 +10,9 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from moi_django import Group, Job, Options, ctx_default, owners, submit, submit_nouser
+from moi_django import Group, Job, Options, ctx_default, submit, submit_nouser
 from moi_django.cluster import connections
-from moi_django.cluster.payloads import sign_payload, verify_payload
-from moi_django.exceptions import InvalidJob, JobNotFound, PayloadRefused
-from moi_django.jobs.creation import new_job_info
+from moi_django.exceptions import GroupNotFound, InvalidJob, JobNotFound, PayloadRefused
 from moi_django.models import State
 from moi_django.site_store import get_store as site_store
 from tests.helpers.held_job import Held
@@ -219,16 +218,35 @@ def test_the_command_retries(cluster, tmp_path, site_env, connection_file):
     assert ran.stderr == f"Job {job.id} was retried before, as {new}: retry that one.\n"
 
 
-def test_a_retry_whose_sender_died_is_sent_by_the_reconciler(cluster, tmp_path, store, reconciler):
-    """Between the note on the old job and its place in the queue."""
-    job = failed(tmp_path / "runs")
-    payload = verify_payload(job.info, store.jobs.payload(job.id))
-    parent = owners.existing_group(job.info.parent)
-    info = new_job_info("default", parent, "again", None, payload.options, payload.python)
-    store.jobs.create(info, sign_payload(info, payload), delay=0.0)
-    assert store.jobs.mark_retried(job.id, info.id)
-    assert Job.get(info.id).value(SOON) == 2
-    assert wait_for(lambda: len(Path(tmp_path / "runs").read_text().splitlines()) == 2)
+def test_nobody_sees_a_retry_without_its_note_on_the_old_job(cluster, tmp_path, store):
+    """So none can be lost between the two, whoever dies."""
+    group, over, seen = Group.create("no-user", "a group"), threading.Event(), []
+    jobs = [failed(tmp_path / str(number), owner=group) for number in range(10)]
+
+    def look():
+        while not over.is_set():
+            pipeline = store.connection.redis.pipeline(transaction=True)
+            pipeline.scard(store.keys.members(group.id))
+            pipeline.hget(store.keys.totals(group.id), "retried")
+            members, retried = pipeline.execute()
+            seen.append((members - len(jobs), int(retried or 0)))
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        retries = [job.retry() for job in jobs]
+        over.set()
+        looking.result()
+    assert [job.value(SOON) for job in retries] == [2] * len(jobs)
+    assert len(set(seen)) > 1 and all(new == retried for new, retried in seen)
+
+
+def test_a_retry_in_a_group_that_is_being_removed_is_refused(cluster, tmp_path, store):
+    group = Group.create("no-user", "a group")
+    job = failed(tmp_path / "runs", owner=group)
+    store.connection.redis.set(store.keys.seal(group.id), "")
+    with pytest.raises(GroupNotFound):
+        job.retry()
+    assert [each.id for each in group.jobs()] == [job.id]
 
 
 def test_the_page_of_a_job_retries(cluster, tmp_path, client):

@@ -50,6 +50,16 @@ def many_jobs_in(store: Store, group: Group, number: int) -> list[Info]:
         return list(pool.map(lambda n: job_in(store, group, f"job {n}"), range(number)))
 
 
+def mark_retried(store: Store, id: str, new: str) -> bool:
+    """Let a job that has ended say that it was run again; tell whether that was free to do."""
+    before = store.jobs.get(id)
+    if before is None or not before.finished or before.retried:
+        return False
+    after = before.changed(retried=new)
+    call = store.jobs.replacement(before.to_json().encode(), before, after)
+    return store.connection.run_scripts([call]) == [1]
+
+
 def finish(store: Store, job: Info, state: State = State.SUCCESS, result: Any = None) -> Info:
     """Give a job its end."""
     return store.jobs.change(

@@ -14,7 +14,7 @@ from moi_django.cluster import dispatch
 from moi_django.models import State
 from moi_django.pages.json_tree import MAX_NODES, build_json_tree
 from moi_django.store.logs import OutputPiece
-from tests.helpers.records import finish, job_in
+from tests.helpers.records import finish, job_in, mark_retried
 
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"
@@ -317,6 +317,6 @@ def test_who_retries_twice_is_led_to_the_one_retry(client, job, store):
 
 def test_a_job_that_says_it_was_retried_as_no_id_of_ours_is_shown(client, job, store):
     failed = finish(store, job, State.FAILED, "boom")
-    store.jobs.mark_retried(failed.id, "what moi has never made")
+    mark_retried(store, failed.id, "what moi has never made")
     page = client.get(reverse("moi:job", args=[job.id])).content.decode()
     assert "what moi has never made" in page

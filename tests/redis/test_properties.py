@@ -21,7 +21,7 @@ from moi_django.exceptions import JobNotFound
 from moi_django.models import Info, State, now
 from moi_django.site_store import get_store as site_store
 from moi_django.store.queue import Worker
-from tests.helpers.records import new_job
+from tests.helpers.records import mark_retried, new_job
 from tests.helpers.websocket import close_code, connected, hear, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -129,7 +129,7 @@ class Life(RuleBasedStateMachine):
     def it_is_retried(self, new):
         before = self.info
         is_free = before is not None and before.finished and not before.retried
-        assert self.store.jobs.mark_retried(self.job.id, new) == is_free
+        assert mark_retried(self.store, self.job.id, new) == is_free
 
     @rule()
     def it_comes_due(self):

@@ -23,7 +23,7 @@ from moi_django.store.queue import QueuedAttempt, Worker
 from moi_django.validation import is_id
 from tests.helpers.processes import wait_for
 from tests.helpers.queues import QUEUE, claim, claim_all, job_for, queued_job
-from tests.helpers.records import new_group
+from tests.helpers.records import mark_retried, new_group
 from tests.helpers.redis_keys import everything
 
 DATE = "2026-01-02 10:00:00.000000"
@@ -127,7 +127,7 @@ def lose(store, job):
 
 def retry_elsewhere(store, job):
     store.jobs.cancel(job.id)
-    store.jobs.mark_retried(job.id, "another")
+    mark_retried(store, job.id, "another")
 
 
 @pytest.mark.parametrize(

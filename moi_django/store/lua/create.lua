@@ -1,18 +1,21 @@
 -- Write a new job or group, put it in its group, and let it wait if it has a payload.
--- KEYS: info users seal payload waiting delayed sequence queues workers lingering wake jobs owner_jobs ended
---       ancestors...
--- ARGS: json lifetime id channel message state member queue payload created prefix ran waited
---       engines call delay
+-- KEYS: info instead_of users seal payload waiting delayed sequence queues workers lingering wake jobs owner_jobs
+--       ended ancestors...
+-- ARGS: json instead_json lifetime id channel message state member queue payload created prefix ran
+--       waited engines call delay
 -- USES: indices queue
 --
 -- `ancestors` are four keys for each group above, the nearest first: its info object, its members,
 -- its totals and its order. `seal` is that of the nearest. `state` is empty for a group; `ran` is
 -- empty unless the job has ended. Returns "taken" when the id is, "gone" when its group is not there
 -- or about to go, "call" when a worker is to be called, of so many `engines` that there are for
--- this queue, and else "done". It waits only in `delay` seconds, unless that is empty.
+-- this queue, and else "done". It waits only in `delay` seconds, unless that is empty. Unless
+-- `instead_json` is empty, the job is one that runs instead of another, and that one's info object
+-- has to be this by now; else "changed" is returned.
 
 local parent_key = ancestors_keys[1]
 if redis.call('EXISTS', info_key) == 1 then return 'taken' end
+if instead_json ~= '' and redis.call('GET', instead_of_key) ~= instead_json then return 'changed' end
 if parent_key and (redis.call('EXISTS', parent_key) == 0 or redis.call('EXISTS', seal_key) == 1) then
   return 'gone'
 end
