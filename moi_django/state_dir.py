@@ -55,6 +55,8 @@ def lock_state_dir(directory: Path) -> Iterator[None]:
     if directory.stat().st_uid != os.getuid():
         raise ServiceError(f"{directory} belongs to another user: set MOI['STATE_DIR'].")
     directory.chmod(0o700)
+    if not any(directory.iterdir()):
+        (directory / ".gitignore").write_text("*\n")  # keys of the cluster are kept here
     with (directory / "lock").open("wb") as lock:
         if not _try_lock(lock.fileno(), fcntl.LOCK_EX):
             raise ServiceError(f"`moi up` already runs for this project (it holds {lock.name}).")

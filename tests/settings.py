@@ -51,7 +51,8 @@ DATABASES = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("MOI_TEST_DATABASE", str(BASE_DIR / "db.sqlite3")),
         "TEST": {"NAME": os.environ.get("MOI_TEST_DATABASE", str(BASE_DIR / "test.sqlite3"))},
-    }
+    },
+    "other": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

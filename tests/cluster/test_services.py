@@ -92,6 +92,7 @@ def test_one_command_runs_all_and_another_finds_it(project):
         state = state_of(project)
         assert stat.S_IMODE(state.stat().st_mode) == 0o700
         assert stat.S_IMODE((state / "services.json").stat().st_mode) == 0o600
+        assert (state / ".gitignore").read_text() == "*\n"  # keys of the cluster are in there
         second = manage("moi", "up", "--bind=127.0.0.1:0", **project)
         assert (second.returncode, second.stdout) == (1, "")
         assert "already runs for this project" in second.stderr
