@@ -2,10 +2,11 @@
 
 Engines, their fork servers and the processes of jobs, controllers, web servers, reconcilers and
 Redis are killed as by `kill -9`; engines, fork servers, jobs and Redis are frozen for a while;
-connections to Redis are cut and its clock is set; while jobs are submitted, fail, are run again,
-leave daemons and are cancelled, and pages watch. At the end every job has one, every page shows
-what Redis holds, nothing has run more often than it asked for, only what had begun on an engine
-that was hit is lost, what failed says why, and no key and no process is left over.
+connections to Redis are cut, its clock is set and a replica takes its place; while jobs are
+submitted, fail, are run again, leave daemons and are cancelled, and pages watch. At the end every
+job has one, every page shows what Redis holds, nothing has run more often than it asked for, only
+what had begun on an engine that was hit is lost, what failed says why, and no key and no process
+is left over.
 """
 
 import argparse

@@ -40,9 +40,15 @@ def rest(site: Site, load: Load) -> float:
 
     def is_over() -> bool:
         site.keep_running()
-        return not unfinished(load)
+        return not unfinished(load) and not in_queues()
 
-    return until(is_over, REST, lambda: f"no end: {unfinished(load)}")
+    return until(is_over, REST, lambda: f"no end: {unfinished(load)}, {in_queues()}")
+
+
+def in_queues() -> list[bytes]:
+    """Return what waits or runs, also of jobs of which nobody knows that they were submitted."""
+    names = ("waiting:default", "delayed", "running")
+    return [each for name in names for each in get_store().connection.redis.zrange(name, 0, -1)]
 
 
 def unfinished(load: Load) -> list[Info]:
@@ -118,9 +124,7 @@ def tree(root: str) -> dict[str, dict]:
 
 def keys(load: Load) -> None:
     """Once all is removed, no key is left over."""
-    queues = ("waiting:default", "delayed", "running")
-    waiting = {name: get_store().connection.redis.zrange(name, 0, -1) for name in queues}
-    assert not any(waiting.values()), waiting
+    assert not in_queues(), in_queues()
     roots = {job.info.owner for job in load.jobs.values()}
     for root in roots:
         for member in get_store().tree.members(root):

@@ -18,11 +18,11 @@ import redis
 from moi_django.cluster import connections
 from moi_django.conf import conf
 from moi_django.contrib.services import parent_death
-from moi_django.contrib.services.embedded_redis import EmbeddedRedis
 from moi_django.contrib.services.local_cluster import connection_file, make_local_cluster
 from moi_django.site_store import get_store
-from tests.helpers.clocks import RedisWithClock, can_jump
+from tests.helpers.clocks import ServerClock, can_jump
 from tests.helpers.clusters import start_cluster_sync
+from tests.helpers.failover import MovingRedis
 from tests.helpers.processes import environment
 
 logger = logging.getLogger(__name__)
@@ -89,13 +89,11 @@ class Site:
         self._clusters = []
         self._running = ExitStack()
         self._server = self._reconciler = None
-        (directory / "redis").mkdir()
         if can_jump():
-            self.redis = RedisWithClock(directory, directory / "redis")
-            os.environ["MOI_REDIS_SERVER"] = str(self.redis.program)
-        else:
-            self.redis = EmbeddedRedis(directory / "redis")
+            self._clock = ServerClock(directory)
+            os.environ["MOI_REDIS_SERVER"] = str(self._clock.program)
         self._ahead = 0
+        self.redis = MovingRedis(directory)
         self.hits: list[Hit] = []
         self._thaws: list[threading.Timer] = []
         self.ledger = directory / "ledger"
@@ -126,7 +124,7 @@ class Site:
             *(Site.kill_engine, Site.kill_engine, Site.kill_controller, Site.kill_server),
             *(Site.kill_reconciler, Site.kill_redis, Site.cut_connections, Site.kill_fork_server),
             *(Site.kill_job, Site.kill_job, Site.freeze_engine, Site.freeze_fork_server),
-            *(Site.freeze_job, Site.freeze_redis),
+            *(Site.freeze_job, Site.freeze_redis, Site.fail_over),
             *steps,
         ]
 
@@ -135,7 +133,7 @@ class Site:
         for timer in self._thaws:
             timer.join()
         if can_jump():
-            self.redis.set_clock(HOUR)
+            self._clock.set(HOUR)
         self.keep_running()
 
     def _thaw_all(self) -> None:
@@ -319,12 +317,12 @@ class Site:
 
     def kill_redis(self, choose: random.Random) -> None:
         """Kill Redis."""
-        self.redis.kill()
+        self.redis.server.kill()
 
     def revive_redis(self) -> None:
         """Start Redis again, with what it has on disk."""
-        if self.redis.process.poll() is not None:
-            self.redis.start()
+        if not self.redis.is_alive:
+            self.redis.server.start()
             self._let_redis_write_at_once()
 
     def _let_redis_write_at_once(self) -> None:
@@ -335,12 +333,18 @@ class Site:
     def freeze_redis(self, choose: random.Random) -> None:
         """Freeze Redis for some seconds."""
         with suppress(psutil.Error):  # it may be away
-            self._suspend(psutil.Process(self.redis.process.pid), choose.uniform(1, 7))
+            self._suspend(psutil.Process(self.redis.server.process.pid), choose.uniform(1, 7))
+
+    def fail_over(self, choose: random.Random) -> bool:
+        """Let a replica take the place of Redis, which is killed or lives on as its replica."""
+        is_done = self.redis.fail_over(is_crash=choose.random() < 0.5)
+        self._let_redis_write_at_once()
+        return is_done
 
     def step_clock(self, choose: random.Random) -> None:
         """Set the clock of Redis an hour ahead or back."""
         self._ahead = choose.choice([HOUR, -HOUR]) if self._ahead == 0 else 0
-        self.redis.set_clock(self._ahead)
+        self._clock.set(self._ahead)
 
     def cut_connections(self, choose: random.Random) -> None:
         """Cut the connections that listen, or those that do not."""

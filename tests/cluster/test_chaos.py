@@ -17,5 +17,11 @@ def test_everything_is_killed_and_nothing_is_lost():
         text=True,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    for kind in ("kill fork server 1", "freeze engine 1", "freeze redis 1", "step clock 1"):
+    for kind in (
+        "kill fork server 1",
+        "freeze engine 1",
+        "freeze redis 1",
+        "step clock 1",
+        "fail over 1",
+    ):
         assert kind in ran.stdout, ran.stdout

@@ -16,13 +16,12 @@ def can_jump() -> bool:
     return importlib.util.find_spec("libfaketime") is not None
 
 
-class RedisWithClock(EmbeddedRedis):
-    """A private server whose clock `jump` sets; that of nobody else jumps with it."""
+class ServerClock:
+    """A clock that is set by the hour; `program` runs a server that has it, and no other one."""
 
-    def __init__(self, directory: Path, data: Path | None = None) -> None:
-        super().__init__(data)
+    def __init__(self, directory: Path) -> None:
         self._offset = directory / "offset"
-        self.set_clock(0)
+        self.set(0)
         # Not imported: that would prepare this process for times of its own.
         [package] = importlib.util.find_spec("libfaketime").submodule_search_locations
         [library] = Path(package).glob("vendor/libfaketime/src/libfaketime.so.*")
@@ -38,17 +37,26 @@ class RedisWithClock(EmbeddedRedis):
         self.program.write_text(f"#!/bin/sh\nexec env {given} '{find_server()}' \"$@\"\n")
         self.program.chmod(0o700)
 
-    def jump(self, seconds: int) -> None:
-        """Let the clock be so many seconds ahead of the true time, or behind."""
-        self.set_clock(seconds)
-        if self.process is not None:
-            wait_for(lambda: abs(self._ahead() - seconds) < 10, "the jump")
-
-    def set_clock(self, seconds: int) -> None:
-        """Do what `jump` does, also while the server does not answer."""
+    def set(self, seconds: int) -> None:
+        """Let it be so many seconds ahead of the true time, or behind."""
         draft = self._offset.with_suffix(".new")
         draft.write_text(f"{seconds:+}\n")
         os.replace(draft, self._offset)
+
+
+class RedisWithClock(EmbeddedRedis):
+    """A private server whose clock `jump` sets; that of nobody else jumps with it."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._clock = ServerClock(directory)
+        self.program = self._clock.program
+
+    def jump(self, seconds: int) -> None:
+        """Let the clock be so many seconds ahead of the true time, or behind."""
+        self._clock.set(seconds)
+        if self.process is not None:
+            wait_for(lambda: abs(self._ahead() - seconds) < 10, "the jump")
 
     def _ahead(self) -> float:
         with redis.Redis.from_url(self.url) as client:
