@@ -212,7 +212,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
             else:
                 await self.close(TOO_MANY)
         except ProtocolError as error:
-            self._send_error(verb, None, str(error))
+            self._send_error(verb or error.verb, None, str(error))
             self._protocol_errors += 1
             if self._protocol_errors > MAX_PROTOCOL_ERRORS:
                 await self.close(BAD_FRAME)

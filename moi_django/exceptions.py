@@ -57,5 +57,9 @@ class NoProcess(MoiError):
     """Say that an engine cannot start a process for a job."""
 
 
+class UsageError(MoiError):
+    """Say that what was typed makes no sense; the exit code is 2 then."""
+
+
 class ServiceError(MoiError):
     """Say that something `moi up` looks after did not start or stopped by itself."""

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 BASE_DIR = Path(os.environ.get("MOI_TEST_DIR", Path(__file__).parent))
 SECRET_KEY = "for tests only, and as long as Django wants them to be"
@@ -46,7 +47,7 @@ TEMPLATES = [
 ASGI_APPLICATION = "moi_django.asgi.application"
 CHANNEL_LAYERS = {"default": {"BACKEND": "moi_django.layers.MoiChannelLayer"}}
 # A file: threads of the server and engines have to see what a test writes.
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("MOI_TEST_DATABASE", str(BASE_DIR / "db.sqlite3")),

@@ -31,8 +31,8 @@ def defer_to_commit(callback: Callable[[], None]) -> bool:
 def _with_transactions() -> set[str]:
     """Return the databases with an open transaction.
 
-    Those in which only a TestCase has one count when there are no others, and then the first does,
-    for which `captureOnCommitCallbacks` looks: a TestCase commits none.
+    Those in which only a TestCase of Django has one, which commits none, count when there are no
+    others; then the first does, whose callbacks a test can capture.
     """
     opened = [each for each in connections.all(initialized_only=True) if each.in_atomic_block]
     own = {each.alias for each in opened if not all(map(_is_of_test, each.atomic_blocks))}

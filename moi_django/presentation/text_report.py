@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from moi_django.models import Info, State
+from moi_django.models import Info
 from moi_django.presentation.ansi import note_gaps, strip_control
 from moi_django.store.logs import LogEntry
 
@@ -40,7 +40,8 @@ def detail_block(info: Info) -> str:
 
 def summary_line(info: Info) -> str:
     """Return one line about a job."""
-    return f"date: {info.date_created}\tid: {info.id}\tstatus: {escape_terminal(info.status)}\n"
+    date, status = escape_terminal(str(info.date_created)), escape_terminal(info.status)
+    return f"date: {date}\tid: {info.id}\tstatus: {status}\n"
 
 
 def user_lines(names: dict[str, str]) -> str:
@@ -64,8 +65,8 @@ def _padded_label(key: str) -> str:
 
 
 def _result_text(info: Info) -> str:
-    """Return a traceback as it is, another result as Python writes it."""
-    if info.state not in (State.SUCCESS, None) and isinstance(info.result, str):
+    """Return a text as it is, a traceback too, and another result as Python writes it."""
+    if isinstance(info.result, str):
         return "\n".join(map(escape_terminal, info.result.rstrip().split("\n")))
     return repr(info.result)
 

@@ -9,7 +9,11 @@ from moi_django.validation import is_id
 
 
 class ProtocolError(Exception):
-    """Say to the client what is wrong with its frame."""
+    """Say to the client what is wrong with its frame; `verb` is the one that it has, if any."""
+
+    def __init__(self, reason: str, verb: str | None = None) -> None:
+        super().__init__(reason)
+        self.verb = verb
 
 
 # Each once, and the number that stands with it, if any.
@@ -31,10 +35,14 @@ def parse_frame(text: str | None, verbs: Collection[str]) -> tuple[str, Ids]:
     [(verb, given)] = frame.items()
     if verb not in verbs:
         raise ProtocolError(f"The verbs are {', '.join(verbs)}.")
-    return verb, _parse_ids(given)
+    if (ids := _parse_ids(given)) is None:
+        raise ProtocolError(
+            "A verb comes with an id, a list of ids, or ids with a number each.", verb
+        )
+    return verb, ids
 
 
-def _parse_ids(given: Any) -> Ids:
+def _parse_ids(given: Any) -> Ids | None:
     given = [given] if isinstance(given, str) else given or []
     if isinstance(given, list) and all(map(is_id, given)):
         return dict.fromkeys(given)
@@ -44,7 +52,7 @@ def _parse_ids(given: Any) -> Ids:
         and all(map(_is_row_count, given.values()))
     ):
         return given
-    raise ProtocolError("A verb comes with an id, a list of ids, or ids with a number each.")
+    return None
 
 
 def _is_row_count(value: object) -> bool:

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 from moi_django import Group
 from moi_django.store.logs import OutputPiece
-from tests.helpers.processes import environment, manage, wait_for
+from tests.helpers.processes import ROOT, environment, manage, wait_for
 from tests.helpers.records import job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -161,8 +161,6 @@ def test_errors_are_one_line_and_exit_code_1(failing):
     assert failing("job", "--job-id=x") == "Does not look like a job id\n"
     assert failing("job", f"--job-id={id}") == "Job ID not found\n"
     assert failing("userjobs", f"--key={id}") == f"Unknown key: {id}\n"
-    assert failing("submit", "--cmd=return 1", "--context=abacus") == "Unknown context: abacus\n"
-    assert failing("submit", "--cmd=return (").startswith("--cmd is no Python code: ")
     assert "cannot own a job" in failing("submit", "--cmd=return 1", "--user=")
 
 
@@ -220,6 +218,80 @@ def test_without_a_cluster_a_job_waits_and_submit_says_so_at_once(
         assert ran.stderr.count("\n") == 1
         assert ran.stderr.startswith("Jobs wait: ") and "manage.py moi up" in ran.stderr
         assert store.queue.waiting_count("default") == number
+
+
+def test_a_text_is_printed_as_it_is(shell):
+    code = "return 'it is ' + chr(39) + 'so' + chr(39) + chr(10) + 'twice' + chr(27)"
+    out = shell("submit", "--cmd", code, "--block")
+    assert out.endswith("result\t\t: it is 'so'\ntwice\ufffd\n\n")
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]], ids=["", "as JSON"])
+def test_who_waits_for_what_fails_is_told_by_the_exit_code(env, transactional_db, json):
+    ran = manage("moi", "submit", "--cmd", "1 / 0", "--block", *json, **env)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert "ZeroDivisionError" in ran.stdout
+    ran = manage("moi", "submit", "--cmd", "1 / 0", *json, **env)
+    assert ran.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["submit", "--cmd", "("], "--cmd is no Python code: "),
+        (["submit", "--cmd", "1", "--retries=-1"], "retries is -1: give a whole number"),
+        (["submit", "--cmd", "1", "--timeout=0"], "timeout is 0.0: give seconds"),
+        (["submit", "--cmd", "1", "--retry-on-lost"], "retry_on_lost needs retries"),
+        (["submit", "--cmd", "1", "--context=none"], "Unknown context: none"),
+        (["submit"], "required: --cmd"),
+        (["sbmit"], "invalid choice: 'sbmit'"),
+        (["up", "--bind=here"], "'here' is no address to serve on: give HOST:PORT."),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_has_the_exit_code_2(env, transactional_db, arguments, complaint):
+    ran = manage("moi", *arguments, **env)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert complaint in ran.stderr
+
+
+PROJECT = """
+import os, sys
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+"""
+
+
+def run_script(*arguments, cwd, **env):
+    """Run the `moi` that an installation has."""
+    script = Path(sys.executable).with_name("moi")
+    given = environment(**env, PYTHONPATH=str(ROOT))
+    del given["DJANGO_SETTINGS_MODULE"]
+    return subprocess.run([script, *arguments], cwd=cwd, env=given, capture_output=True, text=True)
+
+
+def test_a_script_finds_the_settings_of_its_project(env, transactional_db, tmp_path):
+    (tmp_path / "manage.py").write_text(PROJECT)
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    ran = run_script("submit", "--cmd", "return 6 * 7", "--block", cwd=below, **env)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert masked(ran.stdout) == "Submitted job id: <id>\n" + FINISHED.format(
+        status="Success", result="42"
+    )
+    ran = run_script("submit", "-h", cwd=tmp_path, **env)
+    assert ran.stdout.startswith("usage: moi submit [-h] --cmd CMD")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [(None, "there is no manage.py here or above"), ("pass", "manage.py names none")],
+)
+def test_a_script_without_settings_says_where_to_call_it(env, tmp_path, text, complaint):
+    if text is not None:
+        (tmp_path / "manage.py").write_text(text)
+    ran = run_script("users", cwd=tmp_path, **env)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("moi finds no settings, ") and complaint in ran.stderr
 
 
 def test_json_of_everything(shell, moi):

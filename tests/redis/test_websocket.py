@@ -365,6 +365,15 @@ async def test_a_permission_that_is_taken_away_counts_soon(server, ada, moi, sto
             answers.append((await hear(socket))[0])
 
 
+async def test_an_error_names_the_verb(server, ada):
+    user, _ = ada
+    async with connected(server, user) as socket:
+        await socket.send('{"cancel": 5}')
+        verb, error = await hear(socket)
+        assert (verb, error["verb"]) == ("error", "cancel")
+        assert error["reason"].startswith("A verb comes with an id")
+
+
 async def test_a_page_may_watch_so_many_groups(server, ada, moi, store):
     moi["WATCH_LIMIT"] = 2
     user, root = ada

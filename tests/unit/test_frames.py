@@ -42,6 +42,23 @@ def test_any_text_is_read_or_refused_with_a_reason(text):
         assert all(isinstance(id, str) and id for id in ids)
 
 
+@pytest.mark.parametrize(
+    ("text", "verb"),
+    [
+        ('{"remove": 1}', "remove"),
+        ('{"get": [1]}', "get"),
+        ('{"get": {"a": 0}}', "get"),
+        ('{"reboot": []}', None),
+        ('{"get": [], "remove": []}', None),
+        ("{", None),
+    ],
+)
+def test_a_mistake_names_the_verb_that_was_read(text, verb):
+    with pytest.raises(ProtocolError) as mistake:
+        parse_frame(text, VERBS)
+    assert mistake.value.verb == verb
+
+
 @pytest.mark.parametrize("text", [None, "[" * 100_000, '{"get": ' + "[" * 100_000])
 def test_text_that_costs_more_than_it_says_is_refused(text):
     with pytest.raises(ProtocolError):

@@ -34,7 +34,7 @@ from moi_django.contrib.services.local_cluster import (
 )
 from moi_django.contrib.services.orphan_reaper import OrphanReaper
 from moi_django.engine.calls import PRIVATE_VARIABLES
-from moi_django.exceptions import MoiError, ServiceError
+from moi_django.exceptions import MoiError, ServiceError, UsageError
 from moi_django.models import Info
 from moi_django.presentation.text_report import escape_terminal
 from moi_django.store import Store, StoreConfig
@@ -348,11 +348,11 @@ async def _end_process(process: asyncio.subprocess.Process) -> None:
 
 
 def _bind_socket(bind: str) -> socket.socket:
-    """Return a socket bound to HOST:PORT; raise ServiceError when it cannot be had."""
+    """Return a socket bound to HOST:PORT; raise ServiceError or UsageError when there is none."""
     host, _, port = bind.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     if not port.isascii() or not port.isdecimal() or int(port) > 65535:
-        raise ServiceError(f"{bind!r} is no address to serve on: give HOST:PORT.")
+        raise UsageError(f"{bind!r} is no address to serve on: give HOST:PORT.")
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

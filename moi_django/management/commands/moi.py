@@ -18,11 +18,19 @@ from django.core.management.base import (
 )
 
 from moi_django.conf import conf
-from moi_django.exceptions import GroupNotFound, InvalidJob, JobNotFound, MoiError
+from moi_django.exceptions import (
+    GroupNotFound,
+    InvalidJob,
+    JobNotFound,
+    MoiError,
+    UnknownContext,
+    UsageError,
+)
 from moi_django.management.arguments import DESCRIPTIONS
+from moi_django.models import State
 
-# Exit codes of what is ended by Ctrl-C, and of what writes where nobody reads.
-INTERRUPTED, UNHEARD = 130, 141
+# Exit codes of what makes no sense, what is ended by Ctrl-C, and what writes where nobody reads.
+WRONG_USAGE, INTERRUPTED, UNHEARD = 2, 130, 141
 
 
 class Command(BaseCommand):
@@ -36,13 +44,17 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Describe the verbs."""
         self._parser = parser
+        parser.prog = parser.prog.replace("moi moi", "moi")  # by its own script
         verbs = parser.add_subparsers(dest="verb", title="verbs", metavar="VERB")
         for name, describe in DESCRIPTIONS.items():
             verb = verbs.add_parser(name, help=describe.__doc__, description=describe.__doc__)
             describe(verb)
 
     def execute(self, *args: Any, **options: Any) -> Any:
-        """Run a verb; an error is one line on stderr and exit code 1, an early `head` is 141."""
+        """Run a verb; an error is one line on stderr and exit code 1, or 2 for wrong usage.
+
+        An early `head` is 141.
+        """
         try:
             return self._execute(*args, **options)
         except BrokenPipeError:
@@ -55,7 +67,7 @@ class Command(BaseCommand):
             if not self._called_from_command_line:
                 raise CommandError(str(error)) from error
             self.stderr.write(str(error))
-            sys.exit(1)
+            sys.exit(WRONG_USAGE if isinstance(error, UsageError) else 1)
 
     def _execute(self, *args: Any, **options: Any) -> Any:
         try:
@@ -74,17 +86,9 @@ class Command(BaseCommand):
         getattr(self, f"_run_{verb}")(options)
 
     def _run_submit(self, options: dict[str, Any]) -> None:
-        from moi_django.engine import calls
         from moi_django.jobs.api import submit
-        from moi_django.options import Options
 
-        call: Callable[..., Any] = calls.system_call
-        if options["cmd_type"] == "python":
-            call = calls.python_call
-            try:
-                calls.check_python(options["cmd"])
-            except SyntaxError as error:
-                raise InvalidJob(f"--cmd is no Python code: {error}") from error
+        call, how = _checked_call(options)
         job = submit(
             options["context"],
             options["user"],
@@ -92,12 +96,7 @@ class Command(BaseCommand):
             None,
             call,
             options["cmd"],
-            options=Options(
-                retries=options["retries"],
-                backoff=options["backoff"],
-                retry_on_lost=options["retry_on_lost"],
-                timeout=options["timeout"],
-            ),
+            options=how,
         )
         if not options["json"]:
             self.stdout.write(f"Submitted job id: {job.id}")
@@ -112,6 +111,8 @@ class Command(BaseCommand):
             self._write_json(job.info.to_dict())
         elif options["block"]:
             self._write_details([job.info])
+        if options["block"] and job.state is not State.SUCCESS:
+            sys.exit(1)
 
     def _run_job(self, options: dict[str, Any]) -> None:
         info = _find_job(options["job_id"]).info
@@ -275,6 +276,25 @@ class Command(BaseCommand):
 
     def _write_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, indent=2))
+
+
+def _checked_call(options: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
+    """Return what is to run and how; raise UsageError when that makes no sense."""
+    from moi_django.engine import calls
+    from moi_django.options import Options
+
+    names = ("retries", "backoff", "retry_on_lost", "timeout")
+    try:
+        conf.context(options["context"])
+        how = Options(**{name: options[name] for name in names})
+        if options["cmd_type"] == "system":
+            return calls.system_call, how
+        calls.check_python(options["cmd"])
+        return calls.python_call, how
+    except SyntaxError as error:
+        raise UsageError(f"--cmd is no Python code: {error}") from error
+    except (InvalidJob, UnknownContext) as error:
+        raise UsageError(str(error)) from error
 
 
 def _check_redis() -> None:
