@@ -51,6 +51,8 @@ RETRIED = "retried"
 GROUP_STATUS = "Group"
 # How many earlier attempts of a job are remembered, and how many characters of the error of each.
 MAX_EARLIER_ATTEMPTS, MAX_ERROR_LENGTH = 10, 200
+# No number of an info object is larger: a float has no tenths beyond, and nobody reads them.
+MAX_AMOUNT = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,8 @@ class Info:
         ran = self.ran_seconds(present)
         if self.state is not State.RUNNING or ran is None or ran < 1:
             return None
-        return ran / self.progress - ran if self.progress and 0 < self.progress < 1 else None
+        # A share of nearly nothing tells nothing.
+        return ran / self.progress - ran if self.progress and 1e-6 < self.progress < 1 else None
 
     def count_below(self, states: Iterable[State]) -> int:
         """Return how many jobs below a group are in some states, by its `totals`."""
@@ -230,15 +233,9 @@ class Info:
     def requeued(self, state: State, result: str) -> Self:
         """Return the job as it waits for its next attempt; `result` says why this one failed."""
         error = result.rstrip().rsplit("\n", 1)[-1][:MAX_ERROR_LENGTH]
-        attempt = Attempt(
-            self.attempt,
-            state,
-            self.date_start,
-            now(),
-            error,
-            self.cpu_seconds,
-            self.peak_memory,
-        )
+        times = (self.date_start, now())
+        used = (self.cpu_seconds, self.peak_memory)
+        attempt = Attempt(self.attempt, state, *times, error, *used)
         return self.changed(
             state=State.QUEUED,
             status=State.QUEUED.status,
@@ -302,7 +299,7 @@ _TEXTS = (
     *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
     *("context", "engine", "retried", "python"),
 )
-_NUMBERS = ("progress", "done", "total", "cpu_seconds")
+_NUMBERS = ("done", "total", "cpu_seconds", "peak_memory")
 _ATTEMPT_DATES = ("date_start", "date_end")
 
 
@@ -321,7 +318,8 @@ def _complete_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     known["name"] = str(known.get("name") or "")
     known["path"] = known.get("path") or ":".join(filter(None, [data.get("parent"), data["id"]]))
     known |= {name: _number_or_none(known.get(name)) for name in _NUMBERS}
-    known["peak_memory"] = _whole_or_none(known.get("peak_memory"))
+    share = _number_or_none(known.get("progress"))
+    known["progress"] = None if share is None else min(1.0, max(0.0, share))
     known["version"] = _whole_number(known.get("version"))
     known["attempt"] = _whole_number(known.get("attempt"))
     known["attempts"] = _whole_number(known.get("attempts"))
@@ -334,8 +332,9 @@ def _complete_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _whole_number(value: object, otherwise: int = 1) -> int:
-    return value if isinstance(value, int) else otherwise
+def _whole_number(value: Any, otherwise: int = 1) -> int:
+    is_readable = isinstance(value, int) and -MAX_AMOUNT <= value <= MAX_AMOUNT
+    return value if is_readable else otherwise
 
 
 def _earlier_attempts(value: object) -> tuple[Attempt, ...]:
@@ -357,17 +356,14 @@ def _parse_attempt(data: Mapping[str, Any]) -> Attempt:
         end,
         error,
         _number_or_none(data.get("cpu_seconds")),
-        _whole_or_none(data.get("peak_memory")),
+        _number_or_none(data.get("peak_memory")),
     )
 
 
-def _whole_or_none(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number_or_none(value: object) -> float | None:
-    """Return a number that may be missing."""
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+def _number_or_none(value: Any) -> Any:
+    """Return a number that may be missing; none that nobody could read."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and -MAX_AMOUNT <= value <= MAX_AMOUNT else None
 
 
 def _job_state(known: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """How a job is to be run: how often, how long. Plain data that engines read too."""
 
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 from moi_django.exceptions import InvalidJob
 
 # Seconds: no pause between two attempts is longer.
 MAX_BACKOFF = 3600.0
+# No number of an option is larger: as seconds that is longer than anybody waits.
+MAX_NUMBER = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        if not _is_number(self.retries) or self.retries < 0 or self.retries != int(self.retries):
+        if not _is_number(self.retries) or self.retries < 0 or self.retries % 1:
             raise InvalidJob(f"retries is {self.retries!r}: give a whole number from 0 on.")
         if not _is_number(self.backoff) or self.backoff < 0:
             raise InvalidJob(f"backoff is {self.backoff!r}: give seconds, from 0 on.")
@@ -36,16 +40,22 @@ class Options:
             raise InvalidJob(f"process is {self.process!r}: give a name, or None.")
         if self.retry_on_lost and not self.retries:
             raise InvalidJob("retry_on_lost needs retries: say how many times, retries=1 or more.")
+        # As JSON has them, also when numpy has made them.
+        object.__setattr__(self, "retries", int(self.retries))
+        for name in ("backoff", "timeout"):
+            if (seconds := getattr(self, name)) is not None:
+                object.__setattr__(self, name, float(seconds))
 
     @property
     def attempts(self) -> int:
         """The maximum number of attempts."""
-        return int(self.retries) + 1
+        return self.retries + 1
 
     def backoff_seconds(self, attempt: int) -> float:
         """Return the seconds from the failure of an attempt to the next one."""
         return min(MAX_BACKOFF, self.backoff * 2.0 ** min(attempt - 1, 60))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+def _is_number(value: Any) -> bool:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and abs(value) <= MAX_NUMBER

@@ -1,8 +1,12 @@
 """Check values of strangers: whether they can be text, an id, a link."""
 
 import json
+from math import isinf
 from typing import Any
 from urllib.parse import urlsplit
+
+# How deep values may be nested in JSON that is read. A result is less so: see `engine.encoding`.
+MAX_NESTING = 200
 
 
 def escape_surrogates(text: str) -> str:
@@ -36,11 +40,28 @@ def parse_json(raw: str | bytes) -> Any:
     """Read JSON whose strings can be written as UTF-8 and whose numbers as JSON."""
     text = raw.decode() if isinstance(raw, bytes) else raw
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
-        # Only an escape can stand for half of a character.
-        return _escape_all(data) if "\\ud" in text.lower() else data
+        data = _decode(text)
     except RecursionError as error:
-        raise ValueError("an info object is nested too deep") from error
+        raise ValueError("JSON is nested too deep") from error
+    if text.count("[") + text.count("{") > MAX_NESTING:
+        _refuse_deep(data)
+    # Only an escape can stand for half of a character.
+    return _escape_all(data) if "\\ud" in text.lower() else data
+
+
+def _refuse_deep(data: Any) -> None:
+    """Raise ValueError for what cannot be written as JSON again: that goes as deep by itself."""
+    level = [data]
+    for _ in range(MAX_NESTING):
+        level = [
+            item
+            for each in level
+            if isinstance(each, (list, dict))
+            for item in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise ValueError("JSON is nested too deep")
 
 
 def _escape_all(value: Any) -> Any:
@@ -55,3 +76,12 @@ def _escape_all(value: Any) -> Any:
 
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _finite_float(text: str) -> float:
+    if isinf(number := float(text)):
+        raise ValueError(f"{text[:50]} is too large a number")
+    return number
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float).decode

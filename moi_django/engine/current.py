@@ -10,6 +10,8 @@ from math import isfinite
 from os import PathLike
 from typing import NamedTuple, TypeVar
 
+from moi_django.models import MAX_AMOUNT
+
 T = TypeVar("T")
 
 
@@ -44,19 +46,22 @@ class CurrentJob:
         """Show how far the job is: `done` of `total`, or a share from 0 to 1 without a total.
 
         It may be called as often as one likes; the latest is shown a few times a second. A total of
-        0 or less says nothing of how much there is: then it is what `count` shows. What is no
-        finite number is not shown.
+        0 or less says nothing of how much there is: then it is what `count` shows. Beyond
+        MAX_AMOUNT only the share is shown, and what is no finite number is not.
         """
-        if total is None:
-            self._update_progress(done, done, None)
-        elif total <= 0:
+        if total is not None and not total > 0:
             self.count(done)
-        else:
-            self._update_progress(done / total, done, total)
+        elif _is_finite(done) and (total is None or _is_finite(total)):
+            share = float(min(1.0, max(0.0, done if total is None else _divide(done, total))))
+            if total is not None and max(abs(done), total) <= MAX_AMOUNT:
+                self._note_progress(ProgressUpdate(share, float(done), float(total)))
+            else:
+                self._note_progress(ProgressUpdate(share, share, None))
 
     def count(self, done: float) -> None:
-        """Show how much is done when nobody knows of how much."""
-        self._update_progress(None, done, None)
+        """Show how much is done when nobody knows of how much, up to MAX_AMOUNT."""
+        if abs(done) <= MAX_AMOUNT:
+            self._note_progress(ProgressUpdate(None, float(done), None))
 
     def track(self, items: Iterable[T], total: float | None = None) -> Iterator[T]:
         """Yield the items and show how many of them are done, and of how many if that is known."""
@@ -74,14 +79,6 @@ class CurrentJob:
         else:
             self.progress(done, total)
 
-    def _update_progress(self, share: float | None, done: float, total: float | None) -> None:
-        given = (share, done, total)
-        if all(number is None or isfinite(number) for number in given):
-            share = None if share is None else min(1.0, max(0.0, float(share)))
-            self._note_progress(
-                ProgressUpdate(share, float(done), None if total is None else float(total))
-            )
-
     def attach(self, name: str, content: "bytes | str | PathLike[str]") -> None:
         """Keep a file with the job, for download: bytes, or the path of a file.
 
@@ -98,6 +95,22 @@ class CurrentJob:
             yield
         finally:
             self._note_wait(id, True)
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return isfinite(number)
+    except OverflowError:
+        return True  # a whole number beyond all floats
+
+
+def _divide(done: float, total: float) -> float:
+    try:
+        return done / total
+    except OverflowError:
+        return 1.0 if done > 0 else 0.0
+    except TypeError:  # kinds that do not go together, such as Decimal and float
+        return float(done) / float(total)
 
 
 _current: CurrentJob | None = None

@@ -3,17 +3,21 @@
 =====================================  ==============================================
 Python                                 JSON
 =====================================  ==============================================
-None, bool, int, str, list, dict       themselves; keys of a dict become strings
+None, bool, int, str, list             themselves
+dict, other mappings                   keys become strings; where two become the same, the latter
+                                       is written as its `repr`: {"1": ..., "'1'": ...}
 tuple, deque, generator, range, view   list
 float                                  number; "NaN", "Infinity", "-Infinity"
 set, frozenset                         list, sorted where its members can be
 datetime, date, time                   ISO 8601 string
 timedelta                              ISO 8601 duration, "P0DT00H00M01S"
 Decimal, UUID, path, Fraction          their string
+a text that Django translates late     the text
 Enum                                   its value
 bytes, bytearray, memoryview           {"encoding": "base64", "bytes": "..."}
-dataclass                              dict of its fields
+dataclass                              dict of its fields that are set
 numpy scalar, numpy array              number, (nested) list of numbers
+numpy datetime64, timedelta64          as datetime, timedelta; beyond these their string; "NaT"
 complex and anything else              {"repr": "...", "type": "module.Class"}
 =====================================  ==============================================
 
@@ -27,6 +31,7 @@ import datetime
 import json
 import math
 import pathlib
+import sys
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -95,6 +100,12 @@ class _Encoder:
         self._above.add(id(value))
         try:
             return self._encode_container(value)
+        except (ResultTooLarge, MemoryError):
+            raise
+        except Exception:
+            if isinstance(value, Iterator):
+                raise  # its items are what the job computes
+            return describe(value)
         finally:
             self._above.discard(id(value))
 
@@ -102,18 +113,40 @@ class _Encoder:
         if isinstance(value, Enum):
             return self.encode_value(value.value)
         if isinstance(value, Mapping):
-            return {_key_text(key): self.encode_value(item) for key, item in value.items()}
+            return self._encode_mapping(value)
         if isinstance(value, (set, frozenset)):
             return self._encode_list(_sorted_if_possible(value))
         if isinstance(value, _SEQUENCES):
             return self._encode_list(value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names = [each.name for each in dataclasses.fields(value)]
             return {
-                f.name: self.encode_value(getattr(value, f.name)) for f in dataclasses.fields(value)
+                name: self.encode_value(getattr(value, name))
+                for name in names
+                if hasattr(value, name)
             }
         if _is_numpy(value):
-            return self.encode_value(value.tolist())
-        return describe(value)
+            return self._encode_numpy(value)
+        return self.encode_value(str(value)) if _is_lazy_text(value) else describe(value)
+
+    def _encode_mapping(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        encoded: dict[str, Any] = {}
+        for key, item in values.items():
+            text, number = _key_text(key), 1
+            while text in encoded:
+                text = _key_text(repr(key)) if number == 1 else f"{key!r} ({number})"
+                number += 1
+            encoded[text] = self.encode_value(item)
+        return encoded
+
+    def _encode_numpy(self, value: Any) -> Any:
+        if value.dtype.kind in "mM":
+            if value.ndim:
+                return self._encode_list(value)
+            plain = value.item()
+            # It has a number instead where Python's own cannot hold it.
+            return self.encode_value(str(value) if isinstance(plain, int | None) else plain)
+        return self.encode_value(value.tolist())
 
     def _encode_list(self, values: Iterable[Any]) -> list[Any]:
         """Encode each value; a generator that passes the limit is not run to its end."""
@@ -207,6 +240,12 @@ def _sorted_if_possible(values: Iterable[Any]) -> list[Any]:
         return sorted(values)
     except TypeError:
         return sorted(values, key=repr)
+
+
+def _is_lazy_text(value: object) -> bool:
+    """Tell a text of Django's that is looked up when it is shown, without importing Django."""
+    functional = sys.modules.get("django.utils.functional")
+    return functional is not None and isinstance(value, functional.Promise)
 
 
 def _is_numpy(value: object) -> bool:

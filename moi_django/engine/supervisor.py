@@ -37,6 +37,7 @@ from moi_django.models import State
 TERMINATE_TIMEOUT, KILL_TIMEOUT = 1.0, 5.0
 # Seconds between two looks at the memory of a job that has a limit.
 MEMORY_INTERVAL = 0.2
+MAX_WAIT = 3600.0
 # Characters of what a job printed last that are told when it ends without a word.
 TAIL_LENGTH = 2_000
 _USAGE = ("cpu_seconds", "peak_memory")
@@ -133,7 +134,8 @@ class Supervisor:
 
     def _take_turn(self) -> None:
         wait = min(self._act_at, self._measure_at) - time.monotonic()
-        for key, _ in self._selector.select(None if wait == inf else max(0.0, wait)):
+        # No system waits for longer than some weeks.
+        for key, _ in self._selector.select(max(0.0, min(wait, MAX_WAIT))):
             key.data()
         now = time.monotonic()
         if now >= self._measure_at:

@@ -3,6 +3,8 @@
 import uuid
 from typing import Any
 
+from django.utils.functional import Promise
+
 from moi_django.conf import conf
 from moi_django.exceptions import InvalidJob
 from moi_django.models import GROUP, JOB, Info, State, now
@@ -54,9 +56,10 @@ def _new_info(type: str, parent: Info, name: str, url: str | None, **more: Any) 
 
 
 def _checked_name(name: object) -> str:
+    name = str(name) if isinstance(name, Promise) else name
     if not isinstance(name, str) or not name.strip():
         raise InvalidJob(f"{name!r} is no name for a job or a group: give some text.")
-    return escape_surrogates(name)[: conf.NAME_LIMIT]
+    return escape_surrogates(str.__str__(name))[: conf.NAME_LIMIT]
 
 
 def _checked_url(url: object) -> str | None:

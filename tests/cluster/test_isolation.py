@@ -80,7 +80,6 @@ def test_a_process_of_a_job_can_be_terminated(engine):
 
 
 def test_joblib_works(engine):
-    pytest.importorskip("joblib")
     for _ in range(2):
         assert submit_nouser(work.use_joblib).value(SOON) == [0, 1, 2]
 

@@ -153,5 +153,5 @@ def test_the_command_takes_options(cluster, reconciler, site_env, connection_fil
         **site_env,
         MOI_CONNECTION_FILE=connection_file,
     )
-    assert (bad.returncode, bad.stdout) == (1, "")
+    assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.startswith("retries is -1")

@@ -115,13 +115,13 @@ def test_secrets_stay_where_they_are_needed(project):
         key = json.loads(Path(services["connection_file"]).read_text())["key"]
         assert len(password) > 30 and len(key) > 30
 
-        def submit(*arguments):
+        def submit(*arguments, code=0):
             ran = manage("moi", "submit", "--json", *arguments, **project)
-            assert ran.returncode == 0, ran.stderr
+            assert ran.returncode == code, ran.stderr
             return ran.stdout
 
         printed = [submit("--cmd=env; set", "--cmd-type=system", "--block")]
-        printed.append(submit("--cmd=env >&2; exit 1", "--cmd-type=system", "--block"))
+        printed.append(submit("--cmd=env >&2; exit 1", "--cmd-type=system", "--block", code=1))
         printed.append(submit("--cmd=import os; return dict(os.environ)", "--block"))
         assert "PATH=" in json.loads(printed[0])["result"][0]
         # A job may submit another one all the same.

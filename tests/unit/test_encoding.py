@@ -13,6 +13,8 @@ import uuid
 
 import numpy
 import pytest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,8 +90,92 @@ def test_each_type_has_its_form(value, form):
     json.dumps(encoded, allow_nan=False)
 
 
-def test_a_mapping_whose_keys_become_the_same_keeps_the_last():
-    assert encode_result({1: "a", "1": "b"}) == {"1": "b"}
+@pytest.mark.parametrize(
+    ("mapping", "form"),
+    [
+        ({1: "a", "1": "b"}, {"1": "a", "'1'": "b"}),
+        ({"1": "b", 1: "a", "'1'": "c"}, {"1": "b", "1 (2)": "a", "'1'": "c"}),
+        (
+            {None: 1, "null": 2, True: 3, "true": 4},
+            {"null": 1, "'null'": 2, "true": 3, "'true'": 4},
+        ),
+        ({Number.ONE: 1, "1": 2}, {"1": 1, "'1'": 2}),
+        ({ID: 1, str(ID): 2}, {str(ID): 1, repr(str(ID)): 2}),
+    ],
+    ids=repr,
+)
+def test_keys_that_become_the_same_are_all_kept(mapping, form):
+    assert encode_result(mapping) == form
+
+
+keys = st.text(max_size=2) | st.integers(-9, 9) | st.booleans() | st.none() | st.floats()
+
+
+@given(st.dictionaries(keys, st.integers()))
+def test_a_mapping_loses_nothing(mapping):
+    assert sorted(encode_result(mapping).values()) == sorted(mapping.values())
+
+
+@pytest.mark.parametrize("unit", ["D", "h", "s", "ms", "us", "ns", "ps"])
+def test_times_of_numpy_are_texts(unit):
+    time = numpy.datetime64("1970-01-02", unit)
+    [encoded] = encode_result(numpy.array([time]))
+    assert encoded == encode_result(time) and encoded.startswith("1970-01-02")
+    length = encode_result(numpy.timedelta64(5, unit))
+    assert isinstance(length, str) and "5" in length
+    assert encode_result(numpy.array([[numpy.datetime64("NaT", unit)]])) == [["NaT"]]
+    assert encode_result(numpy.timedelta64("NaT", unit)) == "NaT"
+
+
+@pytest.mark.parametrize("unit", ["Y", "M"])
+def test_lengths_of_numpy_that_are_no_number_of_days_are_texts(unit):
+    assert isinstance(encode_result(numpy.timedelta64(5, unit)), str)
+    assert encode_result(numpy.datetime64("2026", unit)).startswith("2026")
+
+
+def test_a_text_that_is_translated_late_is_a_text():
+    late = gettext_lazy("Success")
+    assert encode_result({late: [late, SafeString("x")]}) == {"Success": ["Success", "x"]}
+    assert type(encode_result(SafeString("x"))) is str
+
+
+@dataclasses.dataclass
+class Unset:
+    number: int = 1
+    missing: int = dataclasses.field(init=False)
+
+
+def test_a_field_that_was_never_set_is_left_out():
+    assert encode_result(Unset()) == {"number": 1}
+
+
+def raises(*args):
+    raise RuntimeError("no")
+
+
+class Data(Point):
+    x = property(raises)
+
+
+ODD = [
+    type("Mapping", (dict,), {"items": raises})(),
+    type("List", (list,), {"__iter__": raises})(),
+    type("Set", (set,), {"__iter__": raises})({1}),
+    {type("Key", (), {"__str__": raises, "__repr__": raises})(): 1},
+    object.__new__(Data),
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
+def test_what_cannot_be_taken_apart_is_described(odd):
+    described = encode_result(odd)
+    assert described.keys() == {"repr", "type"}
+    assert encode_result([1, odd, 2]) == [1, described, 2]
+
+
+def test_what_a_generator_raises_is_an_error_of_the_job():
+    with pytest.raises(ZeroDivisionError):
+        encode_result(1 / number for number in (1, 0))
 
 
 def test_what_has_no_form_is_described():

@@ -106,7 +106,7 @@ export class JobRow {
   #remaining(seconds, now) {
     const { state, progress } = this.info;
     const measured = seconds - (now - this.#measuredAt) / 1000;
-    if (state !== "running" || !(progress > 0) || measured < 1) return "";
+    if (state !== "running" || !(progress > 1e-6) || measured < 1) return "";
     const left = measured / progress - seconds;
     return left > 0 ? this.#site.catalog.text(...roundDuration(left)) : "";
   }
