@@ -333,8 +333,8 @@ def _complete_fields(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole_number(value: Any, otherwise: int = 1) -> int:
-    is_readable = isinstance(value, int) and -MAX_AMOUNT <= value <= MAX_AMOUNT
-    return value if is_readable else otherwise
+    # As Lua and JavaScript can count them.
+    return value if isinstance(value, int) and abs(value) <= 1 << 53 else otherwise
 
 
 def _earlier_attempts(value: object) -> tuple[Attempt, ...]:

@@ -4,14 +4,13 @@ The root group of a user of the site is kept under the user's primary key: it su
 username and is not inherited by the next one who takes the old name.
 """
 
-import uuid
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import DatabaseError
 
 from moi_django.conf import NO_USER, conf
@@ -19,6 +18,7 @@ from moi_django.exceptions import GroupNotFound, InvalidJob
 from moi_django.models import GROUP, Info, now
 from moi_django.site_store import get_store
 from moi_django.store import Store
+from moi_django.validation import is_uuid
 
 # What a user of the site is called in the map of users, before the primary key; and how any other
 # name is called that a user of the site has, too.
@@ -119,10 +119,20 @@ def _usernames(fields: list[str]) -> dict[str, str]:
     """Return what users of the site are called, by their field in the map of users."""
     if not fields or not apps.is_installed("django.contrib.auth"):
         return {}
+    model = get_user_model()
     keys = [name.removeprefix(USER) for name in fields]
-    users = get_user_model()._default_manager.filter(pk__in=keys)
+    users = model._default_manager.filter(pk__in=[key for key in keys if _is_key(model, key)])
     usernames = {user_field(user): user.get_username() for user in users}
     return {field: name for field, name in usernames.items() if name != NO_USER}
+
+
+def _is_key(model: Any, key: str) -> bool:
+    """Tell whether users have such keys: they had others when a site had another user model."""
+    try:
+        model._meta.pk.clean(key, None)
+    except ValidationError:
+        return False
+    return True
 
 
 def _names_of_users(names: list[str]) -> set[str]:
@@ -150,14 +160,6 @@ def user_named(name: str) -> Any:
         raise InvalidJob(
             f"Cannot look up the user {name!r} in the database: {error}. Has it been migrated?"
         ) from error
-
-
-def is_uuid(text: str) -> bool:
-    """Tell whether a text looks like an id made by us."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
 
 
 def _group_of_text(owner: str, enrol: Callable[[Store, str, str], Info]) -> Info:

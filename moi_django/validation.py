@@ -1,7 +1,8 @@
 """Check values of strangers: whether they can be text, an id, a link."""
 
 import json
-from math import isinf
+import uuid
+from math import isfinite, isinf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,28 @@ MAX_NESTING = 200
 def escape_surrogates(text: str) -> str:
     """Return a text that UTF-8 can carry: half characters, as in odd file names, are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def text_of(raw: bytes) -> str:
+    """Return the text of a member of ours; of a foreign one, what stands for its bytes in Redis."""
+    return raw.decode(errors="surrogateescape")
+
+
+def number_of(raw: bytes | None) -> float:
+    """Return a number that Redis keeps; 0 when it is none."""
+    try:
+        number = float(raw or 0)
+    except ValueError:
+        return 0.0
+    return number if isfinite(number) else 0.0
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether a text looks like an id made by us."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def is_id(value: object) -> bool:

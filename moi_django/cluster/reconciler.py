@@ -13,7 +13,7 @@ from typing import Any
 
 from moi_django.cluster import connections, dispatch
 from moi_django.conf import conf
-from moi_django.exceptions import JobNotFound, MoiError, UnknownContext
+from moi_django.exceptions import JobNotFound, MoiError, StoreUnavailable, UnknownContext
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store.queue import QueuedAttempt, split_queue
@@ -76,6 +76,7 @@ class Reconciler:
         self._deletes_orphaned_at = self._deletes_unknown_at = self._renews_at = 0.0
         # What the controllers have said in this round, by context.
         self._engines: dict[str, set[str] | None] = {}
+        self._spoilt: set[str] = set()
         self._forget_leases()
 
     def _forget_leases(self) -> None:
@@ -117,14 +118,23 @@ class Reconciler:
         for attempt in self._attempts.overdue(get_store().queue.running(), lambda _: conf.LEASE):
             self._end_lost(attempt)
         for queue in get_store().queue.names():
-            self._drop_lost_workers(queue)
-            self._call_workers(queue)
+            self._try(self._drop_lost_workers, queue)
+            self._try(self._call_workers, queue)
         if time.monotonic() >= self._renews_at:
-            get_store().queue.renew_unfinished()
             self._renews_at = time.monotonic() + min(RENEW_INTERVAL, conf.EXPIRE / 4)
+            self._try(get_store().queue.renew_unfinished)
         if time.monotonic() >= self._deletes_orphaned_at:
             self._deletes_orphaned_at = time.monotonic() + ORPHANED_FILES_INTERVAL
             self._delete_orphaned_files()
+
+    def _try(self, operation: Callable[..., object], *what: object) -> None:
+        """Do one of several things; what another program has spoilt for one is said once."""
+        try:
+            operation(*what)
+        except StoreUnavailable as error:
+            if str(error) not in self._spoilt:
+                self._spoilt.add(str(error))
+                self._say(f"cannot look after some jobs: {error}")
 
     def _enqueue_due(self) -> None:
         """Let delayed attempts wait whose time has come."""

@@ -9,7 +9,6 @@ import mimetypes
 import os
 import random
 import stat
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,8 +16,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from moi_django.exceptions import InvalidJob, MoiError
+from moi_django.models import MAX_AMOUNT
 from moi_django.store import Store
-from moi_django.validation import escape_surrogates
+from moi_django.validation import escape_surrogates, is_uuid, parse_json
 
 FOLDER = "moi"
 # In bytes: file systems take 255, and storages add something to a name that is taken.
@@ -77,6 +77,8 @@ class AttachmentStorage:
 
     def delete_all(self, id: str) -> None:
         """Delete all files of a job."""
+        if not is_uuid(id):
+            raise ValueError(f"{id!r} is no job's id")  # it may name any directory
         storage, folder = self._storage(), f"{FOLDER}/{id}"
         try:
             _, names = storage.listdir(folder)
@@ -107,7 +109,7 @@ class AttachmentStorage:
             folders, _ = storage.listdir(FOLDER)
         except FileNotFoundError:
             return 0
-        ids = [folder for folder in folders if _is_job_folder(folder)]
+        ids = [folder for folder in folders if is_uuid(folder)]
         looked_at = random.sample(ids, min(len(ids), MAX_FOLDERS))
         unknown = [
             id for id in store.jobs.missing(looked_at) if self._seconds_since_change(id) > age
@@ -144,7 +146,21 @@ class AttachmentStorage:
 def attachments_of(store: Store, id: str) -> dict[str, Attachment]:
     """Return the files of a job by their names."""
     noted = sorted(store.artifacts.load_files(id).items())
-    return {name: Attachment(**json.loads(raw)) for name, raw in noted if _is_valid_name(name)}
+    found = {name: _parse_attachment(id, name, raw) for name, raw in noted}
+    return {name: attached for name, attached in found.items() if attached is not None}
+
+
+def _parse_attachment(id: str, name: str, raw: str) -> Attachment | None:
+    """Return a file as it was noted; None for what is none of this job."""
+    try:
+        noted = parse_json(raw)
+        path, size, kind = noted["path"], noted["size"], str(noted["type"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    folder = f"{FOLDER}/{id}/"
+    is_own = isinstance(path, str) and path.startswith(folder) and "/" not in path[len(folder) :]
+    is_file = isinstance(size, int) and 0 <= size <= MAX_AMOUNT and _is_valid_name(name)
+    return Attachment(name, path, size, kind) if is_own and is_file else None
 
 
 @contextmanager
@@ -184,11 +200,3 @@ def _checked_filename(name: object) -> str:
 def _is_valid_name(name: str) -> bool:
     is_safe = name.isprintable() and name not in (".", "..") and not set(name) & set("/\\")
     return is_safe and bool(name.strip()) and len(name.encode()) <= NAME_LIMIT
-
-
-def _is_job_folder(folder: str) -> bool:
-    """Tell whether a folder may be that of a job: an id as we make them."""
-    try:
-        return str(uuid.UUID(folder)) == folder
-    except ValueError:
-        return False

@@ -5,11 +5,12 @@ documents of their own, in a frame without scripts, forms or an origin.
 """
 
 import base64
+import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 
 from moi_django.models import Info, State
 from moi_django.pages.json_tree import JsonNode, build_json_tree
@@ -65,10 +66,18 @@ def preview_result(info: Info, forms: dict[str, str]) -> ResultPreview:
     if form in DOCUMENTS:
         return ResultPreview("document", form, forms.get("text/plain", ""))
     if form == "json":
-        return _preview_json(json.loads(forms[FORMS[form]]))
+        return _preview_form(forms[FORMS[form]])
     if form:
         return ResultPreview("text", form, forms[FORMS[form]])
     return _preview_json(info.result)
+
+
+def _preview_form(text: str) -> ResultPreview:
+    """Show JSON that a job has made by itself, and which may be none."""
+    try:
+        return _preview_json(json.loads(text))
+    except (ValueError, RecursionError):
+        return ResultPreview("text", text=text)
 
 
 def _preview_json(result: Any) -> ResultPreview:
@@ -85,13 +94,20 @@ def document_response(form: str, data: str) -> HttpResponse:
     """Return a form of a result as a document of its own, which can do nothing."""
     mime = FORMS[form]
     if form in BINARY:
-        response = HttpResponse(base64.b64decode(data), content_type=mime)
+        response = HttpResponse(_decode_base64(data), content_type=mime)
     elif form in DOCUMENTS:
         html = data if form == "html" else _render_markdown(data)
         response = HttpResponse(STYLE + html, content_type="text/html; charset=utf-8")
     else:
         response = HttpResponse(data, content_type=f"{mime}; charset=utf-8")
     return sandbox_response(response)
+
+
+def _decode_base64(data: str) -> bytes:
+    try:
+        return base64.b64decode(data)
+    except binascii.Error as error:
+        raise Http404("There is no image.") from error
 
 
 def sandbox_response(response: Any) -> Any:

@@ -1,11 +1,15 @@
 """Keep in Redis how the results of jobs look (their displays), and which files jobs attached."""
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from moi_django.store.connection import Connection
 from moi_django.store.job_records import JobRecords
+from moi_django.validation import is_uuid, parse_json, text_of
+
+logger = logging.getLogger(__name__)
 
 
 class Artifacts:
@@ -24,7 +28,12 @@ class Artifacts:
         """Return how the result of a job looks."""
         with self._connection.translated_errors():
             raw: Any = self._redis.get(self._keys.display(id))
-        return json.loads(raw) if raw else {}
+        try:
+            forms = parse_json(raw or b"{}")
+        except ValueError:
+            return {}
+        is_ours = isinstance(forms, dict) and all(isinstance(form, str) for form in forms.values())
+        return forms if is_ours else {}
 
     def delete_all(self, id: str) -> None:
         """Drop what there is of a job that is gone."""
@@ -45,14 +54,20 @@ class Artifacts:
         """Return the files of a job, by name, as they were noted."""
         with self._connection.translated_errors():
             found: Any = self._redis.hgetall(self._keys.files(id))
-        return {name.decode(): described.decode() for name, described in found.items()}
+        return {text_of(name): text_of(described) for name, described in found.items()}
 
     def gone_jobs_with_files(self) -> list[str]:
         """Return the ids of jobs that are gone while the files which they attached are not."""
         with self._connection.translated_errors():
             self._redis.expire(self._keys.with_files, self._expire)
-            ids: Any = self._redis.smembers(self._keys.with_files)
-        return self._jobs.missing([id.decode() for id in ids])
+            found: Any = self._redis.smembers(self._keys.with_files)
+        ids = set(map(text_of, found))
+        # An id names a directory: what is none of ours may name any.
+        for foreign in [id for id in ids if not is_uuid(id)]:
+            logger.warning("%r is no job that can have files", foreign)
+            self.forget_files(foreign)
+            ids.discard(foreign)
+        return self._jobs.missing(sorted(ids))
 
     def forget_files(self, id: str) -> None:
         """Note that the files of a job are deleted."""

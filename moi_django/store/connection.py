@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -40,16 +41,32 @@ Wait = Callable[[float | None], None]
 def blocking_pool(url: str, size: int = 16) -> redis.BlockingConnectionPool:
     """Return a pool of at most `size` connections."""
     return redis.BlockingConnectionPool.from_url(
-        url, max_connections=size, timeout=ANSWER_TIMEOUT, **_retry_options(), **CONNECTION_OPTIONS
+        url, max_connections=size, timeout=ANSWER_TIMEOUT, **_client_options()
     )
 
 
-def _retry_options() -> dict[str, Any]:
+class _Packer(HiredisRespSerializer):
+    """Packs commands, and what `text_of` has read of foreign bytes as the bytes that it was."""
+
+    def pack(self, *args: Any) -> Any:
+        try:
+            return super().pack(*args)
+        except UnicodeEncodeError:
+            return super().pack(*map(_bytes_of, args))
+
+
+def _bytes_of(value: Any) -> Any:
+    return value.encode(errors="surrogateescape") if isinstance(value, str) else value
+
+
+def _client_options() -> dict[str, Any]:
     # The first command after a restart of Redis finds a dead connection, and the first write
     # after a failover may find a server that has become a replica: connect again.
     return {
         "retry": Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2, RETRIED_ERRORS),
         "retry_on_error": list(RETRIED_ERRORS),
+        "command_packer": _Packer(),
+        **CONNECTION_OPTIONS,
     }
 
 
@@ -93,7 +110,7 @@ class _Listeners:
 
     def __init__(self, url: str) -> None:
         # Its pubsub() has no types.
-        self._client: Any = redis.Redis.from_url(url, **_retry_options(), **CONNECTION_OPTIONS)
+        self._client: Any = redis.Redis.from_url(url, **_client_options())
         # Those that are kept, each with the time since when and the process that uses it.
         self._idle: deque[tuple[Any, float, int]] = deque(maxlen=MAX_IDLE_LISTENERS)
 

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from moi_django.models import MAX_AMOUNT
 from moi_django.store.connection import Connection
+from moi_django.validation import parse_json, text_of
 
 # Seconds for which is kept what an engine has said of itself.
 REPORT_LIFETIME = 86_400
@@ -39,10 +41,10 @@ class EngineMetrics:
     def from_json(cls, raw: bytes | None) -> Self | None:
         """Return what was written, or None when it is none of ours."""
         try:
-            data = json.loads(raw or b"")
+            data = parse_json(raw or b"")
             known = [name for name in data.keys() & _KINDS.keys() if _has_kind(data, name)]
             return cls(**{name: data[name] for name in known})
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError):
             return None
 
 
@@ -61,9 +63,11 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def _has_kind(data: dict[str, object], name: str) -> bool:
+def _has_kind(data: dict[str, Any], name: str) -> bool:
     """Tell whether a field is of the kind that it is to be; what is not counts as left out."""
-    return isinstance(data[name], _KINDS[name])
+    value = data[name]
+    is_readable = not isinstance(value, (int, float)) or 0 <= value <= MAX_AMOUNT
+    return isinstance(value, _KINDS[name]) and is_readable
 
 
 class EngineRegistry:
@@ -90,7 +94,7 @@ class EngineRegistry:
         """Return the latest of what each engine has said of itself, by its id."""
         with self._connection.translated_errors():
             found: Any = self._redis.zrange(self._keys.engines, 0, -1, withscores=True)
-            keys = [self._keys.engine(engine.decode()) for engine, _ in found]
+            keys = [self._keys.engine(text_of(engine)) for engine, _ in found]
             raws: Any = self._redis.mget(keys) if keys else []
         metrics = [EngineMetrics.from_json(raw) for raw in raws]
         pairs = zip(metrics, (at for _, at in found), strict=True)

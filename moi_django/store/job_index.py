@@ -8,6 +8,7 @@ from typing import Any, Self
 from moi_django.models import Info, State, timestamp
 from moi_django.store.connection import Connection
 from moi_django.store.job_records import CHUNK_SIZE, JobRecords
+from moi_django.validation import text_of
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,7 +70,7 @@ class JobIndex:
             found: Any = self._redis.zrevrangebyscore(
                 key, newest, "-inf", start=0, num=count + ties, withscores=True
             )
-        positions = [IndexPosition(at, id.decode()) for id, at in found]
+        positions = [IndexPosition(at, text_of(id)) for id, at in found]
         if before is not None:
             positions = [each for each in positions if each < before]
         return positions[:count]

@@ -5,6 +5,7 @@ all.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from moi_django.store.connection import Connection, Wait
 from moi_django.store.engines import EngineRegistry
 from moi_django.store.keys import member
 from moi_django.store.scripts import ScriptCall
+
+logger = logging.getLogger(__name__)
 
 # How many are read at once; each may have a result of RESULT_LIMIT bytes.
 CHUNK_SIZE = 200
@@ -38,7 +41,7 @@ class JobRecords:
 
     def get_many(self, ids: Sequence[str]) -> list[Info | None]:
         """Return what is known about each id, None where nothing is."""
-        return [parse_info(raw) for raw in self.get_raw_many(ids)]
+        return list(map(parse_info, self.get_raw_many(ids), ids))
 
     def get_raw_many(self, ids: Sequence[str]) -> list[bytes | None]:
         """Return the JSON that is stored for each id, None where nothing is."""
@@ -99,7 +102,7 @@ class JobRecords:
         Tells what `create` tells; None when that one was retried or removed meanwhile.
         """
         raw: Any = self.get_raw_many([old])[0]
-        while (before := parse_info(raw)) is not None and before.finished and not before.retried:
+        while (before := parse_info(raw, old)) and before.finished and not before.retried:
             after = before.changed(retried=info.id)
             written = after.to_json().encode()
             raw, answer = self._connection.run_at_once(
@@ -206,7 +209,7 @@ class JobRecords:
         """
         raw: Any = known.to_json().encode() if known else self.get_raw_many([id])[0]
         while True:
-            info = parse_info(raw)
+            info = parse_info(raw, id)
             if raw is None or info is None:
                 raise JobNotFound.for_id(id)
             new = None if info.finished else change(info)
@@ -278,7 +281,7 @@ class JobRecords:
     def remove_if_empty(self, id: str) -> Info | None:
         """Remove one job, or one group if nothing is in it; return what was removed."""
         raw: Any = self.get_raw_many([id])[0]
-        while raw is not None and (present := parse_info(raw)) is not None:
+        while raw is not None and (present := parse_info(raw, id)) is not None:
             raw = self._delete(raw, present)
             if raw in (0, 1):
                 return present if raw else None
@@ -311,14 +314,16 @@ class JobRecords:
         return self._connection.run_script("remove", keys, args)
 
 
-def parse_info(raw: bytes | None) -> Info | None:
-    """Return the info object in a key; a key that holds something else holds none of ours."""
+def parse_info(raw: bytes | None, id: str | None = None) -> Info | None:
+    """Return an info object, that of an id if it is given; what is another one is none of ours."""
     if raw is None:
         return None
     try:
-        return Info.from_json(raw)
-    except ValueError:
+        info = Info.from_json(raw)
+    except ValueError as error:
+        logger.debug("What is kept of %r is left out: %s", id, error)
         return None
+    return info if id in (None, info.id) else None
 
 
 def done_message(verb: str, id: str) -> str:

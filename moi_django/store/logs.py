@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from moi_django.store.connection import Connection
+from moi_django.validation import number_of
 
+STREAMS = ("stdout", "stderr", "log")
+# No log has more bytes.
+MAX_AT = 1 << 50
 # Maximum bytes of text in one entry, so that each message to a page is of bounded length.
 MAX_PIECE = 32_000
 # How many entries are looked through at once for the first one to keep.
@@ -25,7 +29,7 @@ FOLLOW_INTERVAL = 0.5
 class OutputPiece(NamedTuple):
     """Some text that a job has printed."""
 
-    # "stdout", "stderr" or "log".
+    # One of STREAMS.
     stream: str
     text: str
 
@@ -117,18 +121,15 @@ class JobLog:
 
     @staticmethod
     def _parse_entries(found: Any) -> list[LogEntry]:
-        return [
-            LogEntry(
-                id.decode(),
-                int(fields[b"at"]),
-                OutputPiece(fields[b"s"].decode(), _decode(fields[b"t"])),
-            )
-            for id, fields in found
-        ]
-
-
-def _decode(raw: bytes) -> str:
-    return raw.decode(errors="replace")
+        """Return entries as they are read; of a foreign one what there is, at the end before."""
+        entries: list[LogEntry] = []
+        for id, fields in found:
+            stream, text = (fields.get(name, b"").decode(errors="replace") for name in (b"s", b"t"))
+            before = entries[-1].end if entries else 0
+            at = int(number_of(fields[b"at"])) if b"at" in fields else before
+            piece = OutputPiece(stream if stream in STREAMS else "log", text)
+            entries.append(LogEntry(id.decode(), min(MAX_AT, max(0, at)), piece))
+        return entries
 
 
 def _merge_pieces(pieces: Sequence[OutputPiece]) -> Iterator[OutputPiece]:

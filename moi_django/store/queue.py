@@ -10,10 +10,13 @@ from moi_django.store.connection import CONNECTION_OPTIONS, Connection
 from moi_django.store.job_records import JobRecords, parse_info
 from moi_django.store.keys import member
 from moi_django.store.scripts import ScriptCall
+from moi_django.validation import text_of
 
 # How many attempts are handed out at once, and how many of those that run are looked at: there are
 # about as many as engines.
 BATCH_SIZE, MAX_RUNNING = 500, 5_000
+# The attempt of what is a member of a zset and none of ours.
+FOREIGN = -1
 
 
 def split_queue(name: str) -> tuple[str, str]:
@@ -32,13 +35,14 @@ class QueuedAttempt:
     @property
     def member(self) -> str:
         """What stands for it in the zset."""
-        return f"{self.attempt}:{self.id}"
+        return self.id if self.attempt == FOREIGN else f"{self.attempt}:{self.id}"
 
     @classmethod
     def parse(cls, raw: bytes) -> "QueuedAttempt":
         """Return what a member of a zset stands for."""
-        attempt, _, id = raw.decode(errors="replace").partition(":")
-        return cls(id, int(attempt) if attempt.isdecimal() else 0)
+        attempt, _, id = text_of(raw).partition(":")
+        is_ours = attempt.isascii() and attempt.isdecimal() and len(attempt) < 16
+        return cls(id, int(attempt)) if is_ours else cls(text_of(raw), FOREIGN)
 
 
 class Claim(NamedTuple):
@@ -205,7 +209,7 @@ class JobQueue:
         """Return the names of the queues."""
         with self._connection.translated_errors():
             found: Any = self._redis.smembers(self._keys.queues)
-        return sorted(raw.decode(errors="replace") for raw in found)
+        return sorted(map(text_of, found))
 
     def due(self) -> list[QueuedAttempt]:
         """Return delayed attempts whose time has come, the longest overdue first."""
@@ -236,7 +240,7 @@ class JobQueue:
         """Return the engines at a queue and the calls for one, each with its lease."""
         with self._connection.translated_errors():
             found: Any = self._redis.zrange(self._keys.workers(queue), 0, -1, withscores=True)
-        return {raw.decode(): lease for raw, lease in found}
+        return {text_of(raw): lease for raw, lease in found}
 
     def discard_running(self, attempt: QueuedAttempt) -> None:
         """Drop an attempt that runs no more from those that do."""

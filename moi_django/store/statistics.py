@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from moi_django.models import State
+from moi_django.models import MAX_AMOUNT, State
 from moi_django.store.connection import Connection
+from moi_django.validation import number_of, text_of
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Statistics:
 
 def _parse_minute(raw: dict[bytes, bytes]) -> Completed:
     """Return what the hash of a minute says."""
-    said = {name.decode(): float(value) for name, value in raw.items()}
+    said = {text_of(name): min(MAX_AMOUNT, number_of(value)) for name, value in raw.items()}
     return Completed(
         {str(state): int(said[f"{state}:jobs"]) for state in State if f"{state}:jobs" in said},
         ran=sum(said.get(f"{state}:ran", 0.0) for state in State),

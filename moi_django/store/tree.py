@@ -5,13 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 from moi_django.exceptions import GroupNotFound, JobNotFound
-from moi_django.models import Info, State, timestamp
+from moi_django.models import MAX_AMOUNT, Info, State, timestamp
 from moi_django.store.connection import Connection
 from moi_django.store.engines import EngineRegistry
 from moi_django.store.job_records import CHUNK_SIZE, JobRecords, done_message, parse_info
+from moi_django.validation import number_of, text_of
 
 # Seconds that a removal may take before its group can be filled again, should the remover die.
 SEAL_LIFETIME = 60
+# How often a removal looks whether there is something left, should others fill the group meanwhile.
+REMOVAL_ROUNDS = 100
 
 
 class JobTree:
@@ -36,7 +39,7 @@ class JobTree:
                 pipeline = self._redis.pipeline(transaction=False)
                 for group in groups[start : start + CHUNK_SIZE]:
                     pipeline.smembers(self._keys.members(group))
-                found += [{id.decode() for id in ids} for ids in pipeline.execute()]
+                found += [set(map(text_of, ids)) for ids in pipeline.execute()]
         return found
 
     def are_members(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
@@ -142,7 +145,7 @@ class JobTree:
             raws = self._jobs.get_raw_many(fresh)
             gone = [id for id, raw in zip(fresh, raws, strict=True) if raw is None]
             self.drop_members(group, gone)
-            present = [info for info in map(parse_info, raws) if info is not None]
+            present = [info for info in map(parse_info, raws, fresh) if info is not None]
             infos.update((info.id, info) for info in present)
             children[group] = sorted(present, key=lambda info: (info.date_created or "", info.id))
             below += [info.id for info in present if info.is_group]
@@ -187,7 +190,9 @@ class JobTree:
         """
         removed: list[Info] = []
         # Again for what came into the groups before they were sealed.
-        while (info := self._jobs.get(id)) is not None:
+        for _ in range(REMOVAL_ROUNDS):
+            if (info := self._jobs.get(id)) is None:
+                break
             self._seal([info])
             below, links = self.descendants(info)
             self._seal(below[1:])
@@ -210,7 +215,8 @@ class JobTree:
 
 
 def _parse_totals(counts: Any) -> dict[str, int]:
-    return {state.decode(): int(count) for state, count in counts.items() if int(count) > 0}
+    numbers = {text_of(state): int(number_of(count)) for state, count in counts.items()}
+    return {state: number for state, number in numbers.items() if 0 < number <= MAX_AMOUNT}
 
 
 def _depth_first(root: Info, children: dict[str, list[Info]]) -> Iterator[Info]:

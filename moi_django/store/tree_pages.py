@@ -8,6 +8,7 @@ from moi_django.models import Info, timestamp
 from moi_django.store.connection import Connection
 from moi_django.store.job_records import CHUNK_SIZE, JobRecords, parse_info
 from moi_django.store.tree import JobTree
+from moi_django.validation import text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class TreePages:
             raws = iter(self._jobs.get_raw_many([id for ids in found for id in ids]))
             again = []
             for index, ids in zip(wanted, found, strict=True):
-                infos = {id: parse_info(next(raws)) for id in ids}
+                infos = {id: parse_info(next(raws), id) for id in ids}
                 gone = [id for id, info in infos.items() if info is None]
                 self._tree.drop_members(requests[index].group, gone)
                 pages[index] = [info for info in infos.values() if info is not None]
@@ -143,7 +144,7 @@ class TreePages:
                 self._repair_order(request.group)
                 found += self._load_ids([request])
             else:
-                found.append([id.decode() for id in ids])
+                found.append(list(map(text_of, ids)))
         return found
 
     def _repair_order(self, group: str) -> None:
@@ -151,7 +152,7 @@ class TreePages:
         key, members = self._keys.order(group), self._tree.members(group)
         with self._connection.translated_errors():
             found: Any = self._redis.zrange(key, 0, -1)
-        ordered = {id.decode() for id in found}
+        ordered = set(map(text_of, found))
         fresh = list(members - ordered)
         infos = self._jobs.get_many(fresh)
         ages = {

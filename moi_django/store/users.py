@@ -36,7 +36,7 @@ class UserMap:
         )
         if raw is None:
             return self._revive(root(id.decode()))
-        info = parse_info(raw)
+        info = parse_info(raw, id.decode())
         if info is None:
             raise GroupNotFound.for_id(id.decode())
         return info
@@ -52,17 +52,22 @@ class UserMap:
         """Return the whole map, which has each pair both ways."""
         with self._connection.translated_errors():
             pairs: Any = self._redis.hgetall(self._keys.users)
-        return {key.decode(): value.decode() for key, value in pairs.items()}
+        return {_text(key): _text(value) for key, value in pairs.items()}
 
     def lookup(self, key: str) -> str | None:
         """Return the group id of a user, or the user of a group id, or None."""
         with self._connection.translated_errors():
             value: Any = self._redis.hget(self._keys.users, key)
-        return value.decode() if value else None
+        return _text(value) if value else None
 
     def lookup_many(self, keys: list[str]) -> dict[str, str]:
         """Return what `lookup` does of several, those left out of which nothing is known."""
         with self._connection.translated_errors():
             values: Any = self._redis.hmget(self._keys.users, keys) if keys else []
         pairs = zip(keys, values, strict=True)
-        return {key: value.decode() for key, value in pairs if value}
+        return {key: _text(value) for key, value in pairs if value}
+
+
+def _text(raw: bytes) -> str:
+    """Return a name or an id, which people may read."""
+    return raw.decode(errors="backslashreplace")

@@ -9,6 +9,7 @@ from moi_django.conf import conf
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store.job_index import IndexPosition
+from moi_django.validation import is_uuid
 
 # Jobs on a page; the most that are looked at for one page, and for all of them.
 PAGE_SIZE, MAX_SCANNED, MAX_SCANNED_IN_ALL = 50, 2_000, 20_000
@@ -71,7 +72,7 @@ def search_jobs(
     if query.owner and _find_group_id(query.owner) is None:
         return SearchPage()
     fits = _matcher(user, query)
-    known = get_store().jobs.get(query.text) if owners.is_uuid(query.text) else None
+    known = get_store().jobs.get(query.text) if is_uuid(query.text) else None
     if known is not None and not known.is_group:
         return SearchPage(summarize_jobs([known] if fits(known) else []))
     index = _index_key(query)

@@ -307,7 +307,7 @@ def _check_redis() -> None:
 def _find_job(id: str) -> Any:
     """Return a job, or raise JobNotFound in the words of moi 0.2."""
     from moi_django.jobs.api import Job
-    from moi_django.owners import is_uuid
+    from moi_django.validation import is_uuid
 
     if not is_uuid(id):
         raise JobNotFound("Does not look like a job id")

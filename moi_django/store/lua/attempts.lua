@@ -58,8 +58,8 @@ local function count_as_running(id, path)
   end
   for i = 1, #path - 1 do
     local group = prefix .. path[i]
-    redis.call('HINCRBY', group .. ':totals', QUEUED, -1)
-    redis.call('HINCRBY', group .. ':totals', RUNNING, 1)
+    count_in(group .. ':totals', QUEUED, -1)
+    count_in(group .. ':totals', RUNNING, 1)
     for _, suffix in ipairs({'', ':jobs', ':totals', ':order'}) do
       redis.call('EXPIRE', group .. suffix, lifetime)
     end

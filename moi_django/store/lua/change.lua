@@ -45,8 +45,8 @@ if new_state ~= '' then
 end
 for i = 1, #ancestors_keys, 4 do
   if old_state ~= new_state then
-    redis.call('HINCRBY', ancestors_keys[i + 2], old_state, -1)
-    redis.call('HINCRBY', ancestors_keys[i + 2], new_state, 1)
+    count_in(ancestors_keys[i + 2], old_state, -1)
+    count_in(ancestors_keys[i + 2], new_state, 1)
   end
   for j = i, i + 3 do redis.call('EXPIRE', ancestors_keys[j], lifetime) end
 end

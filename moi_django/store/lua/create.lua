@@ -26,7 +26,7 @@ if parent_key then
   redis.call('ZADD', ancestors_keys[4], created, id)
 end
 for i = 1, #ancestors_keys, 4 do
-  if state ~= '' then redis.call('HINCRBY', ancestors_keys[i + 2], state, 1) end
+  if state ~= '' then count_in(ancestors_keys[i + 2], state, 1) end
   for j = i, i + 3 do redis.call('EXPIRE', ancestors_keys[j], lifetime) end
 end
 if state ~= '' then

@@ -31,10 +31,18 @@ local function drop_expired(jobs_key, owner_jobs_key, prefix)
   end
 end
 
+-- Add to a number in a hash, which begins anew where another program has put what is none.
+local function count_in(key, field, number, command)
+  local answer = redis.pcall(command or 'HINCRBY', key, field, number)
+  if type(answer) == 'table' and answer.err then
+    redis.call('HSET', key, field, math.max(0, number))
+  end
+end
+
 local function count_ended(ended_key, state, ran, waited)
   local minute = ended_key .. ':' .. math.floor(redis.call('TIME')[1] / 60)
-  redis.call('HINCRBY', minute, state .. ':jobs', 1)
-  redis.call('HINCRBYFLOAT', minute, state .. ':ran', ran)
-  redis.call('HINCRBYFLOAT', minute, state .. ':waited', waited)
+  count_in(minute, state .. ':jobs', 1)
+  count_in(minute, state .. ':ran', ran, 'HINCRBYFLOAT')
+  count_in(minute, state .. ':waited', waited, 'HINCRBYFLOAT')
   redis.call('EXPIRE', minute, STATISTICS_LIFETIME)
 end

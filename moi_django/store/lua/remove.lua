@@ -23,7 +23,7 @@ if ancestors_keys[1] then
   redis.call('ZREM', ancestors_keys[4], id)
 end
 if counted_as ~= '' then
-  for i = 1, #ancestors_keys, 4 do redis.call('HINCRBY', ancestors_keys[i + 2], counted_as, -1) end
+  for i = 1, #ancestors_keys, 4 do count_in(ancestors_keys[i + 2], counted_as, -1) end
 end
 redis.call('PUBLISH', channel, message)
 if parent_channel ~= '' then redis.call('PUBLISH', parent_channel, message) end
