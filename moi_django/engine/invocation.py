@@ -4,14 +4,18 @@ import asyncio
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from moi_django.engine.current import CurrentJob, current_job
 from moi_django.engine.encoding import ResultTooLarge
 from moi_django.validation import escape_surrogates
+
+# What most names begin with that jobs are offered.
+_PREFIX = "moi_"
 
 
 def explain_breakpoint(*args: Any, **kwargs: Any) -> None:
@@ -47,36 +51,61 @@ def injectable_kwargs(
     kwargs: dict[str, Any],
     provided: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what of `provided` the function accepts and its caller has not given."""
-    if not _may_accept(function, provided):
+    """Return what of `provided` the function asks for and its caller has not given.
+
+    It asks for what its signature names. One that takes `**kwargs` also asks for what its own code
+    names, as in `kwargs["status_update"]`, or what a function asks for that it wraps: most that
+    take `**kwargs` pass them on to somebody who does not expect ours.
+    """
+    wanted = _wanted_names(function, provided)
+    if not wanted:
         return {}
     try:
-        signature = inspect.signature(function)
-        given = signature.bind_partial(*args, **kwargs).arguments
+        given = inspect.signature(function).bind_partial(*args, **kwargs).arguments
     except (TypeError, ValueError):
-        return {}  # a builtin without a signature, or a call that will fail by itself
-    parameters = signature.parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return {name: value for name, value in provided.items() if name not in given}
-    by_name = {
-        parameter.name
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
-    return {
-        name: value for name, value in provided.items() if name in by_name and name not in given
-    }
+        return {}  # a call that will fail by itself
+    return {name: provided[name] for name in provided if name in wanted and name not in given}
 
 
-def _may_accept(function: Callable[..., Any], names: Iterable[str]) -> bool:
-    """Tell by a short look whether a function may accept one of these arguments."""
-    if isinstance(function, BuiltinFunctionType):
-        return False
-    if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
-        return True
+def _wanted_names(function: Any, names: Iterable[str]) -> set[str]:
+    """Return which of these keyword arguments a callable asks for."""
+    if isinstance(function, partial):
+        return _wanted_names(function.func, names) - function.keywords.keys()
+    if isinstance(function, MethodType):
+        return _wanted_names(function.__func__, names)
+    if isinstance(function, type):
+        return _wanted_names(function.__init__, names)  # type: ignore[misc]
+    if isinstance(call := type(function).__call__, FunctionType):
+        return _wanted_names(call, names)
+    if not isinstance(function, FunctionType):
+        return _named_in_signature(function, names)
     code = function.__code__
-    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    return bool(code.co_flags & inspect.CO_VARKEYWORDS) or not set(parameters).isdisjoint(names)
+    first, last = code.co_posonlyargcount, code.co_argcount + code.co_kwonlyargcount
+    wanted = set(names) & set(code.co_varnames[first:last])
+    if code.co_flags & inspect.CO_VARKEYWORDS:
+        texts = set(_texts_in(code))
+        wanted |= {
+            each for each in names if each in texts or (_PREFIX in texts and _PREFIX in each)
+        }
+        if (wrapped := getattr(function, "__wrapped__", None)) is not None:
+            wanted |= _wanted_names(wrapped, names)
+    return wanted
+
+
+def _named_in_signature(function: Any, names: Iterable[str]) -> set[str]:
+    try:
+        return set(names) & inspect.signature(function).parameters.keys()
+    except (TypeError, ValueError):
+        return set()  # one of C that does not tell
+
+
+def _texts_in(code: CodeType) -> Iterator[str]:
+    """Yield the texts that a function names, and the functions in it."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _texts_in(constant)
+        elif isinstance(constant, str):
+            yield constant
 
 
 def call_function(
