@@ -18,7 +18,7 @@ from moi_django.exceptions import GroupNotFound, InvalidJob
 from moi_django.models import GROUP, Info, now
 from moi_django.site_store import get_store
 from moi_django.store import Store
-from moi_django.validation import is_uuid
+from moi_django.validation import is_uuid, unfit_character
 
 # What a user of the site is called in the map of users, before the primary key; and how any other
 # name is called that a user of the site has, too.
@@ -172,10 +172,11 @@ def _group_of_text(owner: str, enrol: Callable[[Store, str, str], Info]) -> Info
     user = user_named(owner)
     if user is not None:
         return enrol(get_store(), user_field(user), owner)
-    if not owner.isprintable() or owner.startswith((USER, NAME)) or not 0 < len(owner) <= 200:
+    unfit = unfit_character(owner)
+    if unfit or owner.startswith((USER, NAME)) or not 0 < len(owner) <= 200:
         raise InvalidJob(
-            f"{owner[:50]!r} cannot own a job: a name has 1 to 200 printable characters and does "
-            f"not start with {USER!r} or {NAME!r}."
+            f"{owner[:50]!r} cannot own a job{(unfit and f', {unfit}') or ''}: a name has 1 to 200 "
+            f"printable characters and does not start with {USER!r} or {NAME!r}."
         )
     return enrol(get_store(), owner, owner)
 

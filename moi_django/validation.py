@@ -1,6 +1,7 @@
 """Check values of strangers: whether they can be text, an id, a link."""
 
 import json
+import unicodedata
 import uuid
 from math import isfinite, isinf
 from typing import Any
@@ -8,6 +9,10 @@ from urllib.parse import urlsplit
 
 # How deep values may be nested in JSON that is read. A result is less so: see `engine.encoding`.
 MAX_NESTING = 200
+
+# Controls, half characters, separators of lines; what embeds, overrides or isolates a direction.
+_UNFIT = {"Cc", "Cs", "Zl", "Zp"}
+_TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def escape_surrogates(text: str) -> str:
@@ -35,6 +40,20 @@ def is_uuid(text: str) -> bool:
         return str(uuid.UUID(text)) == text
     except ValueError:
         return False
+
+
+def unfit_character(text: str) -> str | None:
+    """Return which character keeps a text from being a name, None if none does.
+
+    Such as control something, end a line, or turn the direction of what follows, which can let a
+    name read as another one. What joins or spaces letters, as in many scripts, is fit.
+    """
+    for place, character in enumerate(text, 1):
+        is_turning = unicodedata.bidirectional(character) in _TURNING
+        if is_turning or unicodedata.category(character) in _UNFIT:
+            name = unicodedata.name(character, "a control character")
+            return f"character {place} is U+{ord(character):04X}, {name}"
+    return None
 
 
 def is_id(value: object) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from moi_django.exceptions import InvalidJob, MoiError
 from moi_django.models import MAX_AMOUNT
 from moi_django.store import Store
-from moi_django.validation import escape_surrogates, is_uuid, parse_json
+from moi_django.validation import escape_surrogates, is_uuid, parse_json, unfit_character
 
 FOLDER = "moi"
 # In bytes: file systems take 255, and storages add something to a name that is taken.
@@ -159,7 +159,7 @@ def _parse_attachment(id: str, name: str, raw: str) -> Attachment | None:
         return None
     folder = f"{FOLDER}/{id}/"
     is_own = isinstance(path, str) and path.startswith(folder) and "/" not in path[len(folder) :]
-    is_file = isinstance(size, int) and 0 <= size <= MAX_AMOUNT and _is_valid_name(name)
+    is_file = isinstance(size, int) and 0 <= size <= MAX_AMOUNT and not _unfit_name(name)
     return Attachment(name, path, size, kind) if is_own and is_file else None
 
 
@@ -188,15 +188,21 @@ def _open_regular(path: Path) -> BinaryIO:
 
 
 def _checked_filename(name: object) -> str:
-    text = escape_surrogates(name) if isinstance(name, str) else ""
-    if not _is_valid_name(text):
+    text = escape_surrogates(str(name)) if isinstance(name, str) else ""
+    if reason := _unfit_name(text):
         raise InvalidJob(
-            f"{name!r} is no name for a file: give up to {NAME_LIMIT} bytes of UTF-8, "
+            f"{name!r} is no name for a file, {reason}: give up to {NAME_LIMIT} bytes of UTF-8, "
             "not blank, and without slashes."
         )
     return text
 
 
-def _is_valid_name(name: str) -> bool:
-    is_safe = name.isprintable() and name not in (".", "..") and not set(name) & set("/\\")
-    return is_safe and bool(name.strip()) and len(name.encode()) <= NAME_LIMIT
+def _unfit_name(name: str) -> str | None:
+    """Return why a text cannot be the name of a file; None when it can."""
+    if not name.strip():
+        return "it is blank"
+    if set(name) & set("/\\") or name in (".", ".."):
+        return "it leads to another directory"
+    if len(name.encode(errors="replace")) > NAME_LIMIT:
+        return "it is too long"
+    return unfit_character(name)

@@ -1,6 +1,7 @@
 """What is kept in place of what, under which names, and what is deleted by itself."""
 
 import os
+import re
 import time
 import uuid
 from pathlib import Path
@@ -65,6 +66,23 @@ def test_a_name_may_be_as_long_as_file_systems_take(store, job):
     for name in ("é" * 101, "\N{GREEK SMALL LETTER ALPHA}" * 200, " ", "\N{NO-BREAK SPACE}"):
         with pytest.raises(InvalidJob, match="give up to 200 bytes"):
             attachment_storage.save(store, job.id, name, b"x")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\nb", "character 2 is U+000A, a control character"),
+        ("x\N{RIGHT-TO-LEFT OVERRIDE}gnp.exe", "character 2 is U+202E, RIGHT-TO-LEFT OVERRIDE"),
+        ("a/b", "it leads to another directory"),
+        ("a\\b", "it leads to another directory"),
+        ("..", "it leads to another directory"),
+        ("", "it is blank"),
+        ("x" * 201, "it is too long"),
+    ],
+)
+def test_a_name_that_cannot_be_a_files_says_why(store, job, name, reason):
+    with pytest.raises(InvalidJob, match=rf"is no name for a file, {re.escape(reason)}: give"):
+        dispatch.get_attachment_storage().save(store, job.id, name, b"x")
 
 
 def file_in(folder, age):

@@ -1,15 +1,20 @@
 """Large files are sent piece by piece, by both kinds of server."""
 
+import re
 import urllib.request
+from email.message import Message
+from html import unescape
 
 import psutil
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils.html import escape
 
 from moi_django import Group
 from moi_django.cluster import dispatch
 from moi_django.store.logs import OutputPiece
+from tests.helpers.names import ODD_NAMES
 from tests.helpers.processes import free_port, site_process
 from tests.helpers.records import job_in
 
@@ -47,6 +52,19 @@ def test_a_server_does_not_hold_what_it_sends(client, job, store, site_env):
         before = psutil.Process(server.pid).memory_info().rss
         assert fetch("files/large.bin") == (SIZE, str(SIZE))
         assert psutil.Process(server.pid).memory_info().rss - before < SIZE / 3
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_file_is_listed_and_downloaded_under_its_name(client, job, store, name):
+    dispatch.get_attachment_storage().save(store, job.id, name, name.encode())
+    page = client.get(f"/moi/jobs/{job.id}/").content.decode()
+    assert escape(name) in page
+    [link] = re.findall(f'href="(/moi/jobs/{job.id}/files/[^"]+)"', page)
+    file = client.get(unescape(link))
+    assert b"".join(file.streaming_content) == name.encode()
+    header = Message()
+    header["Content-Disposition"] = file["Content-Disposition"]
+    assert header.get_filename().replace('\\"', '"') == name
 
 
 def test_a_server_without_asyncio_sends_it_too(client, job, store):

@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser, Permission
 from moi_django import Group, owners
 from moi_django.authorization import allowed
 from moi_django.exceptions import GroupNotFound, InvalidJob
+from tests.helpers.names import ODD_NAMES
 from tests.helpers.records import job_in
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +95,20 @@ def test_a_username_in_the_form_of_an_id_must_not_be_guessed_at(ada):
     get_user_model().objects.create_user(name)
     with pytest.raises(InvalidJob, match="give the user itself"):
         owners.group_id_of(name)
+
+
+@pytest.mark.parametrize("owner", ODD_NAMES)
+def test_a_name_of_any_script_owns_jobs(moi, owner):
+    id = owners.group_id_of(owner)
+    assert owners.group_ids_by_name() == {owner: id}
+    assert owners.find_group_id(owner) == id
+
+
+def test_a_name_that_cannot_own_a_job_says_why(moi):
+    with pytest.raises(
+        InvalidJob, match=r"character 2 is U\+202E, RIGHT-TO-LEFT"
+    ):
+        owners.group_id_of("a\N{RIGHT-TO-LEFT OVERRIDE}b")
 
 
 @pytest.mark.parametrize("owner", ["", "user:1", "name:ada", "a\nb", "x" * 201, 7, None, b"ada"])

@@ -9,7 +9,7 @@ from moi_django.conf import conf
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store.job_index import IndexPosition
-from moi_django.validation import is_uuid
+from moi_django.validation import is_uuid, unfit_character
 
 # Jobs on a page; the most that are looked at for one page, and for all of them.
 PAGE_SIZE, MAX_SCANNED, MAX_SCANNED_IN_ALL = 50, 2_000, 20_000
@@ -133,7 +133,7 @@ def _matcher(user: Any, query: JobQuery) -> Callable[[Info], bool]:
 
 def _find_group_id(text: str) -> str | None:
     """Return the id of the group that a text means, if any."""
-    return owners.find_group_id(text) if text and text.isprintable() else None
+    return owners.find_group_id(text) if text and not unfit_character(text) else None
 
 
 def summarize_jobs(infos: list[Info]) -> list[JobSummary]:
