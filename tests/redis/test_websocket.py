@@ -205,7 +205,9 @@ async def test_what_comes_after_the_end_of_a_connection_is_let_be(
     assert [record.getMessage() for record in server_log.records] == []
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "file://"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "", "file://", "http://127.0.0.1:9", "http://127.0.0.1"]
+)
 async def test_a_page_of_another_origin_is_refused(server, ada, origin):
     with pytest.raises(websockets.InvalidStatus, match="403"):
         async with connected(server, ada[0], origin=origin):
