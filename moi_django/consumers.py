@@ -347,7 +347,10 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     async def moi_frames(self, message: dict[str, Any]) -> None:
         """Take in what the bridge tells the viewers of a group."""
-        self._subscriptions.handle_frames(message["group"], message["number"], message["frames"])
+        frames = message["frames"]
+        self._subscriptions.handle_frames(message["group"], message["number"], frames)
+        if any(verb == "remove" and id == self.root for verb, id, _ in frames):
+            await self.close(TRY_AGAIN)  # its user has another root group from now on, or none
 
     def _on_change(self) -> None:
         """Say that there is news, for the page to look up."""

@@ -359,13 +359,27 @@ class Bridge:
         """Tell viewers the number of the last message, so that a lost one is noticed."""
         while True:
             await asyncio.sleep(HEARTBEAT)
-            # An engine that has died does not say so.
+            # An engine that has died does not say so, nor does Redis what it has forgotten.
             self.change_notifier.schedule()
             try:
+                await self._look_for_forgotten()
                 for group, watch in list(self._watches.items()):
                     await self._deliver(group, watch.sent, [])
-            except (RedisError, OSError) as error:
-                logger.warning("The channel layer does not take messages: %s", error)
+            except (MoiError, RedisError, OSError) as error:
+                logger.warning("Viewers get no sign of life: %s", error)
+
+    async def _look_for_forgotten(self) -> None:
+        """Read again what is gone though nobody has removed it: expired, evicted or flushed."""
+        if not self.live:
+            return
+        nodes = {id: node for id, node in self._tree_index.nodes.items() if node.info is not None}
+        gone = await self.in_thread(self._store.jobs.missing, list(nodes))
+        groups = [node.info for node in nodes.values() if node.info and node.info.is_group]
+        counted = await self.in_thread(self._store.tree.with_counts, groups)
+        gone += [info.id for info in counted if info.size != len(nodes[info.id].members)]
+        if gone:
+            self._dirty.update(gone)
+            self._wake.set()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

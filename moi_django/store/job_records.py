@@ -54,13 +54,20 @@ class JobRecords:
         return found
 
     def missing(self, ids: Sequence[str]) -> list[str]:
-        """Return those ids of which there is no job."""
-        with self._connection.translated_errors():
-            pipeline = self._redis.pipeline(transaction=False)
-            for id in ids:
-                pipeline.exists(self._keys.info(id))
-            there = pipeline.execute()
-        return [id for id, is_there in zip(ids, there, strict=True) if not is_there]
+        """Return those ids of which there is no job or group; some of many in one command each."""
+        found: list[str] = []
+        for start in range(0, len(ids), CREATED_AT_ONCE):
+            chunk = ids[start : start + CREATED_AT_ONCE]
+            keys = list(map(self._keys.info, chunk))
+            with self._connection.translated_errors():
+                if self._redis.exists(*keys) == len(keys):
+                    continue
+                pipeline = self._redis.pipeline(transaction=False)
+                for key in keys:
+                    pipeline.exists(key)
+                there = pipeline.execute()
+            found += [id for id, is_there in zip(chunk, there, strict=True) if not is_there]
+        return found
 
     def payload(self, id: str) -> bytes | None:
         """Return the signed function of a job, or None."""
