@@ -51,8 +51,8 @@ RETRIED = "retried"
 GROUP_STATUS = "Group"
 # How many earlier attempts of a job are remembered, and how many characters of the error of each.
 MAX_EARLIER_ATTEMPTS, MAX_ERROR_LENGTH = 10, 200
-# No number of an info object is larger: a float has no tenths beyond, and nobody reads them.
-MAX_AMOUNT = 1e15
+# No number of an info object is larger: neither Lua nor JavaScript can count beyond.
+MAX_AMOUNT = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,8 +333,7 @@ def _complete_fields(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole_number(value: Any, otherwise: int = 1) -> int:
-    # As Lua and JavaScript can count them.
-    return value if isinstance(value, int) and abs(value) <= 1 << 53 else otherwise
+    return value if isinstance(value, int) and abs(value) <= MAX_AMOUNT else otherwise
 
 
 def _earlier_attempts(value: object) -> tuple[Attempt, ...]:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 
 from moi_django.cluster import connections
@@ -52,6 +53,18 @@ def enqueue(info: Info, payload: Payload, instead_of: str | None = None) -> None
         raise InvalidJob(f"Job {instead_of} was retried or removed by somebody else just now.")
     if is_called:
         call_worker(info.queue, call)
+
+
+def enqueue_instead(retries: Sequence[tuple[Info, Info, Payload]]) -> list[bool]:
+    """Create jobs that run instead of others: (other, job, payload), and call workers.
+
+    Tells of each whether it was done: not when the other one was changed or removed meanwhile.
+    """
+    signed = [(old, info, sign_payload(info, payload)) for old, info, payload in retries]
+    done = get_store().batches.create_instead(signed)
+    for queue in {info.queue for _, info, _ in retries}:
+        call_workers(queue)
+    return done
 
 
 def new_call() -> str:

@@ -21,12 +21,12 @@ from moi_django.exceptions import (
     InvalidJob,
     JobFailed,
     JobNotFound,
-    PayloadRefused,
 )
-from moi_django.jobs import creation, on_commit
+from moi_django.jobs import creation, on_commit, retries
 from moi_django.models import Info, State
 from moi_django.options import Options
 from moi_django.site_store import get_store
+from moi_django.store.job_batches import RETRIED_AT_ONCE, GoesOn, always
 
 # The cluster that is used unless another one is named.
 ctx_default = DEFAULT_CONTEXT
@@ -260,15 +260,8 @@ class Job(_Handle):
         # Read first: who retries it at the same time drops it, and the info then tells of that.
         signed = get_store().jobs.payload(self.id)
         old = self.refresh().info
-        _refuse_retry(old)
-        payload = payloads.verify_payload(old, signed)
-        conf.context(payload.context)
-        group = owners.existing_group(old.parent or "")
-        info = creation.new_job_info(
-            payload.context, group, old.name, old.url, payload.options, payload.python
-        )
-        start = partial(dispatch.enqueue, info, payload, old.id)
-        return _create_or_defer(Job(info), start)
+        info, payload = retries.prepare_retry(old, signed)
+        return _create_or_defer(Job(info), partial(dispatch.enqueue, info, payload, old.id))
 
     def remove(self) -> None:
         """Remove the job: nothing of it is left in Redis, every page drops it.
@@ -344,24 +337,28 @@ class Group(_Handle):
         """Return how many jobs below this group are in each state; of those retried, "retried"."""
         return dict(Counter(str(job.info.counted_as) for job in self.jobs()))
 
-    def cancel(self) -> int:
-        """Cancel what is not finished of the jobs below by parent; return how many."""
-        return get_store().tree.cancel(self.id)
+    def cancel(self, goes_on: GoesOn = always) -> int:
+        """Cancel what is not finished of the jobs below by parent; return how many.
 
-    def retry(self) -> list[Job]:
+        `goes_on` is asked now and then: the rest is left when it says no.
+        """
+        return get_store().tree.cancel(self.id, goes_on)
+
+    def retry(self, goes_on: GoesOn = always) -> list[Job]:
         """Retry what has failed or got lost of the jobs below by parent.
 
         Returns the new jobs. One that cannot be retried is left out; when that is so with all of
-        them, what the last one raised is raised.
+        them, what the last one raised is raised. `goes_on` is as in `cancel`.
         """
         below, _ = get_store().tree.descendants(self._load_info(self.id))
+        failed = [info for info in below if info.has_failed]
         new, refusal = list[Job](), None
-        for info in below:
-            if info.has_failed:
-                try:
-                    new.append(Job(info).retry())
-                except (InvalidJob, JobNotFound, PayloadRefused) as error:
-                    refusal = error
+        for start in range(0, len(failed), RETRIED_AT_ONCE):
+            if not goes_on():
+                break
+            prepared, refused = retries.prepare_retries(failed[start : start + RETRIED_AT_ONCE])
+            refusal = refused or refusal
+            new += _retry_all(prepared)
         if refusal and not new:
             raise refusal
         return new
@@ -379,14 +376,20 @@ class Group(_Handle):
         return info
 
 
-def _refuse_retry(info: Info) -> None:
-    """Raise InvalidJob, and say why, unless a job is retryable."""
-    if info.retried:
-        raise InvalidJob(f"Job {info.id} was retried before, as {info.retried}: retry that one.")
-    if not info.finished:
-        raise InvalidJob(f"Job {info.id} has not ended, so there is nothing to retry.")
-    if info.state is State.SUCCESS:
-        raise InvalidJob(f"Job {info.id} has succeeded: submit its function anew.")
+def _retry_all(prepared: list[retries.Retry]) -> list[Job]:
+    """Create jobs that run instead of others, now or when the open transaction commits."""
+    jobs = [Job(info) for _, info, _ in prepared]
+
+    def create_now() -> list[bool]:
+        for job in jobs:
+            job._awaits_commit = False
+        return dispatch.enqueue_instead(prepared)
+
+    if on_commit.defer_to_commit(create_now):
+        for job in jobs:
+            job._awaits_commit = True
+        return jobs
+    return [job for job, is_done in zip(jobs, create_now(), strict=True) if is_done]
 
 
 def _id_of(member: Job | Group | str) -> str:

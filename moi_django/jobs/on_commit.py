@@ -9,7 +9,7 @@ from django.db import connections, transaction
 from moi_django.conf import conf
 
 
-def defer_to_commit(callback: Callable[[], None]) -> bool:
+def defer_to_commit(callback: Callable[[], object]) -> bool:
     """Do something when all open transactions have committed; tell whether there are any.
 
     It is not done when one of them is rolled back. With MOI["ON_COMMIT"] off nothing is put off.

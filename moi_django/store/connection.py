@@ -189,10 +189,13 @@ class Connection:
         """Run scripts with nothing between them, all or none; return what each returns."""
         with self.translated_errors():
             pipeline = self.redis.pipeline(transaction=True)
+            # One that Redis does not know would fail alone.
+            scripts = {self._script(call) for call in calls}
+            for script in scripts:
+                script.load(pipeline)
             for call in calls:
-                # Whole: one that Redis does not know would fail alone.
-                self._script(call).queue(pipeline, call, whole=True)
-            return pipeline.execute()
+                self._script(call).queue(pipeline, call)
+            return pipeline.execute()[len(scripts) :]
 
     def run_scripts(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run scripts one after the other in one round trip; return what each returns."""

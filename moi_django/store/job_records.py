@@ -71,9 +71,13 @@ class JobRecords:
 
     def payload(self, id: str) -> bytes | None:
         """Return the signed function of a job, or None."""
+        return self.payloads([id])[0]
+
+    def payloads(self, ids: Sequence[str]) -> list[bytes | None]:
+        """Return the signed function of each job, None where there is none."""
         with self._connection.translated_errors():
-            raw: bytes | None = self._redis.get(self._keys.payload(id))  # type: ignore[assignment]
-        return raw
+            raws: Any = self._redis.mget(list(map(self._keys.payload, ids))) if ids else []
+        return list(raws)
 
     @contextmanager
     def listen(self, id: str) -> Iterator[Wait]:
@@ -98,7 +102,7 @@ class JobRecords:
         so many seconds. Raises GroupNotFound when that group is gone; ValueError when the id is
         taken.
         """
-        answer = self._run(self._creation(info, payload, engines, call, delay))
+        answer = self._run(self.creation(info, payload, engines, call, delay))
         return self._created(info, answer, bool(call))
 
     def create_instead(
@@ -115,7 +119,7 @@ class JobRecords:
             raw, answer = self._connection.run_at_once(
                 [
                     self.replacement(raw, before, after),
-                    self._creation(info, payload, engines, call, instead_of=after),
+                    self.creation(info, payload, engines, call, instead_of=after),
                 ]
             )
             if raw in (1, written):  # the latter: done, its answer was lost
@@ -129,7 +133,7 @@ class JobRecords:
         """
         for start in range(0, len(jobs), CREATED_AT_ONCE):
             chunk = jobs[start : start + CREATED_AT_ONCE]
-            calls = [self._creation(info, payload) for info, payload in chunk]
+            calls = [self.creation(info, payload) for info, payload in chunk]
             answers = self._connection.run_scripts(calls)
             for (info, _), answer in zip(chunk, answers, strict=True):
                 self._created(info, answer, False)
@@ -150,7 +154,7 @@ class JobRecords:
         written = [(each.path, each.name, each.date_created) for each in (info, present)]
         return written[0] == written[1]
 
-    def _creation(
+    def creation(
         self,
         info: Info,
         payload: bytes,
@@ -159,6 +163,7 @@ class JobRecords:
         delay: float | None = None,
         instead_of: Info | None = None,
     ) -> ScriptCall:
+        """Return the call that does what `create` does."""
         keys = {
             "info": self._keys.info(info.id),
             "instead_of": self._keys.info(instead_of.id if instead_of else info.id),
@@ -289,13 +294,16 @@ class JobRecords:
         """Remove one job, or one group if nothing is in it; return what was removed."""
         raw: Any = self.get_raw_many([id])[0]
         while raw is not None and (present := parse_info(raw, id)) is not None:
-            raw = self._delete(raw, present)
+            raw = self._run(self.removal(raw, present))
             if raw in (0, 1):
                 return present if raw else None
         return None
 
-    def _delete(self, raw: bytes, info: Info) -> Any:
-        """Delete a key if it still holds `raw`; return 1, 0 if not empty, or what it holds."""
+    def removal(self, raw: bytes, info: Info) -> ScriptCall:
+        """Return the call that deletes a key if it still holds `raw`.
+
+        What it gives is 1, 0 if it is not empty, or what it holds.
+        """
         keys = {
             "info": self._keys.info(info.id),
             "members": self._keys.members(info.id),
@@ -318,7 +326,7 @@ class JobRecords:
             "member": member(info),
             "state": info.state or "",
         }
-        return self._connection.run_script("remove", keys, args)
+        return ScriptCall("remove", keys, args)
 
 
 def parse_info(raw: bytes | None, id: str | None = None) -> Info | None:

@@ -68,10 +68,13 @@ class Script:
         except NoScriptError:
             return client.eval(self._source, *values)
 
-    def queue(self, pipeline: Any, call: ScriptCall, whole: bool = False) -> None:
+    def load(self, pipeline: Any) -> None:
+        """Let Redis know it when a pipeline is run."""
+        pipeline.script_load(self._source)
+
+    def queue(self, pipeline: Any, call: ScriptCall) -> None:
         """Let it run with a pipeline; raises TypeError as a call does."""
-        values = self._values(call)
-        pipeline.eval(self._source, *values) if whole else pipeline.evalsha(self._sha, *values)
+        pipeline.evalsha(self._sha, *self._values(call))
 
     def result(self, client: redis.Redis, call: ScriptCall, answer: Any) -> Any:
         """Return what it returned in a pipeline; raises what went wrong."""

@@ -4,6 +4,7 @@ from moi_django.store.artifacts import Artifacts
 from moi_django.store.config import StoreConfig
 from moi_django.store.connection import Connection
 from moi_django.store.engines import EngineRegistry
+from moi_django.store.job_batches import JobBatches
 from moi_django.store.job_index import JobIndex
 from moi_django.store.job_records import JobRecords
 from moi_django.store.logs import Logs
@@ -24,6 +25,7 @@ class Store:
         self.engines = EngineRegistry(self.connection)
         self.jobs = JobRecords(self.connection, self.engines)
         self.queue = JobQueue(self.connection, self.jobs)
+        self.batches = JobBatches(self.connection, self.jobs)
         self.tree = JobTree(self.connection, self.jobs, self.engines)
         self.pages = TreePages(self.connection, self.jobs, self.tree)
         self.index = JobIndex(self.connection, self.jobs)

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from moi_django.exceptions import GroupNotFound, JobNotFound
+from moi_django.exceptions import GroupNotFound
 from moi_django.models import MAX_AMOUNT, Info, State, timestamp
 from moi_django.store.connection import Connection
 from moi_django.store.engines import EngineRegistry
+from moi_django.store.job_batches import GoesOn, JobBatches, always
 from moi_django.store.job_records import CHUNK_SIZE, JobRecords, done_message, parse_info
 from moi_django.validation import number_of, text_of
 
@@ -22,6 +23,7 @@ class JobTree:
 
     def __init__(self, connection: Connection, jobs: JobRecords, engines: EngineRegistry) -> None:
         self._connection, self._jobs, self._engines = connection, jobs, engines
+        self._batches = JobBatches(connection, jobs)
         self._keys, self._redis = connection.keys, connection.redis
         self._config = connection.config
 
@@ -168,21 +170,27 @@ class JobTree:
             found += level
         return found, links
 
-    def cancel(self, id: str) -> int:
+    def cancel(self, id: str, goes_on: GoesOn = always) -> int:
         """Cancel a job, or what is below a group by parent; return how many were cancelled."""
         info = self._jobs.get(id)
-        if info is None:
+        if info is None or (info.is_group and not self._has_unfinished(id)):
             return 0
         below, _ = self.descendants(info)
-        return sum(self._cancel_if_there(info.id) for info in below if info.cancellable)
+        cancellable = [each for each in below if each.cancellable]
+        done = self._batches.change(cancellable, _cancelled, goes_on)
+        self._notify_engines(done)
+        return len(done)
 
-    def _cancel_if_there(self, id: str) -> bool:
-        try:
-            return self._jobs.cancel(id)[1]
-        except JobNotFound:
-            return False  # somebody has removed it meanwhile
+    def _has_unfinished(self, group: str) -> bool:
+        totals = self.totals(group)
+        return any(not State(state).finished for state in totals if state in set(State))
 
-    def remove(self, id: str) -> list[Info]:
+    def _notify_engines(self, changed: Sequence[Info]) -> None:
+        """Let engines look whether what ran there before a change is still wanted."""
+        for engine in {info.engine for info in changed if info.state is State.RUNNING}:
+            self._engines.notify(engine)
+
+    def remove(self, id: str, goes_on: GoesOn = always) -> list[Info]:
         """Remove a job, or a group with everything that is below it by parent.
 
         What one of the groups only links to is taken out and stays. Returns the infos of what was
@@ -191,7 +199,7 @@ class JobTree:
         removed: list[Info] = []
         # Again for what came into the groups before they were sealed.
         for _ in range(REMOVAL_ROUNDS):
-            if (info := self._jobs.get(id)) is None:
+            if not goes_on() or (info := self._jobs.get(id)) is None:
                 break
             self._seal([info])
             below, links = self.descendants(info)
@@ -199,9 +207,8 @@ class JobTree:
             for group, linked in links:
                 self.remove_member(group, linked)
             ids = [each.id for each in reversed(below)]
-            removed += filter(None, map(self._jobs.remove_if_empty, ids))
-        for engine in {gone.engine for gone in removed if gone.state is State.RUNNING}:
-            self._engines.notify(engine)
+            removed += self._batches.remove(ids, goes_on)
+        self._notify_engines(removed)
         return removed
 
     def _seal(self, infos: Sequence[Info]) -> None:
@@ -217,6 +224,10 @@ class JobTree:
 def _parse_totals(counts: Any) -> dict[str, int]:
     numbers = {text_of(state): int(number_of(count)) for state, count in counts.items()}
     return {state: number for state, number in numbers.items() if 0 < number <= MAX_AMOUNT}
+
+
+def _cancelled(info: Info) -> Info:
+    return info.ended(State.CANCELLED)
 
 
 def _depth_first(root: Info, children: dict[str, list[Info]]) -> Iterator[Info]:

@@ -105,9 +105,7 @@ def test_a_name_of_any_script_owns_jobs(moi, owner):
 
 
 def test_a_name_that_cannot_own_a_job_says_why(moi):
-    with pytest.raises(
-        InvalidJob, match=r"character 2 is U\+202E, RIGHT-TO-LEFT"
-    ):
+    with pytest.raises(InvalidJob, match=r"character 2 is U\+202E, RIGHT-TO-LEFT"):
         owners.group_id_of("a\N{RIGHT-TO-LEFT OVERRIDE}b")
 
 

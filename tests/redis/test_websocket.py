@@ -206,7 +206,8 @@ async def test_what_comes_after_the_end_of_a_connection_is_let_be(
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "", "file://", "http://127.0.0.1:9", "http://127.0.0.1"]
+    "origin",
+    ["http://evil.example", "null", "", "file://", "http://127.0.0.1:9", "http://127.0.0.1"],
 )
 async def test_a_page_of_another_origin_is_refused(server, ada, origin):
     with pytest.raises(websockets.InvalidStatus, match="403"):
