@@ -24,12 +24,12 @@ from moi_django.bridge.redis_bridge import Bridge, get_bridge
 from moi_django.conf import conf
 from moi_django.exceptions import GroupNotFound, JobNotFound, MoiError
 from moi_django.jobs import actions
-from moi_django.models import Info
 from moi_django.protocol.authentication import check_until_refused, session_user
 from moi_django.protocol.frames import Ids, ProtocolError, TokenBucket, parse_frame
 from moi_django.protocol.log_tail import LogTails
 from moi_django.protocol.send_queue import SendQueue
 from moi_django.protocol.subscriptions import Subscriptions, deliver
+from moi_django.protocol.user_actions import UserActions, get_user_actions
 from moi_django.protocol.viewport import Viewport
 from moi_django.site_store import get_store
 
@@ -49,6 +49,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
     _bridge: Bridge | None = None
     _subscriptions: Subscriptions
     _log_tails: LogTails
+    _user_actions: UserActions
 
     @property
     def channel_layer_alias(self) -> str:
@@ -100,6 +101,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if self.root is None:
             await self.close(NOT_LOGGED_IN)
             return
+        self._user_actions = get_user_actions(self.root)
         self._subscriptions = Subscriptions(
             self._bridge,
             self._send_queue,
@@ -238,37 +240,24 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if not await self._subscriptions.send_tree(id):
             self._send_error("get", id, UNKNOWN_ID.format(verb="see"))
 
-    async def _handle_remove(self, ids: Ids) -> None:
-        """Remove each job, and each group with all below it."""
+    async def _act(self, verb: actions.Verb, ids: Ids) -> None:
+        """Let each job or group, and what is below it, be acted on beside the connection."""
+        if not self._user_actions.admit(len(ids)):
+            await self.close(TOO_MANY)
+            return
         for id in ids:
-            await self._act("remove", id)
+            self._start_task(self._act_on(verb, id), "moi-action")
 
-    async def _handle_cancel(self, ids: Ids) -> None:
-        """Cancel each job, and what is unfinished below each group."""
-        for id in ids:
-            await self._act("cancel", id)
-
-    async def _act(self, verb: actions.Verb, id: str) -> None:
+    async def _act_on(self, verb: actions.Verb, id: str) -> None:
         try:
-            await self._in_thread(actions.act, self.scope["user"], verb, id)
+            await self._user_actions.run(partial(actions.act, self.scope["user"], verb, id))
         except JobNotFound:
             self._send_error(verb, id, UNKNOWN_ID.format(verb=verb))
-
-    async def _handle_retry(self, ids: Ids) -> None:
-        """Retry each job, and what has failed below each group."""
-        for id in ids:
-            info = await self._in_thread(actions.find_permitted, self.scope["user"], "change", id)
-            if info is None:
-                self._send_error("retry", id, UNKNOWN_ID.format(verb="retry"))
-            else:
-                # A large group takes longer than a page waits for a sign of life.
-                self._start_task(self._retry(info), "moi-retry")
-
-    async def _retry(self, info: Info) -> None:
-        try:
-            await asyncio.to_thread(actions.perform, "retry", info)
         except MoiError as error:
-            self._send_error("retry", info.id, actions.refusal(error))
+            self._send_error(verb, id, actions.refusal(error))
+        except Exception:
+            logger.exception("Cannot %s for a page", verb)
+            self._send_error(verb, id, "Cannot be done now: the server made a mistake.")
 
     def _is_permitted(self, action: Action, id: str) -> bool:
         return actions.find_permitted(self.scope["user"], action, id) is not None
@@ -332,9 +321,9 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     _verbs: dict[str, Callable[["JobsConsumer", Ids], Awaitable[None]]] = {
         "get": _handle_get,
-        "remove": _handle_remove,
-        "cancel": _handle_cancel,
-        "retry": _handle_retry,
+        "remove": lambda self, ids: self._act("remove", ids),
+        "cancel": lambda self, ids: self._act("cancel", ids),
+        "retry": lambda self, ids: self._act("retry", ids),
         "watch": _handle_watch,
         "more": _handle_more,
         "log": _handle_log,

@@ -53,9 +53,10 @@ class JobBatches:
             return made[-1]
 
         try:
-            return self._jobs.change(old.id, note) is made[-1] if made else False
+            present = self._jobs.change(old.id, note)
         except JobNotFound:
             return False  # somebody has removed it meanwhile
+        return bool(made) and present is made[-1]
 
     def remove(self, ids: Sequence[str], goes_on: GoesOn = always) -> list[Info]:
         """Remove jobs, and groups with nothing in them, in this order; return what was removed."""

@@ -6,7 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 import websockets
+from asgiref.sync import sync_to_async
 from django.test import AsyncClient
+
+from moi_django.protocol.user_actions import _users
+from tests.helpers.processes import wait_for
 
 
 @asynccontextmanager
@@ -31,6 +35,15 @@ async def hear(socket, within=5):
 
 async def say(socket, verb, payload):
     await socket.send(json.dumps({verb: payload}))
+
+
+async def actions_are_over():
+    """Return when nothing is done any more that pages of this process have asked for."""
+
+    def are_over():
+        return not any(user.is_acting for each in list(_users.values()) for user in each.values())
+
+    await sync_to_async(wait_for)(are_over)
 
 
 async def close_code(socket):

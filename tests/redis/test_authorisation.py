@@ -15,7 +15,7 @@ from moi_django.models import State
 from tests.helpers.records import job_in
 from tests.helpers.rendering import render
 from tests.helpers.visitors import VISITORS, make
-from tests.helpers.websocket import close_code, connected, hear, say
+from tests.helpers.websocket import actions_are_over, close_code, connected, hear, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,10 +51,11 @@ def socket_of(server, visitor):
 async def answers(socket):
     """Return the frames that answer what was said, and whatever comes meanwhile."""
     heard = []
-    for _ in range(2):  # an answer that is found to be an error stands behind the next one
+    for _ in range(3):  # an answer that is found to be an error stands behind the next one
         await say(socket, "live", None)
         while (frame := await hear(socket))[0] != "live":
             heard.append(frame)
+        await actions_are_over()
     return heard
 
 

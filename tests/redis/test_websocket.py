@@ -16,8 +16,10 @@ from django.contrib.sessions.models import Session
 from django.test import AsyncClient
 
 from moi_django import Group
+from moi_django.bridge import redis_bridge
 from moi_django.bridge.redis_bridge import _bridges
 from moi_django.jobs import actions
+from moi_django.site_store import get_store
 from moi_django.store.logs import OutputPiece
 from tests.helpers.records import finish, job_in
 from tests.helpers.send_queue import until
@@ -375,6 +377,59 @@ async def test_an_error_names_the_verb(server, ada):
         verb, error = await hear(socket)
         assert (verb, error["verb"]) == ("error", "cancel")
         assert error["reason"].startswith("A verb comes with an id")
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A bridge that looks for what Redis has forgotten all the time."""
+    monkeypatch.setattr(redis_bridge, "HEARTBEAT", 0.1)
+
+
+@pytest.mark.parametrize("viewport", [True, False], ids=["a page", "a client of moi 0.2"])
+async def test_a_page_drops_what_redis_has_forgotten(quick, server, ada, store, viewport):
+    user, root = ada
+    group = await sync_to_async(Group.create)(user, "a group")
+    expired, member, kept = [
+        await sync_to_async(job_in)(store, each, name)
+        for each, name in ((root, "expired"), (group, "member"), (root, "kept"))
+    ]
+    async with connected(server, user) as socket:
+        if viewport:
+            await say(socket, "watch", [root.id])
+        await say(socket, "get", [])
+        await until_heard(socket, lambda verb, info: info.get("id") == kept.id)
+        await sync_to_async(store.connection.redis.pexpire)(store.keys.info(expired.id), 1)
+        await until_heard(
+            socket, lambda verb, info: (verb, info.get("id")) == ("remove", expired.id)
+        )
+        await sync_to_async(store.connection.redis.delete)(store.keys.members(group.id))
+        await until_heard(
+            socket, lambda verb, info: (verb, info.get("id")) == ("remove", member.id)
+        )
+
+
+async def test_after_redis_was_emptied_a_page_finds_its_new_tree(quick, own_redis, server, ada):
+    user, root = ada
+    store = get_store()
+    await sync_to_async(job_in)(store, root, "lost")
+    async with connected(server, user) as socket:
+        await say(socket, "watch", [root.id])
+        await until_heard(socket, lambda verb, info: info.get("name") == "lost")
+        await sync_to_async(store.connection.redis.flushall)()
+        assert await close_code(socket) == 1013
+    async with connected(server, user) as socket:
+        await say(socket, "get", [])
+        await until_heard(socket, lambda verb, info: info.get("type") == "group")
+        await sync_to_async(lambda: job_in(store, Group.of(user), "new"))()
+        await until_heard(socket, lambda verb, info: info.get("name") == "new")
+
+
+async def until_heard(socket, condition):
+    """Return when a frame is heard that says something; payloads may be others than objects."""
+    while True:
+        verb, payload = await hear(socket)
+        if isinstance(payload, dict) and condition(verb, payload):
+            return
 
 
 async def test_a_page_may_watch_so_many_groups(server, ada, moi, store):
