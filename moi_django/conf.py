@@ -161,6 +161,11 @@ class Conf:
         """The address of Redis as the engines reach it."""
         return self.ENGINE_REDIS_URL or self.redis_url
 
+    @property
+    def server_frame_limit(self) -> int:
+        """Bytes of a frame that a web server has to take in: a character may take four."""
+        return 4 * self.FRAME_LIMIT
+
     def context(self, name: str) -> dict[str, Any]:
         """Return how to find a cluster.
 

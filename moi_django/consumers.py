@@ -17,6 +17,7 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import close_old_connections
+from redis.exceptions import RedisError
 
 from moi_django import owners
 from moi_django.authorization import Action, sees_all
@@ -24,6 +25,7 @@ from moi_django.bridge.redis_bridge import Bridge, get_bridge
 from moi_django.conf import conf
 from moi_django.exceptions import GroupNotFound, JobNotFound, MoiError
 from moi_django.jobs import actions
+from moi_django.protocol import web_server
 from moi_django.protocol.authentication import check_until_refused, session_user
 from moi_django.protocol.frames import Ids, ProtocolError, TokenBucket, parse_frame
 from moi_django.protocol.log_tail import LogTails
@@ -36,7 +38,7 @@ from moi_django.site_store import get_store
 logger = logging.getLogger(__name__)
 
 # Close codes.
-BAD_FRAME, NOT_LOGGED_IN, NOT_FOUND, TOO_SLOW, TOO_MANY = 4400, 4401, 4404, 4408, 4429
+BAD_FRAME, NOT_LOGGED_IN, NOT_FOUND, TOO_MANY = 4400, 4401, 4404, 4429
 TOO_BIG, TRY_AGAIN = 1009, 1013
 # How many frames that are no verb of ours a connection may bring before it is closed.
 MAX_PROTOCOL_ERRORS = 20
@@ -66,8 +68,18 @@ class JobsConsumer(AsyncWebsocketConsumer):
         self._said_live = True
         self._is_closed = False
         self._serving = asyncio.current_task()
+        self._receive, self._is_reached = receive, False
+        web_server.check_frame_limit(receive, conf.server_frame_limit)
         try:
             await super().__call__(scope, receive, send)
+        except (MoiError, RedisError, OSError) as error:
+            if self._is_reached and not isinstance(error, RedisError):
+                raise
+            logger.warning("Cannot serve a page, the channel layer is away: %s", error)
+            if self._is_reached:
+                await self.close(TRY_AGAIN)
+            else:
+                await web_server.refuse(receive, send, TRY_AGAIN)
         finally:
             await self._clean_up()
 
@@ -88,6 +100,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         """Accept, find the user's tree, and begin to watch it."""
+        self._is_reached = True
         # Accepted even if refused: a browser cannot tell why a handshake failed.
         await self.accept()
         try:
@@ -151,6 +164,8 @@ class JobsConsumer(AsyncWebsocketConsumer):
             if self._is_watching:
                 self._log_tails.unfollow_all()
                 await self._subscriptions.unsubscribe_all()
+        except RedisError as error:
+            logger.debug("The channel layer cannot be told that a page is gone: %s", error)
         finally:
             if self._bridge is not None:
                 self._bridge.change_notifier.remove_listener(self._on_change)
@@ -367,8 +382,9 @@ class JobsConsumer(AsyncWebsocketConsumer):
                 subscriptions.forward, subscriptions.after_push
             )
         except TimeoutError:
-            logger.info("A page takes no frames any more and is disconnected.")
-            await self._abandon()
+            logger.warning("A page takes no frames any more and is disconnected.")
+            if not web_server.abort(self._receive) and self._serving is not None:
+                self._serving.cancel()  # to close it, too, would wait for its client
         except MoiError as error:
             logger.warning("Cannot serve a page any longer: %s", error)
             await self.close(TRY_AGAIN)
@@ -377,14 +393,6 @@ class JobsConsumer(AsyncWebsocketConsumer):
         except Exception:
             logger.exception("Cannot serve a page any longer")
             await self.close(TRY_AGAIN)
-
-    async def _abandon(self) -> None:
-        """Leave a client that does not read: closing, too, would wait for it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await self.close(TOO_SLOW)
-        if self._serving is not None:
-            self._serving.cancel()
 
     def _send_error(self, verb: str | None, id: str | None, reason: str) -> None:
         error = {"verb": verb, "reason": reason} | ({"id": id} if id else {})

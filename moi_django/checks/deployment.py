@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 
@@ -123,6 +124,49 @@ def check_layer_is_lossless(**kwargs: Any) -> list[CheckMessage]:
             id="moi.W016",
         )
     ]
+
+
+@register("moi", deploy=True)
+def check_server_is_bounded(**kwargs: Any) -> list[CheckMessage]:
+    """Check that no client can fill the memory of the web server."""
+    if not apps.is_installed("daphne"):
+        return []
+    return [
+        Warning(
+            "daphne takes in frames of any length, and keeps what a client does not read.",
+            hint="Serve with uvicorn and --ws-max-size, or with hypercorn and its "
+            f"websocket_max_message_size, of {conf.server_frame_limit} bytes.",
+            id="moi.W017",
+        )
+    ]
+
+
+@register("moi", deploy=True)
+def check_redis_keeps_jobs(**kwargs: Any) -> list[CheckMessage]:
+    """Check that Redis, when it is there, does not forget jobs by itself."""
+    # Costs an import of Redis, which the other checks do without.
+    from moi_django.store.connection import read_memory_policy
+
+    if not (url := conf.configured_redis_url) or (said := read_memory_policy(url)) is None:
+        return []
+    found: list[CheckMessage] = []
+    if said.evicts:
+        found.append(
+            Warning(
+                f"Redis drops keys when it is full (maxmemory-policy {said.policy}): jobs vanish.",
+                hint="CONFIG SET maxmemory-policy noeviction; a full Redis then refuses new jobs.",
+                id="moi.W018",
+            )
+        )
+    if not said.persists:
+        found.append(
+            Warning(
+                "Redis writes nothing to disk: a restart forgets all jobs, those that wait too.",
+                hint="CONFIG SET appendonly yes, and the same in its configuration.",
+                id="moi.W019",
+            )
+        )
+    return found
 
 
 def _is_local(host: str) -> bool:

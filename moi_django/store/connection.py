@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import redis
@@ -26,6 +26,8 @@ CONNECTION_OPTIONS: dict[str, Any] = {
     "socket_timeout": ANSWER_TIMEOUT,
     "health_check_interval": 30,
 }
+# For who wants to know at once.
+QUICK = {"socket_connect_timeout": FIRST_ANSWER_TIMEOUT, "socket_timeout": FIRST_ANSWER_TIMEOUT}
 # Seconds after which a listener looks by itself, should a message have been lost.
 LISTEN_TIMEOUT = 5.0
 # How many connections are kept for more listeners, and for how many seconds.
@@ -78,14 +80,34 @@ def without_secret(url: str) -> str:
 
 def require_redis(url: str) -> None:
     """Raise StoreUnavailable, and do so soon, unless there is a Redis that answers."""
-    once = Retry(NoBackoff(), 0)
-    seconds = {
-        "socket_connect_timeout": FIRST_ANSWER_TIMEOUT,
-        "socket_timeout": FIRST_ANSWER_TIMEOUT,
-    }
-    client: Any = redis.Redis.from_url(url, retry=once, **seconds)
+    client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **QUICK)
     with _translated_errors(url), client:
         client.ping()
+
+
+class MemoryPolicy(NamedTuple):
+    """What a Redis does with its keys when it is full, and when it is started anew."""
+
+    policy: str
+    persists: bool
+
+    @property
+    def evicts(self) -> bool:
+        """True when it drops keys."""
+        return self.policy != "noeviction"
+
+
+def read_memory_policy(url: str) -> MemoryPolicy | None:
+    """Return what a Redis says of its memory; None when it is not there or does not say."""
+    client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **QUICK)
+    try:
+        with client:
+            info = client.info("everything")
+            snapshots = client.config_get("save").get("save")
+    except RedisError:
+        return None
+    policy = info.get("maxmemory_policy", "noeviction") if info.get("maxmemory") else "noeviction"
+    return MemoryPolicy(policy, bool(info.get("aof_enabled") or snapshots))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import redis
 from django.core.checks import run_checks
 
 from moi_django import state_dir
@@ -143,7 +144,8 @@ def test_a_site_without_static_files_is_found(moi, settings):
 def deploy_complaints():
     messages = run_checks(tags=["moi"], include_deployment_checks=True)
     assert all(message.hint for message in messages)
-    return {message.id for message in messages}
+    # The server of the tests keeps nothing.
+    return {message.id for message in messages} - {"moi.W019"}
 
 
 @pytest.mark.parametrize(
@@ -204,6 +206,37 @@ def test_a_key_that_can_be_guessed_is_found_before_it_is_deployed(moi, settings,
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = key, old
     assert deploy_complaints() == found
     assert complaints() == {}
+
+
+def test_a_redis_that_forgets_is_found_before_it_is_deployed(own_redis, moi):
+    def found():
+        return {each.id for each in run_checks(tags=["moi"], include_deployment_checks=True)}
+
+    def configure(name, value):
+        with redis.Redis.from_url(own_redis.url) as client:
+            client.config_set(name, value)
+
+    configure("appendonly", "no")
+    assert found() == {"moi.W019"}
+    configure("save", "60 1")
+    assert found() == set()
+    configure("save", "")
+    configure("appendonly", "yes")
+    assert found() == set()
+    configure("maxmemory-policy", "allkeys-lru")
+    assert found() == set()  # it is never full
+    configure("maxmemory", "100mb")
+    assert found() == {"moi.W018"}
+    own_redis.kill()
+    assert found() == set()
+
+
+def test_daphne_is_found_before_it_is_deployed(moi, settings, tmp_path, monkeypatch):
+    (tmp_path / "daphne").mkdir()
+    (tmp_path / "daphne" / "__init__.py").touch()  # an app of this name will do
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "daphne"]
+    assert deploy_complaints() == {"moi.W017"}
 
 
 def test_a_layer_in_memory_is_found_before_it_is_deployed(moi, settings):

@@ -1,5 +1,6 @@
 """Each limit that has no test beside what it limits: what is beyond it, and what is said then."""
 
+import logging
 import socket
 
 import pytest
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 async def test_a_page_that_does_not_read_costs_nobody_else_anything(server, moi, store, caplog):
     """It is given up after a while."""
     caplog.set_level("INFO", "moi_django")
+    logging.getLogger("uvicorn.error").addHandler(caplog.handler)
     moi.update(SEND_TIMEOUT=0.5, RESULT_PREVIEW=1_000_000, PUSH_EVERY=0.0)
     user = await sync_to_async(get_user_model().objects.create_user)("ada")
     root = await sync_to_async(Group.of)(user)
@@ -37,8 +39,25 @@ async def test_a_page_that_does_not_read_costs_nobody_else_anything(server, moi,
             assert verb == "update"
         given_up = "A page takes no frames any more"
         await sync_to_async(wait_for)(lambda: given_up in caplog.text, given_up)
+        await sync_to_async(wait_for)(lambda: is_cut_off(deaf), "the end of the connection")
     finally:
+        logging.getLogger("uvicorn.error").removeHandler(caplog.handler)
         deaf.close()
+    assert not [record for record in caplog.records if record.exc_info]
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
+
+
+def is_cut_off(page):
+    """Tell whether what has not been read is followed by the end of a connection."""
+    page.settimeout(1)
+    try:
+        while page.recv(1 << 20):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def deaf_page(server, user):

@@ -9,6 +9,8 @@ import sys
 
 import uvicorn
 
+from moi_django.conf import conf
+
 
 def main(number: str, application: str) -> None:
     """Serve an application on an inherited socket until a signal comes."""
@@ -17,6 +19,7 @@ def main(number: str, application: str) -> None:
         f"{module}:{name}",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
+        ws_max_size=conf.server_frame_limit,
         lifespan="off",
         log_level="warning",
         timeout_graceful_shutdown=3,
