@@ -15,6 +15,9 @@ from moi_django.exceptions import MoiError
 
 logger = logging.getLogger(__name__)
 
+# How many checks in a row may not be made until a page that cannot be checked is closed.
+MAX_FAILED_CHECKS = 3
+
 
 def session_user(scope: dict[str, Any]) -> Any:
     """Return the user whom the session of a connection logs in now, with present permissions.
@@ -36,15 +39,19 @@ async def check_until_refused(
     """Check every `interval` seconds whether a connection may go on; return why it may not.
 
     `check` returns the code to close with, or None. One that cannot be made, because Redis or the
-    database is away, is made again; when it fails otherwise, the code is `at_fault`.
+    database is away, is made again a few times; then, and when it fails otherwise, the code is
+    `at_fault`.
     """
-    code = None
+    code, failed = None, 0
     while code is None:
         await asyncio.sleep(interval)
         try:
-            code = await check()
+            code, failed = await check(), 0
         except (MoiError, DatabaseError) as error:
+            failed += 1
             logger.warning("Cannot look at the session of a page: %s", error)
+            if failed >= MAX_FAILED_CHECKS:
+                return at_fault
         except Exception:
             logger.exception("A page whose session cannot be looked at is closed")
             return at_fault

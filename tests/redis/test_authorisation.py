@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
 import pytest
+import websockets
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
 from django.test import Client
@@ -106,6 +108,25 @@ async def test_by_socket(server, kind, visitor, owned, store, verb, what):
         assert left.state is State.CANCELLED
     else:
         assert left == owned[2]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in VISITORS if kind != "anonymous"], indirect=True)
+@pytest.mark.parametrize("verb", WITH_ID)
+async def test_nothing_is_obeyed_while_nobody_can_judge(
+    server, kind, visitor, owned, store, moi, verb
+):
+    def fail(user, action, info):
+        raise RuntimeError("no answer")
+
+    moi["AUTHORIZE"] = fail
+    heard = []
+    async with socket_of(server, visitor) as socket:
+        await say(socket, verb, [owned[2].id])
+        with suppress(websockets.ConnectionClosed):
+            heard = await answers(socket)
+    assert not {"get", "add", "update", "remove"} & dict(heard).keys()
+    assert "error" in dict(heard) or socket.close_code == 1013
+    assert await sync_to_async(store.jobs.get)(owned[2].id) == owned[2]
 
 
 @pytest.mark.parametrize("verb", [verb for verb in WITH_ID if VERBS[verb]])

@@ -318,7 +318,7 @@ async def test_a_socket_ends_with_its_session(server, ada, moi, ending):
 async def test_a_socket_ends_with_its_session_also_after_redis_was_away(
     own_redis, server, moi, caplog
 ):
-    moi["SESSION_CHECK"] = 0.05
+    moi["SESSION_CHECK"] = 0.5
     user = await make_user("ada")
     async with connected(server, user) as socket:
         await say(socket, "watch", [(await sync_to_async(Group.of)(user)).id])
@@ -330,6 +330,29 @@ async def test_a_socket_ends_with_its_session_also_after_redis_was_away(
         await sync_to_async(own_redis.start)()
         await Session.objects.all().adelete()
         assert await close_code(socket) == 4401
+
+
+async def test_a_socket_that_cannot_be_checked_for_long_is_closed(own_redis, server, moi):
+    moi["SESSION_CHECK"] = 0.05
+    user = await make_user("ada")
+    async with connected(server, user) as socket:
+        await say(socket, "live", None)
+        await hear(socket)
+        await sync_to_async(own_redis.kill)()
+        assert await close_code(socket) == 1013
+
+
+async def test_a_socket_whose_user_cannot_be_judged_is_closed(server, ada, moi):
+    moi["SESSION_CHECK"] = 0.05
+
+    def fail(user, action, info):
+        raise RuntimeError("no answer")
+
+    async with connected(server, ada[0]) as socket:
+        await say(socket, "get", [])
+        await hear(socket)
+        moi["AUTHORIZE"] = fail
+        assert await close_code(socket) == 1013
 
 
 async def test_what_somebody_else_removes_meanwhile_is_removed_once(ada, store):
