@@ -159,6 +159,7 @@ class Bridge:
             pubsub = client.pubsub()
             try:
                 await pubsub.ping()
+                self._store.connection.renew()  # a message tells of what may be read after it
                 self._pubsub = pubsub
                 self._subscribed, self._subscribed_logs = set(), set()
                 self._set_live(True)
@@ -249,8 +250,7 @@ class Bridge:
                 logger.warning("Cannot tell what has changed, trying again: %s", error)
                 await asyncio.sleep(0.5)
                 self._wake.set()
-            except Exception:
-                # A mistake of ours must not silence the pages of this process.
+            except Exception:  # a mistake of ours must not silence the pages of this process
                 logger.exception("Cannot tell what has changed, reading all of it again")
                 await asyncio.sleep(5)
                 self._dirty.update(self._tree_index.nodes)

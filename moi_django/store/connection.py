@@ -193,6 +193,10 @@ class Connection:
         with self.translated_errors():
             self.redis.ping()
 
+    def renew(self) -> None:
+        """Ask over new connections from now on: idle ones may lead to what was made a replica."""
+        self.redis.connection_pool.disconnect(inuse_connections=False)
+
     def disconnect(self) -> None:
         """Give all connections back to the system."""
         self.redis.close()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError
 
 from moi_django.models import RETRIED, State
 
@@ -78,7 +78,8 @@ class Script:
 
     def result(self, client: redis.Redis, call: ScriptCall, answer: Any) -> Any:
         """Return what it returned in a pipeline; raises what went wrong."""
-        if isinstance(answer, NoScriptError):
+        # A pipeline stays with a server that has become a replica; what is run alone does not.
+        if isinstance(answer, NoScriptError | ReadOnlyError):
             return client.eval(self._source, *self._values(call))
         if isinstance(answer, Exception):
             raise answer

@@ -120,6 +120,7 @@ class Pair:
         self.replica.promote()
         self._address.lead_to(self.replica)
         self.primary.follow(self.replica)
+        self.primary, self.replica = self.replica, self.primary
 
 
 class MovingRedis:

@@ -11,6 +11,8 @@ from moi_django.bridge import redis_bridge as module
 from moi_django.bridge.redis_bridge import Bridge
 from moi_django.models import Info
 from moi_django.site_store import get_store as site_store
+from moi_django.store import Store, StoreConfig
+from tests.helpers.failover import Pair
 from tests.helpers.records import job_in
 
 
@@ -87,3 +89,20 @@ async def test_a_watch_that_began_without_redis_is_complete_once_it_is_back(own_
         )
         told = [frame for _, _, frames in viewer.heard for frame in frames]
         assert {Info.from_json(raw).id for verb, _, raw in told if verb != "count"} == {job.id}
+
+
+async def test_a_page_that_comes_after_a_failover_shows_nothing_of_the_old_primary(moi):
+    with Pair() as pair:
+        moi["REDIS_URL"] = pair.url
+        # From here on this process has a connection to it.
+        group = await sync_to_async(Group.of)("no-user")
+        await sync_to_async(pair.change_places)()
+        # It hears no more of what is written.
+        await sync_to_async(pair.replica.ask)("REPLICAOF", "127.0.0.1", 1)
+        viewer = Viewer()
+        async with bridging(viewer) as bridge:
+            await bridge.watch(group.id)
+            elsewhere = Store(StoreConfig(pair.url, moi["KEY_PREFIX"]))
+            job = await sync_to_async(job_in)(elsewhere, group)
+            await viewer.until(lambda: any(job.id in str(frames) for _, _, frames in viewer.heard))
+            elsewhere.connection.disconnect()

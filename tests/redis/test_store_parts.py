@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from moi_django.models import State, now
-from moi_django.store import StoreConfig
+from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import Connection
 from moi_django.store.engines import EngineMetrics, EngineRegistry
 from moi_django.store.job_index import JobIndex
@@ -15,6 +15,7 @@ from moi_django.store.queue import JobQueue, QueuedAttempt, Worker
 from moi_django.store.statistics import Statistics
 from moi_django.store.tree import JobTree
 from moi_django.store.users import UserMap
+from tests.helpers.failover import Pair
 from tests.helpers.records import new_group, new_job
 
 
@@ -110,3 +111,42 @@ def test_a_connection_that_listened_and_was_cut_listens_again(connection):
         connection.redis.publish("channel", "heard")
         messages = iter(lambda: pubsub.get_message(timeout=5), None)
         assert next(m["data"] for m in messages if m["type"] == "message") == b"heard"
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with Pair() as servers:
+        yield servers
+
+
+# What writes in each of the ways in which commands go to Redis.
+WRITES = {
+    "a script": lambda store, job, worker: store.jobs.cancel(job.id),
+    "scripts in one round trip": lambda store, job, worker: store.jobs.create_many(
+        [(new_job(store.jobs.get(job.parent)), b"signed") for _ in range(2)]
+    ),
+    "scripts at once": lambda store, job, worker: store.connection.run_at_once(
+        [store.jobs.replacement(job.to_json().encode(), job, job.changed(status="x"))]
+    ),
+    "an end and a claim": lambda store, job, worker: store.queue.replace_and_claim(
+        job, job.changed(state=State.SUCCESS, date_end=now()), 0.0, worker, "next", now()
+    ),
+    "commands": lambda store, job, worker: store.engines.report(EngineMetrics("one")),
+    "a transaction": lambda store, job, worker: store.logs.open(job.id).append(
+        [OutputPiece("stdout", "a")], 1000
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_what_was_refused_by_a_server_that_became_a_replica_is_written_to_the_other(pair, name):
+    store = Store(StoreConfig(pair.url, f"{name} "))
+    job = new_job(store.users.enrol("ada", new_group))
+    store.jobs.create(job, payload=b"signed")
+    worker = Worker(job.queue, "one")
+    running, _ = store.queue.claim(worker, "token", now())
+    pair.change_places()
+    before = pair.primary.ask("INFO")["rdb_changes_since_last_save"]
+    WRITES[name](store, running, worker)
+    assert pair.primary.ask("INFO")["rdb_changes_since_last_save"] > before
+    store.connection.disconnect()
