@@ -103,6 +103,8 @@ class Conf:
     NAME_LIMIT = Setting(200)
     # Maximum length of a frame from a browser in characters.
     FRAME_LIMIT = Setting(65_536)
+    # True: scripts of HTML results run, in a frame with an origin of its own.
+    RESULT_SCRIPTS = Setting(False)
     # Verbs a browser may send in a second over a while, and at once.
     VERBS_PER_SECOND = Setting(20.0)
     VERBS_BURST = Setting(100)

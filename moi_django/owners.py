@@ -172,7 +172,7 @@ def _group_of_text(owner: str, enrol: Callable[[Store, str, str], Info]) -> Info
     user = user_named(owner)
     if user is not None:
         return enrol(get_store(), user_field(user), owner)
-    unfit = unfit_character(owner)
+    unfit = unfit_character(owner) or (None if owner.strip() else "it is blank")
     if unfit or owner.startswith((USER, NAME)) or not 0 < len(owner) <= 200:
         raise InvalidJob(
             f"{owner[:50]!r} cannot own a job{(unfit and f', {unfit}') or ''}: a name has 1 to 200 "

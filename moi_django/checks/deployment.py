@@ -133,9 +133,9 @@ def check_server_is_bounded(**kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "daphne takes in frames of any length, and keeps what a client does not read.",
-            hint="Serve with uvicorn and --ws-max-size, or with hypercorn and its "
-            f"websocket_max_message_size, of {conf.server_frame_limit} bytes.",
+            "daphne keeps all that a client does not read, and older ones frames of any length.",
+            hint=f"Serve with uvicorn and --ws-max-size={conf.server_frame_limit}; daphne is for "
+            "development.",
             id="moi.W017",
         )
     ]

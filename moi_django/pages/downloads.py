@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
+from django.utils.http import content_disposition_header
 
 from moi_django.pages import results
 
@@ -25,16 +27,19 @@ def text_response(request: HttpRequest, texts: Iterable[str], name: str) -> Any:
 
 def file_response(request: HttpRequest, content: Any, name: str, type: str) -> Any:
     """Return a response that is an open file, which it closes."""
-    response = FileResponse(content, as_attachment=True, filename=name)
+    response = FileResponse(content)
     response["Content-Type"] = type
     if isinstance(request, ASGIRequest):
         response.streaming_content = _in_threads(iter(partial(content.read, CHUNK_SIZE), b""))
-    return results.sandbox_response(response)
+    return as_attachment(response, name)
 
 
 def as_attachment(response: Any, name: str) -> Any:
-    """Return a response as a file of a name that needs no quoting."""
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    """Return a response as a file of a name, as RFC 6266 has it."""
+    disposition = content_disposition_header(True, name)
+    if name.isascii() and "%" in name:  # which browsers would take for an escape
+        disposition = f"{disposition}; filename*=utf-8''{quote(name)}"
+    response["Content-Disposition"] = disposition
     return results.sandbox_response(response)
 
 

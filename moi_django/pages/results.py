@@ -12,7 +12,9 @@ from typing import Any
 
 from django.http import Http404, HttpResponse
 
+from moi_django.conf import conf
 from moi_django.models import Info, State
+from moi_django.pages.html_content import has_content, needs_scripts
 from moi_django.pages.json_tree import JsonNode, build_json_tree
 
 # The forms that we show, the best first: as it is called in an address -> its MIME type.
@@ -35,6 +37,15 @@ POLICY = (
     "sandbox; default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
     "frame-ancestors 'self'"
 )
+# For documents of a site that lets their scripts run: in an origin of their own, and with what they
+# load from elsewhere, but with no way to this site.
+SCRIPT_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; "
+    "script-src 'unsafe-inline' 'unsafe-eval' https: blob:; style-src 'unsafe-inline' https:; "
+    "img-src data: blob: https:; font-src data: https:; "
+    "connect-src https: data: blob:; worker-src blob:; frame-src https: data: blob:; "
+    "frame-ancestors 'self'"
+)
 STYLE = (
     "<!doctype html><meta charset=utf-8><style>:root{color-scheme:light dark}"
     "body{font:1rem/1.5 system-ui,sans-serif;margin:.5rem}table{border-collapse:collapse}"
@@ -46,12 +57,18 @@ STYLE = (
 class ResultPreview:
     """What a page shows of a result."""
 
-    # "none", "image", "document", "tree" or "text".
+    # "none", "image", "document", "tree" or "text"; "scripted" for a document of which nothing is
+    # seen because it needs scripts.
     kind: str
     # Name of the form in its address, for an image or a document.
     form: str = ""
     text: str = ""
     tree: JsonNode | None = None
+
+    @property
+    def runs_scripts(self) -> bool:
+        """True for a document whose scripts run, if the site lets them."""
+        return self.form == "html" and conf.RESULT_SCRIPTS
 
 
 def preview_result(info: Info, forms: dict[str, str]) -> ResultPreview:
@@ -60,7 +77,9 @@ def preview_result(info: Info, forms: dict[str, str]) -> ResultPreview:
         return (
             ResultPreview("text", text=str(info.result)) if info.result else ResultPreview("none")
         )
-    form = next((name for name, mime in FORMS.items() if mime in forms), "")
+    form = next((name for name, mime in FORMS.items() if _is_seen(mime, forms)), "")
+    if form in ("", "plain") and needs_scripts(forms.get(FORMS["html"], "")):
+        return ResultPreview("scripted", "html", forms.get("text/plain", ""))
     if form in IMAGES:
         return ResultPreview("image", form, forms.get("text/plain", ""))
     if form in DOCUMENTS:
@@ -70,6 +89,12 @@ def preview_result(info: Info, forms: dict[str, str]) -> ResultPreview:
     if form:
         return ResultPreview("text", form, forms[FORMS[form]])
     return _preview_json(info.result)
+
+
+def _is_seen(mime: str, forms: dict[str, str]) -> bool:
+    if mime not in forms:
+        return False
+    return mime != FORMS["html"] or conf.RESULT_SCRIPTS or has_content(forms[mime])
 
 
 def _preview_form(text: str) -> ResultPreview:
@@ -98,6 +123,8 @@ def document_response(form: str, data: str) -> HttpResponse:
     elif form in DOCUMENTS:
         html = data if form == "html" else _render_markdown(data)
         response = HttpResponse(STYLE + html, content_type="text/html; charset=utf-8")
+        if form == "html" and conf.RESULT_SCRIPTS:
+            return sandbox_response(response, SCRIPT_POLICY)
     else:
         response = HttpResponse(data, content_type=f"{mime}; charset=utf-8")
     return sandbox_response(response)
@@ -110,9 +137,9 @@ def _decode_base64(data: str) -> bytes:
         raise Http404("There is no image.") from error
 
 
-def sandbox_response(response: Any) -> Any:
+def sandbox_response(response: Any, policy: str = POLICY) -> Any:
     """Forbid a response that a job has made to do anything in the origin of the site."""
-    response["Content-Security-Policy"] = POLICY
+    response["Content-Security-Policy"] = policy
     response["X-Content-Type-Options"] = "nosniff"
     response["X-Frame-Options"] = "SAMEORIGIN"
     response["Cross-Origin-Resource-Policy"] = "same-origin"

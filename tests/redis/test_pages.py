@@ -120,6 +120,43 @@ def test_without_scripts_a_line_is_as_it_looks_in_the_end(client, store, job):
     assert 'data-moi="output" tabindex="0"></pre>' in without
 
 
+def test_html_that_needs_scripts_says_so_and_can_be_had(client, store, job, moi):
+    finish(store, job, result={"repr": "Chart", "type": "altair.Chart"})
+    html = "<div></div><script>draw()</script>"
+    store.artifacts.save_display(job.id, {"text/html": html, "text/plain": "a chart"})
+    shown = page(client, job).content.decode()
+    assert "needs scripts, which do not run here" in shown and "<iframe" not in shown
+    assert f'href="/moi/jobs/{job.id}/shown/html" download="{job.id}.html"' in shown
+    assert ">a chart</pre>" in shown
+    assert is_harmless(client.get(f"/moi/jobs/{job.id}/shown/html"))
+    moi["RESULT_SCRIPTS"] = True
+    assert (
+        '<iframe class="moi-document" sandbox="allow-scripts" src'
+        in page(client, job).content.decode()
+    )
+    policy = client.get(f"/moi/jobs/{job.id}/shown/html")["Content-Security-Policy"]
+    assert policy.startswith("sandbox allow-scripts; default-src 'none'; script-src ")
+    assert "allow-same-origin" not in policy
+
+
+@pytest.mark.parametrize(
+    ("forms", "shown"),
+    [
+        ({"text/html": "<script>x()</script>", "image/png": PNG, "text/plain": "x"}, "<img"),
+        ({"text/html": "<script>x()</script>", "image/svg+xml": "<svg/>"}, "<img"),
+        (
+            {"text/html": "<table></table>", "text/plain": "Empty DataFrame"},
+            ">Empty DataFrame</pre>",
+        ),
+        ({"text/html": "<script>x()</script>", "text/markdown": "# A"}, "<iframe"),
+    ],
+)
+def test_what_can_be_seen_is_shown_instead_of_what_cannot(client, store, job, forms, shown):
+    finish(store, job, result={"repr": "x", "type": "y"})
+    store.artifacts.save_display(job.id, forms)
+    assert shown in page(client, job).content.decode()
+
+
 def test_every_field_is_shown(client, store, job):
     started = {"state": State.RUNNING, "engine": "an-engine", "status": "on my way"}
     counted = {"progress": 0.25, "done": 1234567.0, "total": 4938268, "attached": 77}
