@@ -1,6 +1,7 @@
 """Read `settings.MOI` late: nothing is looked at before it is needed, and tests may change it."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -35,6 +36,15 @@ class Setting(Generic[T]):
         # What is no dict the checks complain of.
         value: T = given.get(self._name, self.default) if isinstance(given, dict) else self.default
         return value
+
+
+def _no_test_redis() -> str:
+    raise NotRunning("Add 'moi_django' to INSTALLED_APPS: it starts a Redis for tests.")
+
+
+# Starts a Redis for the tests of a site, once in a process, and returns its address; the app, which
+# knows how to, puts it here.
+start_test_redis: Callable[[], str] = _no_test_redis
 
 
 class Conf:
@@ -103,6 +113,9 @@ class Conf:
     NAME_LIMIT = Setting(200)
     # Maximum length of a frame from a browser in characters.
     FRAME_LIMIT = Setting(65_536)
+    # True: under a test runner, jobs are kept in a Redis that is started for the tests, and no
+    # cluster is used, whatever the other settings say.
+    TEST_ISOLATION = Setting(True)
     # True: scripts of HTML results run, in a frame with an origin of its own.
     RESULT_SCRIPTS = Setting(False)
     # Verbs a browser may send in a second over a while, and at once.
@@ -132,13 +145,23 @@ class Conf:
         return Path(given) if given else base / ".moi"
 
     @property
+    def is_isolated(self) -> bool:
+        """True in the tests of a site, which have no business with its Redis and its clusters.
+
+        Django's test runner and pytest-django say so by the mails that they keep.
+        """
+        return self.TEST_ISOLATION and hasattr(sys.modules.get("django.core.mail"), "outbox")
+
+    @property
     def services(self) -> RunningServices | None:
         """What a live `moi up` of this project runs, or None."""
-        return read_services(self.state_dir)
+        return None if self.is_isolated else read_services(self.state_dir)
 
     @property
     def configured_redis_url(self) -> str | None:
         """The address of Redis that the site or its environment names."""
+        if self.is_isolated:
+            return None
         return self.REDIS_URL or os.environ.get("MOI_REDIS_URL") or None
 
     @property
@@ -147,6 +170,8 @@ class Conf:
 
         Raises NotRunning when none is named and no `moi up` runs.
         """
+        if self.is_isolated:
+            return start_test_redis()
         url = self.configured_redis_url
         if url:
             return url
@@ -161,7 +186,7 @@ class Conf:
     @property
     def engine_redis_url(self) -> str:
         """The address of Redis as the engines reach it."""
-        return self.ENGINE_REDIS_URL or self.redis_url
+        return (not self.is_isolated and self.ENGINE_REDIS_URL) or self.redis_url
 
     @property
     def server_frame_limit(self) -> int:
@@ -176,6 +201,8 @@ class Conf:
         contexts = self.CONTEXTS
         if name not in contexts:
             raise UnknownContext(f"Unknown context: {name}")
+        if self.is_isolated:
+            return {"connection_file": os.devnull + "/none"}
         found = dict(contexts[name])
         if not found and name == DEFAULT_CONTEXT:
             return self._own_cluster()

@@ -74,6 +74,7 @@ def moi(request, settings, redis_server, tmp_path):
         "REDIS_URL": redis_server.url,
         "KEY_PREFIX": prefix,
         "STATE_DIR": str(tmp_path / "moi"),
+        "TEST_ISOLATION": False,
     }
     return settings.MOI
 

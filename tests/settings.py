@@ -69,4 +69,4 @@ if hashed := os.environ.get("MOI_TEST_HASHED"):
 MEDIA_ROOT = os.environ.setdefault(
     "MOI_TEST_MEDIA", str(Path(tempfile.gettempdir()) / f"moi-media-{os.getpid()}")
 )
-MOI = {"KEY_PREFIX": os.environ.get("MOI_TEST_PREFIX", "")}
+MOI = {"KEY_PREFIX": os.environ.get("MOI_TEST_PREFIX", ""), "TEST_ISOLATION": False}

@@ -106,6 +106,11 @@ class ClusterConnection:
         return client
 
     def _open(self, file: Path, version: object) -> ClusterClient:
+        if conf.is_isolated:
+            raise ClusterUnavailable(
+                "Under a test runner no cluster is used. MOI['TEST_ISOLATION'] = False uses those "
+                "of the settings."
+            )
         if version is None:
             raise ClusterUnavailable(
                 f"No cluster for context {self._context!r} (there is no {file.name}): {HINT}."
@@ -245,7 +250,7 @@ def _file_version(file: Path) -> object:
     """Return what tells one controller's file from the next one's; None when there is none."""
     try:
         status = file.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return (str(file), status.st_ino, status.st_mtime_ns)
 

@@ -1,7 +1,6 @@
 """Put off what is to be done when the open database transactions commit."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from django.db import connections, transaction
@@ -17,14 +16,17 @@ def defer_to_commit(callback: Callable[[], object]) -> bool:
     databases = _with_transactions() if conf.ON_COMMIT else set()
     pending = set(databases)
 
-    def note_commit(database: str) -> None:
-        pending.discard(database)
-        if not pending:
-            callback()
+    def noting_commit(database: str) -> Callable[[], None]:
+        def create_jobs() -> None:  # Django logs this name, should it fail
+            pending.discard(database)
+            if not pending:
+                callback()
+
+        return create_jobs
 
     for database in databases:
         # robust: what the commit does besides is not held up by a Redis that is away.
-        transaction.on_commit(partial(note_commit, database), database, robust=True)
+        transaction.on_commit(noting_commit(database), database, robust=True)
     return bool(databases)
 
 

@@ -52,6 +52,20 @@ def test_it_waits_for_all_and_for_none_that_is_undone(databases, undone):
 
 
 @pytest.mark.django_db(transaction=True, databases=BOTH)
+def test_what_cannot_be_done_then_is_logged_and_does_not_undo_the_rest(caplog):
+    done = []
+
+    def fail():
+        raise Undone("Redis is away")
+
+    with transaction.atomic("default"), transaction.atomic("other"):
+        defer_to_commit(fail)
+        defer_to_commit(lambda: done.append("done"))
+    assert done == ["done"]
+    assert "Error calling" in caplog.text and "Redis is away" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True, databases=BOTH)
 def test_without_a_transaction_nothing_is_put_off():
     assert defer_to_commit(lambda: None) is False
 
