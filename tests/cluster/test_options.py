@@ -1,7 +1,9 @@
 """How often and how long a job is run."""
 
 import time
+from fractions import Fraction
 
+import numpy
 import pytest
 
 from moi_django import Options, ctx_default, submit, submit_nouser
@@ -27,11 +29,25 @@ NOW = Options(retries=2, backoff=0)
         ({"timeout": 0}, "timeout is 0"),
         ({"timeout": "1"}, "timeout is '1'"),
         ({"retry_on_lost": True}, "retry_on_lost needs retries"),
+        ({"retries": float("inf")}, "retries is inf"),
+        ({"retries": 10**400}, "retries is 1000"),
+        ({"retries": True}, "retries is True"),
+        ({"backoff": float("inf")}, "backoff is inf"),
+        ({"timeout": float("inf")}, "timeout is inf"),
+        ({"timeout": -(10**400)}, "timeout is -1000"),
     ],
 )
 def test_options_that_make_no_sense_say_so(given, said):
     with pytest.raises(InvalidJob, match=said):
         Options(**given)
+
+
+def test_numbers_of_any_kind_are_taken():
+    options = Options(retries=numpy.int64(2), backoff=Fraction(1, 2), timeout=numpy.float32(1.5))
+    assert (options.retries, options.backoff, options.timeout) == (2, 0.5, 1.5)
+    assert [type(each) for each in (options.retries, options.backoff, options.timeout)] == [
+        *(int, float, float),
+    ]
 
 
 def test_pauses_double_up_to_an_hour():

@@ -89,6 +89,12 @@ def test_an_interrupt_that_comes_early_is_not_lost(fork_server):
         assert supervisor.run().result.endswith("KeyboardInterrupt")
 
 
+@pytest.mark.parametrize("timeout", [30 * 86_400.0, 1e9])
+def test_a_job_may_have_more_time_than_systems_wait_for(fork_server, timeout):
+    end, _ = run_job(fork_server, abs, -1, timeout=timeout)
+    assert end.result == 1
+
+
 class SlowNotes(Notes):
     """A listener whose storage keeps nothing before it is let go."""
 

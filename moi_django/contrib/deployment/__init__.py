@@ -1,0 +1,1 @@
+"""What `manage.py check --deploy` says of an install."""
