@@ -66,6 +66,41 @@ def test_a_rich_result_can_do_no_harm(look, job, store, mime):
     assert page.title() != "owned"
 
 
+SCRIPTED = (
+    "<div id=chart></div><script>chart.textContent = 'drawn by a script';"
+    "try { parent.document.title = 'owned' } catch { document.title = 'kept out' }"
+    "</script>"
+)
+
+
+def test_html_that_needs_scripts_is_offered_for_download(look, job, store):
+    finish(store, job, result={"repr": "x", "type": "y"})
+    store.artifacts.save_display(job.id, {"text/html": SCRIPTED, "text/plain": "alt.Chart(...)"})
+    page = look(job)
+    expect(page.get_by_text("needs scripts, which do not run here")).to_be_visible()
+    expect(page.get_by_text("alt.Chart(...)")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as HTML").click()
+    assert download.value.suggested_filename == f"{job.id}.html"
+    assert SCRIPTED in Path(download.value.path()).read_text()
+    assert Axe().run(page).violations_count == 0
+
+
+def test_a_site_may_let_scripts_of_results_run_where_they_reach_nothing(
+    visit, site_env, job, store
+):
+    finish(store, job, result={"repr": "x", "type": "y"})
+    store.artifacts.save_display(job.id, {"text/html": SCRIPTED})
+    port = free_port()
+    with site_process(port, **site_env, MOI_TEST_SCRIPTS="yes"):
+        page = visit(port, f"/moi/jobs/{job.id}/", live=False)
+        expect(page.frame_locator("iframe").get_by_text("drawn by a script")).to_be_visible()
+        assert page.title() == "a job"
+        page.goto(f"{page.url}shown/html")
+        expect(page.get_by_text("drawn by a script")).to_be_visible()
+        assert page.evaluate("origin") == "null"
+
+
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
     "rkJggg=="
@@ -276,7 +311,8 @@ def test_what_was_missed_is_seen_after_the_connection_is_back(visit, site_env, j
         expect(page.locator("moi-job[live]")).to_be_visible()
     expect(page.get_by_text("Not live: the connection is lost")).to_be_visible()
     # Nothing of the info object tells of it.
-    noted = {"name": "late.csv", "path": "", "size": 1, "type": "text/csv"}
+    path = f"moi/{job.id}/late.csv"
+    noted = {"name": "late.csv", "path": path, "size": 1, "type": "text/csv"}
     store.artifacts.save_file(job.id, "late.csv", json.dumps(noted))
     with site_process(port, **site_env):
         expect(page.get_by_text("late.csv")).to_be_visible(timeout=30_000)
