@@ -298,8 +298,11 @@ class Companion(threading.Thread):
                     return
                 if not self._run_if_waiting(info):
                     self._stopped.wait(WAIT_INTERVAL)
-            except StoreUnavailable as error:
+            except (StoreUnavailable, NoProcess) as error:
                 logger.warning("Cannot run job %s beside the one that waits: %s", self._id, error)
+                self._stopped.wait(WAIT_INTERVAL)
+            except Exception:
+                logger.exception("Cannot run job %s beside the one that waits", self._id)
                 self._stopped.wait(WAIT_INTERVAL)
 
     def _run_if_waiting(self, info: Info) -> bool:

@@ -53,8 +53,9 @@ class CurrentJob:
             self.count(done)
         elif _is_finite(done) and (total is None or _is_finite(total)):
             share = float(min(1.0, max(0.0, done if total is None else _divide(done, total))))
-            if total is not None and max(abs(done), total) <= MAX_AMOUNT:
-                self._note_progress(ProgressUpdate(share, float(done), float(total)))
+            if max(abs(done), total or 0) <= MAX_AMOUNT:
+                given = None if total is None else float(total)
+                self._note_progress(ProgressUpdate(share, float(done), given))
             else:
                 self._note_progress(ProgressUpdate(share, share, None))
 

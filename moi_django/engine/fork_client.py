@@ -1,5 +1,6 @@
 """Start job processes: from a fork server that the engine starts, and which has one ready."""
 
+import errno
 import json
 import logging
 import os
@@ -31,6 +32,8 @@ _MARK = "MOI_FORK_SERVER"
 _INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
 # Seconds that a server has for its first process, with all its imports, and for any other.
 START_TIMEOUT, FORK_TIMEOUT = 120.0, 10.0
+# Numbers of errors that say of what this process, or its machine, has too little.
+OWN_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 # Seconds that a server which seems dead has to be so.
 DEATH_TIMEOUT = 1.0
 _COMMAND = (
@@ -119,7 +122,7 @@ class ForkServer:
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._spare: JobProcess | None = None
-        # What the environment of the server says, and the processes that it has started for us.
+        # What the environment of the server says, and all processes that it has started for us.
         self._mark = ""
         self._pids: set[int] = set()
 
@@ -133,6 +136,8 @@ class ForkServer:
                 try:
                     return self._take()
                 except (OSError, EOFError) as error:
+                    if getattr(error, "errno", None) in OWN_SHORTAGES:
+                        break  # a server that other jobs need would have the same
                     logger.warning("The fork server is started anew: %r", error)
                     self._stop()
         raise NoProcess("No process can be started for jobs: see the log of the engine.")
@@ -184,7 +189,7 @@ class ForkServer:
         raise NoProcess("Processes for jobs end before they get one: see the log of the engine.")
 
     def _note_pid(self, pid: int) -> None:
-        self._pids = {pid, *filter(psutil.pid_exists, self._pids)}
+        self._pids.add(pid)
 
     def _start(self) -> socket.socket:
         # Those of a server that is killed.
@@ -232,8 +237,11 @@ class ForkServer:
     def _orphans(self) -> list[psutil.Process]:
         found = []
         for child in psutil.Process().children():
-            with suppress(psutil.Error):
-                if child.pid in self._pids or child.environ().get(_MARK) == self._mark:
+            with suppress(psutil.Error, ProcessLookupError):
+                # Each process of ours leads a session. A program may have been started without an
+                # environment, or in another session, but hardly both.
+                is_ours = {child.pid, os.getsid(child.pid)} & self._pids
+                if is_ours or child.environ().get(_MARK) == self._mark:
                     found.append(child)
         return found
 

@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds after which what should have ended is looked at, and for which a server kills at its end.
 CHECK_DELAY, END_TIMEOUT = 1.0, 1.5
+# How many that have ended are seen to before anything else is.
+REAPED_AT_ONCE = 200
 # What the server says of a process: its id, or minus the number of the error of `fork`; then its
 # wait status, CPU seconds and peak memory in bytes.
 START, EXIT = struct.Struct("q"), struct.Struct("qdq")
@@ -162,18 +164,27 @@ class _Server:
     def _reap(self) -> None:
         with suppress(BlockingIOError):
             self._wakes[0].recv(4096)
+        ended: list[tuple[int, int, Any]] = []
         with suppress(ChildProcessError):
-            while (ended := os.wait4(-1, os.WNOHANG))[0]:
-                self._see_off(*ended)
+            while len(ended) < REAPED_AT_ONCE and (each := os.wait4(-1, os.WNOHANG))[0]:
+                ended.append(each)
+        if len(ended) == REAPED_AT_ONCE:
+            with suppress(BlockingIOError):
+                self._wakes[1].send(b"!")  # others may wait for a fork meanwhile
+        # Not one by one: what a job leaves may be many, and may become more.
+        seen_off = [self._see_off(*each) for each in ended]
+        if not all(seen_off):
+            self._kill_strangers()
 
-    def _see_off(self, pid: int, status: int, usage: Any) -> None:
+    def _see_off(self, pid: int, status: int, usage: Any) -> bool:
+        """Tell how a process has ended; return whether it says that it has left nothing."""
         report = self._exits.pop(pid, None)
-        if report is None or os.waitstatus_to_exitcode(status) != CLEAN:
+        is_clean = report is not None and os.waitstatus_to_exitcode(status) == CLEAN
+        if is_clean:
+            self._check_soon()
+        elif report is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
-            self._kill_strangers()
-        else:
-            self._check_soon()  # it says that it has left nothing
         if report is not None:
             if pid not in self._abandoned:
                 self._selector.unregister(report)
@@ -181,6 +192,7 @@ class _Server:
             cpu_seconds = usage.ru_utime + usage.ru_stime
             _send(report, EXIT.pack(status, cpu_seconds, usage.ru_maxrss * RSS_UNIT))
             report.close()
+        return is_clean
 
     def _kill_strangers(self) -> None:
         """Kill what ended jobs have left; the children of these then become ours, and so on."""

@@ -193,14 +193,16 @@ def _run_tasks(connection: Connection, setup_error: str | None) -> int:
     is_wanted = True
     while is_wanted and (message := connection.receive()) is not None:
         task = Task.from_message(message)
+        connection.begin_task()
         usage = _Usage.now()
         outcome = _run_task(connection, task, setup_error)
         flush_streams()
         close_database()
-        is_wanted = task.reuse
+        is_wanted = task.reuse and connection.end_task()
         if is_wanted:
             _close_database_of_coroutines()
-        lingers = not is_wanted and _lingers()
+        # One that cannot be used again is waited for, so that it is not given another task.
+        lingers = not is_wanted and (task.reuse or _lingers())
         connection.send(outcome.encode(usage, lingers))
         if is_wanted:
             _await_task()

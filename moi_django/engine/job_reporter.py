@@ -26,10 +26,17 @@ class JobReporter:
         self._update: ProgressUpdate | None = None
         self._next_report = 0.0
         self._reporter: threading.Thread | None = None
+        # In a process that has more tasks, a thread of an earlier job must not speak as another.
+        self._is_over = False
 
     def close(self) -> None:
-        """Report what was left to the thread."""
+        """Report what was left to the thread, and nothing from then on."""
         self._report_progress()
+        self._is_over = True
+
+    def _send(self, frame: bytes) -> None:
+        if not self._is_over:
+            self._connection.send(frame)
 
     def make_current_job(self) -> CurrentJob:
         """Return the job as its code sees it."""
@@ -46,7 +53,7 @@ class JobReporter:
         """Show a status text; return the one before."""
         text = escape_surrogates(str(status))[: min(self._task.status_limit, MAX_TEXT)]
         before, self._status = self._status, text
-        self._connection.send(encode("status", text=text))
+        self._send(encode("status", text=text))
         return before
 
     def note_progress(self, update: ProgressUpdate) -> None:
@@ -64,7 +71,7 @@ class JobReporter:
         update, self._update = self._update, None
         if update is not None:
             self._next_report = time.monotonic() + PROGRESS_INTERVAL
-            self._connection.send(encode("progress", **update._asdict()))
+            self._send(encode("progress", **update._asdict()))
 
     def _report_until_quiet(self) -> None:
         while self._update is not None:
@@ -95,10 +102,12 @@ class JobReporter:
             self._request_attachment(name, os.fsencode(file.name), True)
 
     def _request_attachment(self, name: str, data: bytes, is_path: bool) -> None:
+        if self._is_over:
+            raise MoiError("The job has ended.")
         answer = self._connection.request("attach", data, name=name, is_path=is_path)
         if answer["error"] is not None:
             raise getattr(exceptions, answer["type"])(answer["error"])
 
     def note_wait(self, id: str, is_over: bool) -> None:
         """Tell that the job waits for another one, or waits no more."""
-        self._connection.send(encode("wait_over" if is_over else "wait_for", id=id))
+        self._send(encode("wait_over" if is_over else "wait_for", id=id))

@@ -184,6 +184,8 @@ class Connection:
         # Frames, and how many bytes of each were written by each call.
         self._unsent: list[tuple[bytes, list[int]]] = []
         self._buffer, self._numbers = bytearray(), itertools.count()
+        # Requests that were sent and not answered yet, and whether there may be more.
+        self._open, self._may_request = 0, True
 
     @property
     def is_own(self) -> bool:
@@ -213,14 +215,35 @@ class Connection:
     def request(self, kind: str, data: bytes, /, **fields: Any) -> dict[str, Any]:
         """Send a message and return the fields of the answer to it."""
         with self._requests:
+            if not self._may_request:
+                raise MoiError("The job has ended.")
             number = next(self._numbers)
+            self._open += 1
             self.send(encode(kind, data, number=number, **fields))
             # Others are answers to requests that a signal has interrupted.
             while (answer := self.receive()) and answer.fields["number"] != number:
-                pass
+                self._open -= 1
+            self._open -= 1
         if answer is None:
             raise EOFError("the supervisor is gone")
         return answer.fields
+
+    def begin_task(self) -> None:
+        """Let requests be made again."""
+        self._may_request = True
+
+    def end_task(self) -> bool:
+        """Let no more requests be made; tell whether all were answered.
+
+        Else an answer may come in the place of the next task.
+        """
+        if not self._requests.acquire(blocking=False):
+            return False
+        try:
+            self._may_request = False
+            return self._open == 0
+        finally:
+            self._requests.release()
 
     def receive(self) -> Message | None:
         """Return the next message, or None when the supervisor has closed its end."""

@@ -252,9 +252,9 @@ class Supervisor:
             self._selector.unregister(self._process.messages)
         if self._outcome is None and not self._is_interrupted:
             text = "The process of the job is gone, or has closed its socket to the supervisor."
-            self._do_in(
-                KILL_TIMEOUT, partial(self._kill_because, InterruptReason.BAD_MESSAGE, text)
-            )
+            kill = partial(self._kill_because, InterruptReason.BAD_MESSAGE, text)
+            if time.monotonic() + KILL_TIMEOUT < self._act_at:  # else it takes too long before
+                self._do_in(KILL_TIMEOUT, kill)
 
     def _take_messages(self) -> None:
         try:

@@ -36,8 +36,12 @@ def prepare_retry(old: Info, signed: bytes | None) -> tuple[Info, Payload]:
 def prepare_retries(infos: Sequence[Info]) -> tuple[list[Retry], MoiError | None]:
     """Do so for several; return those that can be retried, and why the last other one cannot."""
     prepared, refusal = list[Retry](), None
-    signed = get_store().jobs.payloads([info.id for info in infos])
-    for info, raw in zip(infos, signed, strict=True):
+    ids = [info.id for info in infos]
+    # Read first: who retries one at the same time drops it, and the info then tells of that.
+    signed = get_store().jobs.payloads(ids)
+    for info, raw in zip(get_store().jobs.get_many(ids), signed, strict=True):
+        if info is None:
+            continue  # somebody has removed it meanwhile
         try:
             prepared.append((info, *prepare_retry(info, raw)))
         except (InvalidJob, GroupNotFound, PayloadRefused) as error:

@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
 import ctypes
 import decimal
 import json
@@ -292,6 +293,46 @@ def attach_and_print(name, path):
     while not os.path.exists(path):
         print("busy", flush=True)
         time.sleep(0.01)
+
+
+def leave_attaching(name):
+    """Attach in a thread, and return before that is done."""
+    job = current_job()
+    threading.Thread(target=lambda: job.attach(name, b"late"), daemon=True).start()
+    time.sleep(0.05)
+
+
+def give_up_attaching(name):
+    """Attach for a moment at most, as by an alarm."""
+
+    def stop(*args):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    with contextlib.suppress(TimeoutError):
+        current_job().attach(name, b"slow")
+
+
+_thread_may_go_on = threading.Event()
+
+
+def leave_a_thread_that_speaks_later():
+    """Let a thread speak as this job when another one has the process."""
+    job = current_job()
+
+    def speak():
+        _thread_may_go_on.wait(30)
+        job.status_update("I am another job")
+        with contextlib.suppress(Exception):
+            job.attach("of another job", b"x")
+
+    threading.Thread(target=speak, daemon=True).start()
+
+
+def let_it_speak():
+    _thread_may_go_on.set()
+    time.sleep(0.2)
 
 
 def attach_some(path):

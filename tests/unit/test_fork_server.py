@@ -1,6 +1,7 @@
 """The server that starts job processes, and what becomes of them when somebody dies."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from moi_django.engine import supervisor
 from moi_django.engine.fork_client import ForkServer
 from moi_django.engine.job_output import unread_bytes
 from moi_django.engine.supervisor import Supervisor
+from moi_django.exceptions import NoProcess
 from moi_django.models import State
 from tests.helpers import odd_jobs
 from tests.helpers.job_processes import Notes, is_alive, make_task, run_job
@@ -95,6 +97,35 @@ def test_a_server_that_was_killed_leaves_nothing(server, tmp_path):
     server.clear_up()
     wait_for(lambda: not is_alive(int(path.read_text())))
     assert not {process.pid for process in psutil.Process().children()} & {int(path.read_text())}
+
+
+def test_a_server_that_was_killed_leaves_nothing_that_was_started_without_an_environment(
+    server, tmp_path
+):
+    def leave_and_kill(path):
+        program = ["sh", "-c", f"echo $$ > {path}; exec sleep 600"]
+        subprocess.Popen(program, env={"PATH": os.environ["PATH"]})
+        wait_for(lambda: os.path.exists(path) and open(path).read())  # noqa: SIM115
+        os.kill(os.getppid(), signal.SIGKILL)
+        odd_jobs.hold()
+
+    path = tmp_path / "pid"
+    end, _ = run_job(server, leave_and_kill, str(path))
+    assert end.state is State.LOST
+    server.clear_up()
+    wait_for(lambda: not is_alive(int(path.read_text())))
+
+
+def test_a_shortage_of_this_process_leaves_the_server_alone(server):
+    run_job(server, abs, -1)
+    pid, limits = server._server.pid, resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), limits[1]))
+    try:
+        with pytest.raises(NoProcess):
+            server.take()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert run_job(server, abs, -1)[0].result == 1 and server._server.pid == pid
 
 
 def test_a_server_that_is_frozen_is_replaced(server, monkeypatch):

@@ -175,6 +175,36 @@ def test_the_end_waits_for_what_is_being_kept_and_not_for_ever(
     assert slow.files == ({"name": b"content"} if is_freed else {})
 
 
+@pytest.mark.parametrize("function", [odd_jobs.leave_attaching, odd_jobs.give_up_attaching])
+def test_a_process_with_an_answer_to_come_has_no_other_task(fork_server, slow, function):
+    process = fork_server.take()
+    task = make_task(function, "name", reuse=True)
+    threading.Timer(0.5, slow.is_free.set).start()
+    end = Supervisor(process, task, slow).run()
+    assert end.state is State.SUCCESS and not end.reusable
+
+
+def test_a_thread_of_an_earlier_job_does_not_speak_as_the_next(fork_server):
+    process = fork_server.take()
+    task = make_task(odd_jobs.leave_a_thread_that_speaks_later, reuse=True)
+    assert Supervisor(process, task, Notes()).run().reusable
+    notes = Notes()
+    end = Supervisor(process, make_task(odd_jobs.let_it_speak, reuse=True), notes).run()
+    assert end.state is State.SUCCESS and end.reusable
+    assert not notes.statuses and not notes.files
+    process.close()
+
+
+def test_a_timeout_holds_also_for_a_job_that_has_closed_its_socket(fork_server):
+    def close_and_go_on():
+        os.closerange(3, 100)
+        odd_jobs.hold()
+
+    begun = time.monotonic()
+    end, _ = run_job(fork_server, close_and_go_on, timeout=0.5, grace=0.2)
+    assert end.result.endswith(TIMED_OUT.format(0.5)) and time.monotonic() - begun < 4
+
+
 def test_a_process_that_waits_for_no_file_is_ended(fork_server, slow):
     data = messages.encode("attach", b"x" * 1000, number=1, name="x", is_path=False) * 9
     end, _ = run_job(fork_server, odd_jobs.send_raw, data, listener=slow)
