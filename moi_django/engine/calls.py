@@ -95,10 +95,12 @@ class _PipeReader(threading.Thread):
 def python_call(source: str, /, **kwargs: Any) -> Any:
     """Run Python code as the body of a function and return what it returns.
 
-    What moi hands to a function by keyword can be used as names: `status_update("half way")`.
+    What a function of a job can ask for by keyword is there by name: `status_update("half way")`.
     Raises SyntaxError as `check_python` does.
     """
-    namespace: dict[str, Any] = {"__name__": "__moi__", **kwargs}
+    job = current_job()
+    offered = job.keywords if job is not None else {}
+    namespace: dict[str, Any] = {"__name__": "__moi__", **offered, **kwargs}
     exec(_compile_function(source), namespace)  # noqa: S102 - the code of the user who submits it
     return namespace["execwrapper"]()
 

@@ -42,6 +42,19 @@ class CurrentJob:
     # Takes the id of a job that this one waits for, and whether the wait is over.
     _note_wait: Callable[[str, bool], object] = lambda id, is_over: None
 
+    @property
+    def keywords(self) -> dict[str, object]:
+        """What a function of a job may ask for by keyword."""
+        return {
+            "status_update": self.status_update,
+            "moi_update_status": self.status_update,
+            "moi_context": self.context,
+            "moi_parent_id": self.parent,
+            "moi_progress": self.progress,
+            "moi_track": self.track,
+            "moi_attach": self.attach,
+        }
+
     def progress(self, done: float, total: float | None = None) -> None:
         """Show how far the job is: `done` of `total`, or a share from 0 to 1 without a total.
 
@@ -49,7 +62,7 @@ class CurrentJob:
         0 or less says nothing of how much there is: then it is what `count` shows. Beyond
         MAX_AMOUNT only the share is shown, and what is no finite number is not.
         """
-        if total is not None and not total > 0:
+        if total is not None and total <= 0:
             self.count(done)
         elif _is_finite(done) and (total is None or _is_finite(total)):
             share = float(min(1.0, max(0.0, done if total is None else _divide(done, total))))

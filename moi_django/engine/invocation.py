@@ -32,16 +32,7 @@ def call_as_job(
     job: CurrentJob, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Call a function with what it accepts of what jobs are offered, and return what it returns."""
-    offered = {
-        "status_update": job.status_update,
-        "moi_update_status": job.status_update,
-        "moi_context": job.context,
-        "moi_parent_id": job.parent,
-        "moi_progress": job.progress,
-        "moi_track": job.track,
-        "moi_attach": job.attach,
-    }
-    injected = injectable_kwargs(function, args, kwargs, offered)
+    injected = injectable_kwargs(function, args, kwargs, job.keywords)
     return call_function(function, args, {**injected, **kwargs})
 
 
