@@ -31,7 +31,8 @@ from moi_django.models import UNFINISHED, Info
 from moi_django.pages import downloads, results
 from moi_django.pages.page_urls import page_url
 from moi_django.pages.status_div import Row, StatusDiv
-from moi_django.presentation.ansi import apply_carriage_returns, note_gaps, strip_control
+from moi_django.presentation.ansi import note_gaps, strip_control
+from moi_django.presentation.terminal_screen import render_output
 from moi_django.site_store import get_store
 
 View = Callable[..., HttpResponseBase]
@@ -87,14 +88,15 @@ def job_page(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Show everything about a job; for the script without the output, which it has already."""
     is_whole = request.GET.get("without") != "output"
     entries = get_store().logs.open(info.id).read_last(OUTPUT_ENTRIES) if is_whole else []
+    output, is_cut = render_output(entry.piece for entry in entries)
     parent = _visible_parent(request, info)
     shown = {
         "info": info,
         "row": Row(info),
         "took": info.ran_seconds(),
         "result": results.preview_result(info, get_store().artifacts.load_display(info.id)),
-        "output": apply_carriage_returns("".join(strip_control(entry.piece for entry in entries))),
-        "is_cut": bool(entries and entries[0].at),
+        "output": output,
+        "is_cut": is_cut or bool(entries and entries[0].at),
         "files": attachments_of(get_store(), info.id).values(),
         "may_change": _is_permitted(request, "change", info),
         "parent": parent,

@@ -1,6 +1,6 @@
 """Output of a job as plain text: without what steers a terminal, with notes of what is missing.
 
-The script of the page does more of what a terminal does, see `terminal_output.js`.
+What a terminal makes of it, `terminal_screen` and the script of the page do.
 """
 
 import re
@@ -10,15 +10,15 @@ from django.utils.translation import ngettext
 
 from moi_django.store.logs import UNFINISHED, LogEntry, OutputPiece
 
-# Escape sequences: of colours and weights, of whatever else a terminal can do, of titles and links,
-# others; then single characters.
-_CONTROL = re.compile(
-    r"(?P<colour>\x1b\[[0-9;:]*m)"
-    r"|\x1b\[[0-?]*[ -/]*[@-~]"
+# Escape sequences: of colours and movements, of titles and links, others; then single characters.
+CONTROL = re.compile(
+    r"(\x1b\[[0-?]*[ -/]*[@-~]"
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"
     r"|\x1b[ -/]*[0-~]"
-    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+    r"|[\x00-\x1f\x7f-\x9f])"
 )
+_COLOUR = re.compile(r"\x1b\[([0-9;:]*)m")
+_STRIPPED = re.compile(rf"(?P<colour>{_COLOUR.pattern})|(?![\t\n\r]){CONTROL.pattern}")
 # One whose end may be in the next piece, unless it is too long for that.
 _BEGUN = re.compile(rf"{UNFINISHED}\Z")
 _LONGEST = 4096
@@ -27,6 +27,12 @@ _LONGEST = 4096
 def strip_control(pieces: Iterable[OutputPiece], colours: bool = False) -> Iterator[str]:
     """Yield the texts of pieces without what steers a terminal, its colours excepted if wanted."""
     kept = r"\g<colour>" if colours else ""
+    for _, text in join_sequences(pieces):
+        yield _STRIPPED.sub(kept, text)
+
+
+def join_sequences(pieces: Iterable[OutputPiece]) -> Iterator[OutputPiece]:
+    """Yield pieces that no sequence goes over the end of."""
     # What the last piece of each stream has begun.
     begun: dict[str, str] = {}
     for stream, new in pieces:
@@ -37,19 +43,7 @@ def strip_control(pieces: Iterable[OutputPiece], colours: bool = False) -> Itera
         if cut:
             begun[stream] = cut.group()
             text = text[: cut.start()]
-        yield _CONTROL.sub(kept, text)
-
-
-def apply_carriage_returns(text: str) -> str:
-    """Return lines as they look in the end, after each return to their beginning."""
-    return "\n".join(map(_last_look, text.split("\n")))
-
-
-def _last_look(line: str) -> str:
-    look = ""
-    for part in line.split("\r"):
-        look = part + look[len(part) :]
-    return look
+        yield OutputPiece(stream, text)
 
 
 def note_gaps(entries: Iterable[LogEntry]) -> Iterator[OutputPiece]:

@@ -15,11 +15,12 @@ from playwright.sync_api import expect
 
 from moi_django import Group
 from moi_django.models import State
-from moi_django.presentation.ansi import apply_carriage_returns, strip_control
 from moi_django.presentation.formatting import format_clock, round_duration
+from moi_django.presentation.terminal_screen import render_output
 from moi_django.store.logs import OutputPiece
 from tests.helpers.processes import free_port, site_process
 from tests.helpers.records import job_in, many_jobs_in
+from tests.helpers.reference_terminal import HEAVY, OUTPUTS, RECORDINGS, rows_of, rows_shown
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BEGUN = datetime(2026, 1, 2, 15, tzinfo=UTC)
@@ -231,16 +232,28 @@ def test_durations_are_rounded_and_written_in_one_way(job_page):
     assert job_page().evaluate(script, SECONDS) == told
 
 
-# What the server makes of output, too: it knows of no cursor that goes elsewhere than to the left.
+# What the server makes of output, too.
 SEQUENCES = [
     *("\x1b[31m", "\x1b[0m", "\x1b[38;5;9m", "\x1b[38:2::1:2:3m", "\x1b[m", "\x1b[?25l", "\x1b[2J"),
     *("\x1b]0;a title\x07", "\x1b]8;;http://x\x1b\\", "\x1bP1$r\x1b\\", "\x1b(B", "\x1b=", "\x1bM"),
+    *(
+        "\x1b[A",
+        "\x1b[3B",
+        "\x1b[J",
+        "\x1b[1J",
+        "\x1b[2L",
+        "\x1b[M",
+        "\x1b[2;3H",
+        "\x1b[1;4r",
+        "\x1b[P",
+    ),
+    *("\x1b[999999C", "\x1b[2X", "\x1b[K", "\x1b[1K", "\x1b7", "\x1b8", f"\x1b[{'9' * 400}D"),
 ]
 # Sequences that are not complete, and how they may go on.
 BITS = [
     *("\x1b", "[", "\x1b[3", "1;", "1m", "\x1b]", "0;title", "\x07", "\\", "\x1b(", "\x9b", "\x00"),
 ]
-TEXTS = ["a", "bcd", "é", "\U0001f600", " ", "\t", "\r", "\n", "\r\n", "x" * 50]
+TEXTS = ["a", "bcd", "é", "\U0001f600", " ", "\t", "\r", "\n", "\r\n", "x" * 600, "\b", "\n" * 49]
 PIECES = st.lists(
     st.tuples(
         st.sampled_from(["stdout", "stderr"]),
@@ -263,15 +276,45 @@ def test_output_has_the_same_text_with_and_without_scripts(job_page):
     page = job_page()
 
     @hypothesis.given(PIECES)
-    @hypothesis.settings(max_examples=300)
+    @hypothesis.settings(max_examples=500)
+    @hypothesis.example([("stdout", "\x1b[999999Ca\x1bMa")])
     @hypothesis.example([("stdout", "a\x1b[3"), ("stderr", "1m!"), ("stdout", "1mb")])
     @hypothesis.example([("stdout", "\x1b]0;no end\nshown\x07")])
     @hypothesis.example([("stdout", "\x1b]" + "x" * 5000), ("stdout", "y")])
     @hypothesis.example([("stdout", "abcdef\r"), ("stdout", "xyz\r\n10%\r20%\r")])
     def compare(pieces):
-        text = apply_carriage_returns(
-            "".join(strip_control(OutputPiece(*piece) for piece in pieces))
-        )
+        text, _ = render_output(OutputPiece(*piece) for piece in pieces)
         assert page.evaluate(PRINT, pieces) == text
+
+    compare()
+
+
+def test_no_output_takes_more_than_its_share_of_a_page(job_page):
+    """Were it quadratic, this would take hours."""
+    page = job_page()
+    for repeated in HEAVY:
+        text = repeated * (50_000 // len(repeated))
+        pieces = [("stdout", text[at : at + 5_000]) for at in range(0, len(text), 5_000)]
+        whole, _ = render_output([OutputPiece("stdout", text)])
+        assert page.evaluate(PRINT, pieces) == whole
+
+
+def test_output_looks_as_in_a_terminal(job_page):
+    """Of recorded tools, in pieces of any length, and of whatever moves the cursor or erases."""
+    page = job_page()
+
+    def look(*texts):
+        return rows_of(page.evaluate(PRINT, [("stdout", text) for text in texts]))
+
+    for text in RECORDINGS.values():
+        for size in (1, 7, 100, len(text)):
+            pieces = [text[start : start + size] for start in range(0, len(text), size)]
+            assert look(*pieces) == rows_shown(text)
+
+    @hypothesis.given(OUTPUTS)
+    @hypothesis.settings(max_examples=500)
+    @hypothesis.example("a long line\n\x1b[1A\x1b[0Jb")
+    def compare(text):
+        assert look(text) == rows_shown(text)
 
     compare()

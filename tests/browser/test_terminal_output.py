@@ -49,8 +49,9 @@ def test_colours_are_shown_and_nothing_is_html(output):
         ([f"abcdef{E}3D{E}1Kx"], "   xef"),  # up to the cursor and where it stands
         ([f"one\ntwo\n{E}2A1"], "1ne\ntwo\n"),
         ([f"one\ntwo{E}A!\n\nend"], "one!\ntwo\nend"),
-        ([f"one\ntwo\n{E}1A{E}B{E}Fx{E}9999Bend"], "one\nxwo\n end"),
-        ([f"a{E}999999999Cb"], "a" + " " * 499 + "b"),
+        ([f"one\ntwo\n{E}1A{E}B{E}Fx{E}Bend"], "one\nxwo\n end"),
+        ([f"a{E}999999999Cb"], "a" + " " * 998 + "b"),
+        ([f"a long line\n{E}1A{E}0Jb"], "b"),
         ([f"{E}3", "1mred"], "red"),
         ([f"{E}", "31mred"], "red"),
         (["\x1b", "[31mred"], "red"),
@@ -58,9 +59,9 @@ def test_colours_are_shown_and_nothing_is_html(output):
         (["\x1b]0;a title\x07shown"], "shown"),
         (["\x1b]0;without an end\nshown"], "0;without an end\nshown"),
         (["\x1b]0;" + "x" * 5000, "shown"], "0;" + "x" * 5000 + "shown"),
-        ([f"{E}?25lhidden cursor{E}?25h{E}2J{E}H\x07"], "hidden cursor"),
+        ([f"{E}?25lhidden cursor{E}?25h\x07"], "hidden cursor"),
         (["\U0001f600\U0001f600\rx"], "x\U0001f600"),
-        (["a\tb"], "a\tb"),
+        (["a\tb"], "a       b"),
     ],
 )
 def test_lines_are_as_a_terminal_has_them(output, pieces, shown):
@@ -70,6 +71,21 @@ def test_lines_are_as_a_terminal_has_them(output, pieces, shown):
         output(piece)
     output("\x1b[m")
     expect(element).to_have_js_property("textContent", f"before\n{shown}")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        ([f"one\ntwo\n{E}H{E}", "2Jthree"], "three"),
+        ([f"one\ntwo\nthree{E}2;2H{E}", f"J!{E}1;2f?"], "o?e\nt!"),
+        ([f"one\ntwo\nthree\x1b7{E}1;1H{E}", "M\x1b8!"], "two\nthree\n     !"),
+        (["gone\n" * 100, f"{E}H{E}3Jnew"], "new"),
+    ],
+)
+def test_a_screen_is_as_a_terminal_has_it(output, pieces, shown):
+    for piece in pieces:
+        element = output(piece)
+    expect(element).to_have_js_property("textContent", shown)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moi_django.presentation.ansi import apply_carriage_returns, note_gaps, strip_control
+from moi_django.presentation.ansi import note_gaps, strip_control
 from moi_django.store.logs import LogEntry, OutputPiece
 
 
@@ -39,19 +39,6 @@ def test_what_is_cut_in_one_stream_goes_on_in_that_one():
         OutputPiece("stdout", "1mb"),
     ]
     assert list(strip_control(pieces)) == ["a", "1m!", "b"]
-
-
-@pytest.mark.parametrize(
-    ("text", "looks"),
-    [
-        ("10%\r20%\r30%\n", "30%\n"),
-        ("10%\r", "10%"),
-        ("abcdef\rxyz", "xyzdef"),
-        ("one\r\ntwo", "one\ntwo"),
-    ],
-)
-def test_lines_look_as_they_do_in_the_end(text, looks):
-    assert apply_carriage_returns(text) == looks
 
 
 def test_what_was_begun_before_a_gap_ends_there():
