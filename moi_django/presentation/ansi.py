@@ -46,6 +46,12 @@ def join_sequences(pieces: Iterable[OutputPiece]) -> Iterator[OutputPiece]:
         yield OutputPiece(stream, text)
 
 
+def leaves_colours(text: str, before: bool) -> bool:
+    """Return whether colours are on after a text, if they were `before` it or not."""
+    codes = _COLOUR.findall(text)
+    return bool(codes[-1].strip("0")) if codes else before
+
+
 def note_gaps(entries: Iterable[LogEntry]) -> Iterator[OutputPiece]:
     """Yield the pieces of a log, and a note wherever some were dropped."""
     end = 0

@@ -368,6 +368,27 @@ print("at the end")
     assert {piece["stream"] for piece in pieces} == {"stdout"}
 
 
+@pytest.mark.parametrize(
+    ("said", "end"), [("\x1b[31mred\n", "\x1b[0m"), ("\x1b[31mred\x1b[0m\n", ""), ("plain\n", "")]
+)
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_logs_leave_no_colours_on(env, store, said, end, is_interrupted):
+    job = job_in(store, Group.of("example"), "a job")
+    store.logs.open(job.id).append([OutputPiece("stdout", said)], 1000)
+    follow = ["--follow"] if is_interrupted else []
+    with subprocess.Popen(
+        [sys.executable, "-m", "django", "moi", "logs", f"--job-id={job.id}", *follow],
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as telling:
+        assert telling.stdout.readline() == said
+        if is_interrupted:
+            telling.send_signal(signal.SIGINT)
+        assert telling.stdout.read() == end
+    assert telling.returncode == (130 if is_interrupted else 0)
+
+
 @pytest.mark.parametrize("read", [0, 1])
 def test_who_reads_no_further_is_told_no_more(shell, env, store, read):
     job = job_in(store, Group.of("example"), "a job")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moi_django.presentation.ansi import note_gaps, strip_control
+from moi_django.presentation.ansi import leaves_colours, note_gaps, strip_control
 from moi_django.store.logs import LogEntry, OutputPiece
 
 
@@ -39,6 +39,23 @@ def test_what_is_cut_in_one_stream_goes_on_in_that_one():
         OutputPiece("stdout", "1mb"),
     ]
     assert list(strip_control(pieces)) == ["a", "1m!", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "on"),
+    [
+        ("\x1b[31mred", True),
+        ("\x1b[31mred\x1b[0m", False),
+        ("\x1b[31mred\x1b[m plain", False),
+        ("\x1b[0m\x1b[1;32mgreen\n", True),
+        ("\x1b[0;31mred", True),
+        ("\x1b[38;5;0mblack", True),
+    ],
+)
+def test_colours_are_on_until_they_are_reset(text, on):
+    assert leaves_colours(text, not on) is on
+    assert leaves_colours(text + "more", not on) is on
+    assert leaves_colours("plain", on) is on
 
 
 def test_what_was_begun_before_a_gap_ends_there():

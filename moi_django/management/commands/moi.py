@@ -122,6 +122,7 @@ class Command(BaseCommand):
             self._write_details([info])
 
     def _run_logs(self, options: dict[str, Any]) -> None:
+        from moi_django.presentation.ansi import leaves_colours
         from moi_django.presentation.text_report import output_lines
         from moi_django.site_store import get_store
 
@@ -130,13 +131,18 @@ class Command(BaseCommand):
         if options["json"]:
             self._write_json([entry.piece._asdict() for entry in log.read_all()])
             return
+        is_coloured = False
         try:
             entries = log.follow(partial(_has_ended, job)) if options["follow"] else log.read_all()
             for text in output_lines(entries):
+                is_coloured = leaves_colours(text, is_coloured)
                 self.stdout.write(text, ending="")
                 self.stdout.flush()
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        finally:
+            if is_coloured:
+                self.stdout.write("\x1b[0m", ending="")
 
     def _run_cancel(self, options: dict[str, Any]) -> None:
         from moi_django.jobs import actions
