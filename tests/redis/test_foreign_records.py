@@ -85,7 +85,7 @@ def test_no_number_of_a_record_keeps_a_page_from_being_shown(
     if is_over:
         job = finish(store, job)
     written = {**json.loads(job.to_json()), "date_start": "2026-01-02 10:00:00.000000"}
-    for fields in (*([name] for name in NUMBERS), NUMBERS):
+    for fields in (*([] if is_over else ([name] for name in NUMBERS)), NUMBERS):
         record = json.dumps({**written, **dict.fromkeys(fields, "NUMBER")})
         write(store, job.id, record.replace('"NUMBER"', number))
         look_at_all(client, user, job, (200, 404))

@@ -11,7 +11,7 @@ from tests.helpers.records import finish, many_jobs_in
 from tests.helpers.websocket import actions_are_over, close_code, connected, hear, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
-MANY = 3_000
+MANY = 1_500
 
 
 @pytest.fixture
