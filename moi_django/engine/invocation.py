@@ -16,6 +16,7 @@ from moi_django.validation import escape_surrogates
 
 # What most names begin with that jobs are offered.
 _PREFIX = "moi_"
+_WRITTEN_IN_C = (type(len), type(str.join), type("".__str__), type(object.__init__))
 
 
 def explain_breakpoint(*args: Any, **kwargs: Any) -> None:
@@ -84,6 +85,8 @@ def _wanted_names(function: Any, names: Iterable[str]) -> set[str]:
 
 
 def _named_in_signature(function: Any, names: Iterable[str]) -> set[str]:
+    if isinstance(function, _WRITTEN_IN_C):
+        return set()  # to read their signatures costs more than to fork a process
     try:
         return set(names) & inspect.signature(function).parameters.keys()
     except (TypeError, ValueError):
