@@ -103,8 +103,12 @@ def call_workers(queue: str, targets: list[str] | None = None) -> int:
     return len(calls)
 
 
+def _context_of(queue: str) -> str:
+    return split_queue(queue)[0] or DEFAULT_CONTEXT
+
+
 def _connection_for(queue: str) -> connections.ClusterConnection:
-    return connections.get_connection(split_queue(queue)[0] or DEFAULT_CONTEXT)
+    return connections.get_connection(_context_of(queue))
 
 
 def _watch_leases() -> None:
@@ -127,7 +131,7 @@ def _end_lost(before: dict[QueuedAttempt, float]) -> None:
 def _work_spec(queue: str) -> WorkSpec:
     return WorkSpec(
         store=engine_store_config(),
-        contexts=connections.contexts_beside(split_queue(queue)[0] or DEFAULT_CONTEXT),
+        contexts=connections.contexts_beside(_context_of(queue)),
         keys=payload_keys(),
         limits=Limits(conf.RESULT_LIMIT, conf.STATUS_LIMIT, conf.LOG_LIMIT, conf.DISPLAY_LIMIT),
         attachment_storage=get_attachment_storage(),

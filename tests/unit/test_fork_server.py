@@ -85,18 +85,23 @@ def test_a_server_that_was_killed_is_started_anew(server):
     assert end.result == 1 and server._server.pid != pid
 
 
+def run_and_clear_up(server, leave_and_kill, path):
+    """Let a job kill its server; return the process that it has left, as it wrote to `path`."""
+    end, _ = run_job(server, leave_and_kill, str(path))
+    assert end.state is State.LOST
+    server.clear_up()
+    return int(path.read_text())
+
+
 def test_a_server_that_was_killed_leaves_nothing(server, tmp_path):
     def leave_and_kill(path):
         odd_jobs.leave_daemon(path)
         os.kill(os.getppid(), signal.SIGKILL)
         odd_jobs.hold()
 
-    path = tmp_path / "pid"
-    end, _ = run_job(server, leave_and_kill, str(path))
-    assert end.state is State.LOST
-    server.clear_up()
-    wait_for(lambda: not is_alive(int(path.read_text())))
-    assert not {process.pid for process in psutil.Process().children()} & {int(path.read_text())}
+    pid = run_and_clear_up(server, leave_and_kill, tmp_path / "pid")
+    wait_for(lambda: not is_alive(pid))
+    assert pid not in {process.pid for process in psutil.Process().children()}
 
 
 def test_a_server_that_was_killed_leaves_nothing_that_was_started_without_an_environment(
@@ -109,11 +114,8 @@ def test_a_server_that_was_killed_leaves_nothing_that_was_started_without_an_env
         os.kill(os.getppid(), signal.SIGKILL)
         odd_jobs.hold()
 
-    path = tmp_path / "pid"
-    end, _ = run_job(server, leave_and_kill, str(path))
-    assert end.state is State.LOST
-    server.clear_up()
-    wait_for(lambda: not is_alive(int(path.read_text())))
+    pid = run_and_clear_up(server, leave_and_kill, tmp_path / "pid")
+    wait_for(lambda: not is_alive(pid))
 
 
 def test_a_shortage_of_this_process_leaves_the_server_alone(server):

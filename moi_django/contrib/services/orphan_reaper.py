@@ -44,13 +44,7 @@ class OrphanReaper:
         mark = secrets.token_hex(16)
         os.environ.pop(MARK, None)
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                _MODULE,
-                mark,
-                str(self._directory),
-            ],
+            [sys.executable, "-m", _MODULE, mark, str(self._directory)],
             env={**os.environ, "PYTHONPATH": self._path},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
