@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import psutil
 
@@ -49,21 +49,15 @@ class JobProcess:
         """Ask a fork server for it. Raises OSError when that is gone."""
         # Set by `wait_for_start`.
         self.pid = 0
-        # Descriptors of what it prints; to it, and to what the fork server says of it.
-        self.stdout, out = os.pipe()
-        self.stderr, err = os.pipe()
-        self.messages, their_messages = socket.socketpair()
-        self.exit, their_exit = socket.socketpair()
-        theirs = [out, err, their_messages.detach(), their_exit.detach()]
-        try:
-            socket.send_fds(control, [b"f"], theirs)
-        except OSError:
-            self.close()
-            raise
-        finally:
-            for descriptor in theirs:
-                os.close(descriptor)
-        self.messages.setblocking(False)
+        with ExitStack() as ours, ExitStack() as theirs:
+            # Descriptors of what it prints; to it, and to what the fork server says of it.
+            self.stdout, out = _open_pipe(ours, theirs)
+            self.stderr, err = _open_pipe(ours, theirs)
+            self.messages, messages = _open_socket(ours, theirs)
+            self.exit, exit = _open_socket(ours, theirs)
+            socket.send_fds(control, [b"f"], [out, err, messages, exit])
+            self.messages.setblocking(False)
+            self._descriptors = ours.pop_all()
 
     def wait_for_start(self, timeout: float) -> None:
         """Wait until it is there. Raises OSError or EOFError when it does not come."""
@@ -104,12 +98,19 @@ class JobProcess:
 
     def close(self) -> None:
         """Close all that leads to it, once."""
-        if self.messages.fileno() < 0:
-            return
-        os.close(self.stdout)
-        os.close(self.stderr)
-        self.messages.close()
-        self.exit.close()
+        self._descriptors.close()
+
+
+def _open_pipe(ours: ExitStack, theirs: ExitStack) -> tuple[int, int]:
+    mine, their = os.pipe()
+    ours.callback(os.close, mine)
+    theirs.callback(os.close, their)
+    return mine, their
+
+
+def _open_socket(ours: ExitStack, theirs: ExitStack) -> tuple[socket.socket, int]:
+    mine, their = socket.socketpair()
+    return ours.enter_context(mine), theirs.enter_context(their).fileno()
 
 
 class ForkServer:

@@ -1,5 +1,6 @@
 """The server that starts job processes, and what becomes of them when somebody dies."""
 
+import gc
 import os
 import resource
 import signal
@@ -118,15 +119,26 @@ def test_a_server_that_was_killed_leaves_nothing_that_was_started_without_an_env
     wait_for(lambda: not is_alive(pid))
 
 
-def test_a_shortage_of_this_process_leaves_the_server_alone(server):
+def open_descriptors():
+    names = os.listdir("/proc/self/fd")
+    return {int(name) for name in names if os.path.exists(f"/proc/self/fd/{name}")}
+
+
+# A process needs eight.
+@pytest.mark.parametrize("left", range(8))
+def test_a_shortage_of_this_process_leaves_the_server_alone(server, left):
     run_job(server, abs, -1)
     pid, limits = server._server.pid, resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), limits[1]))
+    gc.collect()  # what other tests have left would be closed in the shortage
+    before = open_descriptors()
+    free = sorted(set(range(max(before) + left + 2)) - before)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[left], limits[1]))
     try:
         with pytest.raises(NoProcess):
             server.take()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert open_descriptors() == before
     assert run_job(server, abs, -1)[0].result == 1 and server._server.pid == pid
 
 
