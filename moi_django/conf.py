@@ -20,6 +20,8 @@ WEBSOCKET_PATH = "moi-ws/"
 T = TypeVar("T")
 # Dotted path of a function (user, action, info) -> True, False or None, or the function itself.
 Hook = str | Callable[[Any, str, Any], bool | None]
+# The same of a function (name of an owner, context) -> a number or None.
+LimitHook = str | Callable[[str, str], int | None]
 
 
 class Setting(Generic[T]):
@@ -75,6 +77,13 @@ class Conf:
     LINGER = Setting(0.5)
     # Seconds of work after which an engine lets others of its cluster have their turn.
     WORK_TURN = Setting(10.0)
+    # Owners of jobs take turns, by the engine time they have used; False: first come, first served.
+    FAIR = Setting(True)
+    # Name -> how many jobs may run at once that give it as their limit.
+    LIMITS = Setting[dict[str, int]]({})
+    # How many jobs of one owner may run at once in a context, or a function (name of the owner,
+    # context) -> that, or its dotted path. None: any number.
+    OWNER_LIMIT = Setting[int | LimitHook | None](None)
     # Modules that engines import before any job: each job's process has them from the start.
     PRELOAD = Setting[Sequence[str]](())
     # Bytes of memory that the process of a job and those it has started may take. None: any.

@@ -123,6 +123,9 @@ class Info:
     attached: int = 0
     # Version of the Python that pickled its function, which an engine must have to run it.
     python: str | None = None
+    # Higher ones come first, from -100 to 100; and the key of MOI["LIMITS"] that it counts for.
+    priority: int = 0
+    limit: str | None = None
     # CPU seconds, and bytes of memory at most, of the process of the last attempt that has ended.
     cpu_seconds: float | None = None
     peak_memory: int | None = None
@@ -297,7 +300,7 @@ _STATE_OF_STATUS = {state.status: state for state in State if state is not State
 
 _TEXTS = (
     *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
-    *("context", "engine", "retried", "python"),
+    *("context", "engine", "retried", "python", "limit"),
 )
 _NUMBERS = ("done", "total", "cpu_seconds", "peak_memory")
 _ATTEMPT_DATES = ("date_start", "date_end")
@@ -324,6 +327,7 @@ def _complete_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     known["attempt"] = _whole_number(known.get("attempt"))
     known["attempts"] = _whole_number(known.get("attempts"))
     known["attached"] = _whole_number(known.get("attached"), 0)
+    known["priority"] = _whole_number(known.get("priority"), 0)
     known["runs"] = _earlier_attempts(known.get("runs"))
     if known["type"] == GROUP:
         known.update(state=None, status=str(known.get("status") or GROUP_STATUS))

@@ -8,6 +8,7 @@ from moi_django.exceptions import InvalidJob
 
 # Seconds: no pause between two attempts is longer.
 MAX_BACKOFF = 3600.0
+MAX_PRIORITY = 100
 # No number of an option is larger: as seconds that is longer than anybody waits.
 MAX_NUMBER = 1e9
 
@@ -27,24 +28,58 @@ class Options:
     # Jobs of one owner that give the same name here share a process on each engine, one after the
     # other, with all that earlier ones have left in it. None: each has a process of its own.
     process: str | None = None
+    # Those with a higher number come first, from -100 to 100, whoever has submitted them.
+    priority: int = 0
+    # Key of MOI["LIMITS"], which says how many of those that name it may run at once.
+    limit: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        if not _is_number(self.retries) or self.retries < 0 or self.retries % 1:
-            raise InvalidJob(f"retries is {self.retries!r}: give a whole number from 0 on.")
-        if not _is_number(self.backoff) or self.backoff < 0:
-            raise InvalidJob(f"backoff is {self.backoff!r}: give seconds, from 0 on.")
-        if self.timeout is not None and (not _is_number(self.timeout) or self.timeout <= 0):
-            raise InvalidJob(f"timeout is {self.timeout!r}: give seconds, more than 0, or None.")
-        if self.process is not None and not (isinstance(self.process, str) and self.process):
-            raise InvalidJob(f"process is {self.process!r}: give a name, or None.")
-        if self.retry_on_lost and not self.retries:
-            raise InvalidJob("retry_on_lost needs retries: say how many times, retries=1 or more.")
+        for is_right, complaint in (*self._numbers(), *self._names()):
+            if not is_right:
+                raise InvalidJob(complaint)
         # As JSON has them, also when numpy has made them.
-        object.__setattr__(self, "retries", int(self.retries))
+        for name in ("retries", "priority"):
+            object.__setattr__(self, name, int(getattr(self, name)))
         for name in ("backoff", "timeout"):
             if (seconds := getattr(self, name)) is not None:
                 object.__setattr__(self, name, float(seconds))
+
+    def _numbers(self) -> list[tuple[bool, str]]:
+        retries, backoff, timeout, priority = map(
+            _number, (self.retries, self.backoff, self.timeout, self.priority)
+        )
+        return [
+            (
+                retries is not None and retries >= 0 and retries % 1 == 0,
+                f"retries is {self.retries!r}: give a whole number from 0 on.",
+            ),
+            (
+                backoff is not None and backoff >= 0,
+                f"backoff is {self.backoff!r}: give seconds, from 0 on.",
+            ),
+            (
+                self.timeout is None or (timeout is not None and timeout > 0),
+                f"timeout is {self.timeout!r}: give seconds, more than 0, or None.",
+            ),
+            (
+                priority is not None and abs(priority) <= MAX_PRIORITY and priority % 1 == 0,
+                f"priority is {self.priority!r}: give a whole number from -100 to 100.",
+            ),
+        ]
+
+    def _names(self) -> list[tuple[bool, str]]:
+        return [
+            (_is_name(self.process), f"process is {self.process!r}: give a name, or None."),
+            (
+                _is_name(self.limit),
+                f'limit is {self.limit!r}: give a key of MOI["LIMITS"], or None.',
+            ),
+            (
+                bool(self.retries) or not self.retry_on_lost,
+                "retry_on_lost needs retries: say how many times, retries=1 or more.",
+            ),
+        ]
 
     @property
     def attempts(self) -> int:
@@ -56,6 +91,11 @@ class Options:
         return min(MAX_BACKOFF, self.backoff * 2.0 ** min(attempt - 1, 60))
 
 
-def _is_number(value: Any) -> bool:
+def _number(value: Any) -> Any:
+    """Return what is a number that anybody can wait for, else None."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
-    return is_number and abs(value) <= MAX_NUMBER
+    return value if is_number and abs(value) <= MAX_NUMBER else None
+
+
+def _is_name(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and bool(value))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from moi_django.cluster import connections
+from moi_django.cluster.limits import publish_limits_for
 from moi_django.cluster.payloads import payload_keys, sign_payload, verify_payload
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine.attachments import AttachmentStorage
@@ -43,6 +44,7 @@ def enqueue(info: Info, payload: Payload, instead_of: str | None = None) -> None
     meanwhile.
     """
     engines, uncalled = connections.get_connection(payload.context).count_engines(info.queue)
+    publish_limits_for(info)
     jobs, signed, call = get_store().jobs, sign_payload(info, payload), new_call()
     engines = engines if uncalled else 0
     if instead_of is None:

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from moi_django.cluster import connections, dispatch
+from moi_django.cluster.limits import publish_limits
 from moi_django.conf import conf
-from moi_django.exceptions import JobNotFound, MoiError, StoreUnavailable, UnknownContext
+from moi_django.exceptions import MoiError, StoreUnavailable, UnknownContext
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store.queue import QueuedAttempt, split_queue
+from moi_django.store.queue_order import Hold
 
 logger = logging.getLogger(__name__)
 
@@ -114,10 +116,12 @@ class Reconciler:
     def reconcile(self) -> None:
         """Do what is to be done now. Raises StoreUnavailable or NotRunning."""
         self._engines.clear()
+        publish_limits()
         self._enqueue_due()
         for attempt in self._attempts.overdue(get_store().queue.running(), lambda _: conf.LEASE):
             self._end_lost(attempt)
         for queue in get_store().queue.names():
+            self._try(get_store().queue.review, queue)
             self._try(self._drop_lost_workers, queue)
             self._try(self._call_workers, queue)
         if time.monotonic() >= self._renews_at:
@@ -142,15 +146,15 @@ class Reconciler:
         infos = get_store().jobs.get_many([attempt.id for attempt in due])
         for attempt, info in zip(due, infos, strict=True):
             if info is None or (info.state, info.attempt) != (State.QUEUED, attempt.attempt):
-                get_store().queue.discard_delayed(attempt)
-            elif get_store().queue.enqueue(attempt, info.queue):
+                get_store().queue.discard(attempt)
+            elif get_store().queue.enqueue(attempt, info):
                 self._say(f"job {attempt.id} is run again")
 
     def _end_lost(self, attempt: QueuedAttempt) -> None:
         """End an attempt whose engine renews its lease no more."""
         info = get_store().jobs.get(attempt.id)
         if info is None or (info.state, info.attempt) != (State.RUNNING, attempt.attempt):
-            get_store().queue.discard_running(attempt)
+            get_store().queue.discard(attempt)
             return
         is_there = info.engine in (self._engines_of(info.context or "") or ())
         reason = dispatch.ENGINE_SILENT if is_there else dispatch.ENGINE_GONE
@@ -176,7 +180,11 @@ class Reconciler:
             if targets and not worker.startswith(dispatch.CALL) and worker not in targets:
                 get_store().queue.leave(queue, worker)
         fitting = sorted(targets - self._of_other_pythons(targets, python))
-        self._explain(waiting, _reason(targets, fitting, context, python))
+        if fitting:
+            holds = get_store().orders.holds(waiting)
+            self._explain(waiting, [_held_status(hold, context) for hold in holds])
+        else:
+            self._explain(waiting, [_missing_status(targets, context, python)] * len(waiting))
         if fitting and dispatch.call_workers(queue, fitting):
             logger.info("Called workers to queue %s", queue)
 
@@ -199,20 +207,16 @@ class Reconciler:
             id for id, said in known.items() if said and said.split(".")[:2] != python.split(".")
         }
 
-    def _explain(self, waiting: list[QueuedAttempt], status: str) -> None:
+    def _explain(self, waiting: list[QueuedAttempt], statuses: list[str]) -> None:
         """Let waiting jobs say what they wait for."""
+        wanted = {attempt.id: status for attempt, status in zip(waiting, statuses, strict=True)}
 
         def explained(info: Info) -> Info | None:
-            is_told = info.state is not State.QUEUED or info.status == status
-            return None if is_told else info.changed(status=status)
+            is_told = info.state is not State.QUEUED or info.status == wanted[info.id]
+            return None if is_told else info.changed(status=wanted[info.id])
 
-        infos = get_store().jobs.get_many([attempt.id for attempt in waiting])
-        for info in infos:
-            if info is not None and info.status != status:
-                try:
-                    get_store().jobs.change(info.id, explained, known=info)
-                except JobNotFound:
-                    logger.debug("The waiting job %s was removed", info.id)
+        infos = get_store().jobs.get_many(list(wanted))
+        get_store().batches.change([info for info in infos if info is not None], explained)
 
     def _delete_orphaned_files(self) -> None:
         removed = unknown = 0
@@ -234,10 +238,17 @@ def _patience(worker: str) -> float:
     return CALL_PATIENCE if worker.startswith(dispatch.CALL) else conf.LEASE
 
 
-def _reason(engines: set[str], fitting: list[str], context: str, python: str) -> str:
-    """Return the status of what waits."""
-    if fitting:
-        return State.QUEUED.status
+def _held_status(hold: Hold | None, context: str) -> str:
+    """Return the status of what waits for its turn, or cannot begin for another reason."""
+    if hold is Hold.PAUSED:
+        return f"Waits until {context!r} is resumed"
+    if hold is Hold.LIMIT:
+        return "Waits for a place among those of its limit"
+    return "Waits for another job of its owner to end" if hold else State.QUEUED.status
+
+
+def _missing_status(engines: set[str], context: str, python: str) -> str:
+    """Return the status of what no engine can run now."""
     if engines:
         return f"Waits for an engine with Python {python}"
     return f"Waits for an engine of {context!r}"

@@ -19,6 +19,9 @@ def new_job_info(
 
     Raises InvalidJob.
     """
+    if options.limit is not None and options.limit not in conf.LIMITS:
+        known = ", ".join(map(repr, conf.LIMITS)) or "none"
+        raise InvalidJob(f'Unknown limit {options.limit!r}: MOI["LIMITS"] has {known}.')
     return _new_info(
         JOB,
         parent,
@@ -28,6 +31,8 @@ def new_job_info(
         state=State.QUEUED,
         context=context,
         attempts=options.attempts,
+        priority=options.priority,
+        limit=options.limit,
         python=python,
     )
 

@@ -170,9 +170,6 @@ class JobRecords:
             "users": self._keys.users,
             "seal": self._keys.seal(info.parent or info.id),
             "payload": self._keys.payload(info.id),
-            "waiting": self._keys.waiting(info.queue),
-            "delayed": self._keys.delayed,
-            **self._keys.entrance(info.queue),
             "queues": self._keys.queues,
             "workers": self._keys.workers(info.queue),
             "jobs": self._keys.jobs,
@@ -190,7 +187,7 @@ class JobRecords:
             "message": done_message("add", info.id),
             "state": info.counted_as,
             "member": member(info),
-            "queue": info.queue,
+            **lane_args(info),
             "payload": payload,
             "created": timestamp(info.date_created),
             "prefix": self._config.prefix,
@@ -244,11 +241,10 @@ class JobRecords:
             "info": self._keys.info(old.id),
             "users": self._keys.users,
             **self._keys.artifacts(old.id),
-            **self._keys.places(old),
-            **self._keys.entrance(old.queue),
             "jobs": self._keys.jobs,
             "owner_jobs": self._keys.owner_jobs(old.owner),
             "ended": self._keys.ended,
+            "durations": self._keys.durations(old.context or ""),
             "ancestors": self._keys.ancestors(old),
         }
         ran, waited = _durations(new)
@@ -256,17 +252,20 @@ class JobRecords:
             "old_json": raw,
             "new_json": new.to_json(),
             "lifetime": self._config.expire,
+            "prefix": self._config.prefix,
             "channel": self._keys.channel(old.id),
             "message": json.dumps({"update": [old.id]}),
             "old_state": old.counted_as,
             "new_state": new.counted_as,
             "old_member": member(old),
             "new_member": member(new),
+            **lane_args(new),
             "move_to": _next_place(old, new, delay),
             "seconds": delay,
             "max_payload": _max_payload(new, self._config.retry_payload_limit),
             "id": new.id,
             "created": timestamp(new.date_created),
+            "used": _used_seconds(old, new),
             "ran": ran,
             "waited": waited,
         }
@@ -311,7 +310,6 @@ class JobRecords:
             "seal": self._keys.seal(info.id),
             "order": self._keys.order(info.id),
             **self._keys.artifacts(info.id),
-            **self._keys.places(info),
             "jobs": self._keys.jobs,
             "owner_jobs": self._keys.owner_jobs(info.owner),
             "ancestors": self._keys.ancestors(info),
@@ -325,6 +323,9 @@ class JobRecords:
             "counted_as": info.counted_as,
             "member": member(info),
             "state": info.state or "",
+            "ran": _used_seconds(info, info),
+            "prefix": self._config.prefix,
+            "lifetime": self._config.expire,
         }
         return ScriptCall("remove", keys, args)
 
@@ -361,6 +362,23 @@ def _max_payload(info: Info, retry_limit: int) -> int | str:
         return 0
     # No longer sent by itself, but somebody may retry it.
     return retry_limit if info.finished else ""
+
+
+def lane_args(info: Info) -> dict[str, Any]:
+    """Return where a job waits, as scripts take it."""
+    return {
+        "queue": info.queue,
+        "owner": info.owner,
+        "limit": info.limit or "",
+        "priority": info.priority,
+    }
+
+
+def _used_seconds(old: Info, new: Info) -> float:
+    """Return for how many seconds an attempt has run that ends now, if one does."""
+    if old.state is not State.RUNNING:
+        return 0.0
+    return new.runs[-1].ran_seconds if new.attempt > old.attempt else new.ran_seconds() or 0.0
 
 
 def _durations(info: Info) -> tuple[float | str, float]:

@@ -14,6 +14,20 @@ key                   type     content
 <group>:seal          string   is there while a group is removed: nothing comes into it any more
 user-id-map           hash     user -> id of the user's root group, and that id -> user
 waiting:<queue>       zset     attempts that wait for an engine -> their place
+lane:<queue>:<owner>:<limit>  zset  those of them that one owner has and that need the same limit
+                               -> level and place
+turns:<queue>:<limit> zset     owners of such lanes that may be served -> level and time used
+held:<queue>          set      <owner>:<limit> of lanes whose owner runs as many as are allowed
+limits:<queue>        hash     limit -> how many wait that need it
+lanes                 hash     attempt that waits or runs -> its queue, a line break, owner:limit
+used:<context>        hash     owner -> engine time used, in ms; floor:<level> -> that of who is
+                               served there; epoch -> when all was halved last; order -> by which
+                               all have their turns
+durations:<context>   list     for how many seconds the latest jobs ran that succeeded
+slots:<slot>          set      attempts that run and take one of the slots that `policy` bounds
+policy                hash     limit:<limit>, owner, owner:<context>:<owner> -> how many may run at
+                               once; paused:<context>, drained:<engine> -> since when; fair -> "0"
+                               for first come, first served
 sequence              string   the last place that was given
 queues                set      names of the queues
 workers:<queue>       zset     engines at a queue, and calls for one -> a number that grows
@@ -148,11 +162,6 @@ class Keys:
         return f"{self.prefix}waiting:{queue}"
 
     @property
-    def sequence(self) -> str:
-        """The key of the last place in a queue that was given."""
-        return f"{self.prefix}sequence"
-
-    @property
     def queues(self) -> str:
         """The key of the set of the names of the queues."""
         return f"{self.prefix}queues"
@@ -184,21 +193,19 @@ class Keys:
         """The key of the zset of the attempts that run."""
         return f"{self.prefix}running"
 
-    def entrance(self, queue: str) -> dict[str, str]:
-        """Return what is needed to put an attempt into a queue, besides the zset of what waits."""
-        return {
-            "sequence": self.sequence,
-            "lingering": self.lingering(queue),
-            "wake": self.wake(queue, ""),
-        }
+    def durations(self, context: str) -> str:
+        """Return the key of the list of for how many seconds jobs of a context ran lately."""
+        return f"{self.prefix}durations:{context}"
 
-    def places(self, info: Info) -> dict[str, str]:
-        """Return the three zsets that an attempt may be in."""
-        return {
-            "waiting": self.waiting(info.queue),
-            "delayed": self.delayed,
-            "running": self.running,
-        }
+    def slots(self, info: Info) -> list[str]:
+        """Return the keys of the sets of what runs and is bounded together with a job."""
+        names = [f"owner:{info.context}:{info.owner}", f"limit:{info.limit}"]
+        return [f"{self.prefix}slots:{name}" for name in names]
+
+    @property
+    def policy(self) -> str:
+        """The key of the hash of what bounds the queues."""
+        return f"{self.prefix}policy"
 
     # Indices and statistics
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from moi_django.models import Info, State
 from moi_django.store.connection import CONNECTION_OPTIONS, Connection
-from moi_django.store.job_records import JobRecords, parse_info
+from moi_django.store.job_records import JobRecords, lane_args, parse_info
 from moi_django.store.keys import member
 from moi_django.store.scripts import ScriptCall
 from moi_django.validation import text_of
@@ -100,24 +100,29 @@ class JobQueue:
 
     def _claiming(self, worker: Worker, token: str, date: str, leaves: bool) -> ScriptCall:
         keys = {
-            "waiting": self._keys.waiting(worker.queue),
-            "running": self._keys.running,
-            "workers": self._keys.workers(worker.queue),
-            "lingering": self._keys.lingering(worker.queue),
+            **self._worker_keys(worker.queue),
             "wake": self._keys.wake(worker.queue, ""),
             "claims": self._keys.claims,
             "jobs": self._keys.jobs,
         }
         args = {
+            **self._context_args,
+            "queue": worker.queue,
             "worker": worker.engine,
             "call": worker.call,
             "token": token,
             "date": date,
-            "prefix": self._keys.prefix,
-            "lifetime": self._config.expire,
             "leaves": "1" if leaves else "",
         }
         return ScriptCall("claim", keys, args)
+
+    @property
+    def _context_args(self) -> dict[str, Any]:
+        """What scripts find queues with."""
+        return {"prefix": self._keys.prefix, "lifetime": self._config.expire}
+
+    def _worker_keys(self, queue: str) -> dict[str, str]:
+        return {"workers": self._keys.workers(queue), "lingering": self._keys.lingering(queue)}
 
     def _parse_claim(self, found: Any) -> Claim | None:
         if found is None:
@@ -129,18 +134,8 @@ class JobQueue:
 
     def claim_by_id(self, info: Info, engine: str, date: str) -> Claim | None:
         """Let an engine take a certain attempt, if it waits, or runs there already."""
-        keys = {
-            "waiting": self._keys.waiting(info.queue),
-            "running": self._keys.running,
-            "jobs": self._keys.jobs,
-        }
-        args = {
-            "member": member(info),
-            "worker": engine,
-            "date": date,
-            "prefix": self._keys.prefix,
-            "lifetime": self._config.expire,
-        }
+        keys = {"jobs": self._keys.jobs}
+        args = {"member": member(info), "worker": engine, "date": date, **self._context_args}
         return self._parse_claim(self._connection.run_script("claim_by_id", keys, args))
 
     def linger(self, worker: Worker, seconds: float) -> bool:
@@ -157,14 +152,10 @@ class JobQueue:
         return False
 
     def leave(self, queue: str, worker: str) -> int:
-        """Note that a worker is at a queue no more, or a call in vain; return how many wait."""
-        keys = {
-            "waiting": self._keys.waiting(queue),
-            "workers": self._keys.workers(queue),
-            "lingering": self._keys.lingering(queue),
-            "claims": self._keys.claims,
-        }
-        return int(self._connection.run_script("leave", keys, {"worker": worker}))
+        """Note that a worker or a call is at a queue no more; return how many may begin."""
+        keys = {**self._worker_keys(queue), "claims": self._keys.claims}
+        args = {"worker": worker, "queue": queue, **self._context_args}
+        return int(self._connection.run_script("leave", keys, args))
 
     def renew(self, info: Info) -> bool:
         """Renew the lease of an attempt; tell whether the attempt is still wanted."""
@@ -187,19 +178,15 @@ class JobQueue:
     # What calls workers
 
     def note_calls(self, queue: str, engines: int, limit: int, call: str) -> list[str]:
-        """Note a call for each attempt that waits, as far as there are engines without a worker.
+        """Note a call for each attempt that may begin, as far as engines are without a worker.
 
         There are `limit` calls at most.
 
         Returns the calls that are to be made, whose names begin with `call`.
         """
-        keys = {
-            "waiting": self._keys.waiting(queue),
-            "workers": self._keys.workers(queue),
-            "lingering": self._keys.lingering(queue),
-            "wake": self._keys.wake(queue, ""),
-        }
-        args = {"engines": engines, "limit": limit, "call": call, "lifetime": self._config.expire}
+        keys = {**self._worker_keys(queue), "wake": self._keys.wake(queue, "")}
+        numbers = {"engines": engines, "limit": limit}
+        args = {"queue": queue, **numbers, "call": call, **self._context_args}
         count = int(self._connection.run_script("call", keys, args))
         return [f"{call}:{number}" for number in range(1, count + 1)]
 
@@ -220,15 +207,21 @@ class JobQueue:
             )
         return [QueuedAttempt.parse(raw) for raw in found]
 
-    def enqueue(self, attempt: QueuedAttempt, queue: str) -> bool:
+    def enqueue(self, attempt: QueuedAttempt, info: Info) -> bool:
         """Let a delayed attempt wait; tell whether it was this call that did."""
-        keys = {
-            "delayed": self._keys.delayed,
-            "waiting": self._keys.waiting(queue),
-            **self._keys.entrance(queue),
-        }
-        args = {"member": attempt.member, "lifetime": self._config.expire}
+        keys = {"delayed": self._keys.delayed}
+        args = {"member": attempt.member, **lane_args(info), **self._context_args}
         return bool(self._connection.run_script("enqueue", keys, args))
+
+    def prefer(self, info: Info) -> bool:
+        """Let a waiting job be the next of its queue; tell whether it waits."""
+        args = {"member": member(info), **self._context_args}
+        return bool(self._connection.run_script("prefer", {}, args))
+
+    def review(self, queue: str, renews: bool = False) -> None:
+        """Let jobs go on that wait for a limit which is another now; renew what waits, or not."""
+        args = {"queue": queue, "renews": "1" if renews else "", **self._context_args}
+        self._connection.run_script("review", {}, args)
 
     def running(self) -> dict[QueuedAttempt, float]:
         """Return the attempts that run, each with its lease: a number that grows."""
@@ -242,15 +235,10 @@ class JobQueue:
             found: Any = self._redis.zrange(self._keys.workers(queue), 0, -1, withscores=True)
         return {text_of(raw): lease for raw, lease in found}
 
-    def discard_running(self, attempt: QueuedAttempt) -> None:
-        """Drop an attempt that runs no more from those that do."""
-        with self._connection.translated_errors():
-            self._redis.zrem(self._keys.running, attempt.member)
-
-    def discard_delayed(self, attempt: QueuedAttempt) -> None:
-        """Drop an attempt of a job that is gone or has gone on from those that are delayed."""
-        with self._connection.translated_errors():
-            self._redis.zrem(self._keys.delayed, attempt.member)
+    def discard(self, attempt: QueuedAttempt) -> None:
+        """Drop an attempt of a job that is gone or has gone on."""
+        args = {"member": attempt.member, **self._context_args}
+        self._connection.run_script("discard", {}, args)
 
     def first_waiting(self, queue: str, count: int = BATCH_SIZE) -> list[QueuedAttempt]:
         """Return the attempts that are next in a queue."""
@@ -260,18 +248,14 @@ class JobQueue:
 
     def renew_unfinished(self) -> None:
         """Renew the keys of all that waits or runs, so that none expires however long that is."""
-        queues = map(self._keys.waiting, self.names())
-        keys = [self._keys.delayed, self._keys.running, *queues]
-        for key in keys:
+        queues = self.names()
+        for key in [self._keys.delayed, self._keys.running, *map(self._keys.waiting, queues)]:
             start = 0
             while ids := self._ids_from(key, start):
                 self._renew_keys(self._jobs.get_many(ids))
                 start += BATCH_SIZE
-        with self._connection.translated_errors():
-            pipeline = self._redis.pipeline(transaction=False)
-            for key in [*keys, self._keys.queues, self._keys.sequence]:
-                pipeline.expire(key, self._config.expire)
-            pipeline.execute()
+        for queue in queues:
+            self.review(queue, renews=True)
 
     def _ids_from(self, key: str, start: int) -> list[str]:
         with self._connection.translated_errors():
@@ -291,6 +275,7 @@ class JobQueue:
                 self._keys.jobs_in_state(info.state or ""),
                 *self._keys.artifacts(info.id).values(),
                 *self._keys.ancestors(info),
+                *self._keys.slots(info),
             )
         }
         with self._connection.translated_errors():

@@ -29,15 +29,21 @@ from moi_django.models import RETRIED, State
 LUA = Path(__file__).parent / "lua"
 # Seconds for which is counted what has ended in a minute.
 STATISTICS_LIFETIME = 90_000
+# Milliseconds that an attempt is taken to need until it has ended.
+USED_GUESS = 1_000
 CONSTANTS = {
     "STATES": " ".join(State),
     "QUEUED": str(State.QUEUED),
     "RUNNING": str(State.RUNNING),
+    "SUCCESS": str(State.SUCCESS),
     "RUNNING_STATUS": State.RUNNING.status,
     "RETRIED": RETRIED,
     "STATISTICS_LIFETIME": STATISTICS_LIFETIME,
     # Seconds for which a worker finds that it was woken.
     "WAKE_EXPIRY": 60,
+    "USED_GUESS": USED_GUESS,
+    # Seconds after which half of what somebody has used is forgotten.
+    "USED_HALF_LIFE": 4 * 3_600,
 }
 
 

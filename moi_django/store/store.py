@@ -8,7 +8,9 @@ from moi_django.store.job_batches import JobBatches
 from moi_django.store.job_index import JobIndex
 from moi_django.store.job_records import JobRecords
 from moi_django.store.logs import Logs
+from moi_django.store.policy import QueuePolicy
 from moi_django.store.queue import JobQueue
+from moi_django.store.queue_order import QueueOrders
 from moi_django.store.statistics import Statistics
 from moi_django.store.tree import JobTree
 from moi_django.store.tree_pages import TreePages
@@ -25,6 +27,8 @@ class Store:
         self.engines = EngineRegistry(self.connection)
         self.jobs = JobRecords(self.connection, self.engines)
         self.queue = JobQueue(self.connection, self.jobs)
+        self.policy = QueuePolicy(self.connection)
+        self.orders = QueueOrders(self.connection)
         self.batches = JobBatches(self.connection, self.jobs)
         self.tree = JobTree(self.connection, self.jobs, self.engines)
         self.pages = TreePages(self.connection, self.jobs, self.tree)

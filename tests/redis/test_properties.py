@@ -134,7 +134,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def it_comes_due(self):
         for attempt in self.store.queue.due():
-            assert self.store.queue.enqueue(attempt, self.job.queue)
+            assert self.store.queue.enqueue(attempt, self.info or self.job)
 
     @rule()
     def its_lease_is_renewed(self):
@@ -174,11 +174,11 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def it_is_in_the_zset_of_its_state_and_in_no_other(self):
-        info = self.info
+        info, keys = self.info, self.store.keys
         job = info or self.job
         held = [
             key
-            for key in self.store.keys.places(job).values()
+            for key in (keys.waiting(job.queue), keys.delayed, keys.running)
             for member in self.store.connection.redis.zrange(key, 0, -1)
             if member.decode().endswith(job.id)
         ]

@@ -17,12 +17,11 @@ from moi_django.exceptions import StoreUnavailable
 from moi_django.models import Attempt, State, now
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import CONNECTION_OPTIONS
-from moi_django.store.keys import member
 from moi_django.store.logs import OutputPiece
 from moi_django.store.queue import QueuedAttempt, Worker
 from moi_django.validation import is_id
 from tests.helpers.processes import wait_for
-from tests.helpers.queues import QUEUE, claim, claim_all, job_for, queued_job
+from tests.helpers.queues import QUEUE, claim, claim_all, job_for, queued_job, stand_first
 from tests.helpers.records import mark_retried, new_group
 from tests.helpers.redis_keys import everything
 
@@ -149,7 +148,7 @@ def test_what_is_not_to_be_run_is_skipped(store, root, go_on):
     job, following = queued_job(store, root), queued_job(store, root)
     go_on(store, job)
     # As if it still waited there.
-    store.connection.redis.zadd(store.keys.waiting(QUEUE), {member(job): 0})
+    stand_first(store, job)
     before = store.jobs.get_raw_many([job.id])
     assert claim(store).info.id == following.id
     assert store.jobs.get_raw_many([job.id]) == before
@@ -309,7 +308,7 @@ def test_a_delayed_attempt_waits_when_its_time_has_come(store, root):
     assert (store.queue.delayed_count(), store.queue.waiting_count("lab")) == (1, 0)
     [due] = wait_for(store.queue.due)
     assert due == QueuedAttempt(job.id, 2)
-    assert [store.queue.enqueue(due, QUEUE) for _ in range(2)] == [True, False]
+    assert [store.queue.enqueue(due, job) for _ in range(2)] == [True, False]
     assert claim(store).info.attempt == 2
 
 
@@ -362,7 +361,7 @@ def test_a_job_that_is_run_again_wakes_an_engine(store, root):
     assert started.version == second.version + 1
     claim(store, "one")
     store.jobs.change(first.id, requeued, delay=0.01)
-    assert store.queue.enqueue(wait_for(store.queue.due)[0], QUEUE)
+    assert store.queue.enqueue(wait_for(store.queue.due)[0], second)
     assert store.queue.linger(ONE, 5) is True
 
 

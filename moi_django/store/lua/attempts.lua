@@ -72,8 +72,9 @@ local function count_as_running(id, path)
   end
 end
 
--- Return {info object, payload}, or nil when the attempt is not to be run any more.
-local function begin_attempt(member)
+-- Let an attempt run that was taken out of its lane. Return {info object, payload}, or nil when it is
+-- not to be run any more.
+local function begin_attempt(member, queue, owner, limit)
   local attempt, id = string.match(member, '^(%d+):(.*)$')
   local present = id and redis.call('GET', prefix .. id)
   local text = present and running_json(present, attempt)
@@ -81,8 +82,9 @@ local function begin_attempt(member)
   if not path then return nil end
   local payload = redis.call('GET', prefix .. id .. ':payload')
   redis.call('SET', prefix .. id, text)
-  redis.call('ZADD', running_key, 0, member)
-  redis.call('EXPIRE', running_key, lifetime)
+  redis.call('ZADD', prefix .. 'running', 0, member)
+  renewed(prefix .. 'running')
+  occupy(member, queue, owner, limit)
   count_as_running(id, path)
   redis.call('PUBLISH', prefix .. id .. ':pubsub', '{"update": ["' .. id .. '"]}')
   redis.call('PUBLISH', jobs_key, '')
@@ -92,7 +94,7 @@ end
 -- Return what begin_attempt did, while the attempt is this worker's.
 local function claimed_before(member)
   local attempt, id = string.match(member, '^(%d+):(.*)$')
-  local text = redis.call('ZSCORE', running_key, member) and redis.call('GET', prefix .. id)
+  local text = redis.call('ZSCORE', prefix .. 'running', member) and redis.call('GET', prefix .. id)
   if text and string.find(text, '"engine":"' .. worker .. '"', 1, true) then
     return {text, redis.call('GET', prefix .. id .. ':payload')}
   end

@@ -1,11 +1,12 @@
--- Note calls for workers of a queue: for each attempt that waits and for which none is on its way or
+-- Note calls for workers of a queue: for each attempt that could be claimed and for which none is on its way or
 -- was woken, as far as there are free engines.
--- KEYS: waiting workers lingering wake
--- ARGS: engines limit call lifetime
+-- KEYS: workers lingering wake
+-- ARGS: queue engines limit call prefix lifetime
+-- USES: queue
 --
 -- A call is noted as `call` and a number; all begin alike up to a colon. Returns how many are to be made.
 
-local waiting = redis.call('ZCARD', waiting_key) - redis.call('SCARD', lingering_key)
+local waiting = claimable(queue) - redis.call('SCARD', lingering_key)
 local kind = string.match(call, '^%a+:')
 for _, worker in ipairs(redis.call('ZRANGE', workers_key, 0, -1)) do
   local is_called = string.sub(worker, 1, #kind) == kind

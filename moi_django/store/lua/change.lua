@@ -1,13 +1,14 @@
 -- Replace the info object of a job or group by what its writer has made of it.
--- KEYS: info users payload log display files waiting delayed running sequence lingering wake jobs
---       owner_jobs ended ancestors...
--- ARGS: old_json new_json lifetime channel message old_state new_state old_member new_member
---       move_to seconds max_payload id created ran waited
+-- KEYS: info users payload log display files jobs owner_jobs ended durations
+--       ancestors...
+-- ARGS: old_json new_json lifetime prefix channel message old_state new_state old_member new_member
+--       queue owner limit priority move_to seconds max_payload id created used ran waited
 -- USES: indices queue
 --
 -- The states are as what a job counts in the totals above it; empty for a group. `move_to` says in
 -- which zset a job belongs from now on: "waiting", "delayed" for some `seconds`, "running", "none"
--- for none of them, or empty to leave that as it is. A payload longer than `max_payload` is
+-- for none of them, or empty to leave that as it is; the one before has run for `used` seconds. A
+-- payload longer than `max_payload` is
 -- dropped, unless that is empty. `ran` is empty unless this is the end of a job. Returns 1, or what
 -- the key holds when that is not `old_json`: its JSON, or nil.
 
@@ -21,18 +22,16 @@ if max_payload ~= '' and redis.call('STRLEN', payload_key) > tonumber(max_payloa
   redis.call('DEL', payload_key)
 end
 if move_to ~= '' then
-  for _, key in ipairs({waiting_key, delayed_key, running_key}) do
-    redis.call('ZREM', key, old_member)
-  end
+  leave_queue(old_member, used)
   if move_to == 'waiting' then
-    enqueue(new_member)
-    wake_one()
+    enqueue(queue, new_member, owner, limit, priority)
+    wake_one(queue)
   elseif move_to == 'delayed' then
-    redis.call('ZADD', delayed_key, server_time() + seconds, new_member)
-    redis.call('EXPIRE', delayed_key, lifetime)
+    redis.call('ZADD', prefix .. 'delayed', server_time() + seconds, new_member)
+    renewed(prefix .. 'delayed')
   elseif move_to == 'running' then
-    redis.call('ZADD', running_key, 0, new_member)
-    redis.call('EXPIRE', running_key, lifetime)
+    redis.call('ZADD', prefix .. 'running', 0, new_member)
+    renewed(prefix .. 'running')
   end
 end
 if new_state ~= '' then
@@ -41,6 +40,11 @@ if new_state ~= '' then
     add_to_indices(jobs_key, owner_jobs_key, id, created, old_state, new_state, lifetime)
   end
   if ran ~= '' then count_ended(ended_key, new_state, ran, waited) end
+  if ran ~= '' and new_state == SUCCESS then
+    redis.call('LPUSH', durations_key, ran)
+    redis.call('LTRIM', durations_key, 0, 99)
+    redis.call('EXPIRE', durations_key, STATISTICS_LIFETIME)
+  end
   redis.call('PUBLISH', jobs_key, '')
 end
 for i = 1, #ancestors_keys, 4 do

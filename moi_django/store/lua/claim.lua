@@ -1,12 +1,12 @@
--- Hand the next waiting attempt of a queue to a worker, and mark its job as running.
--- KEYS: waiting running workers lingering wake claims jobs
--- ARGS: worker call token date prefix lifetime leaves
--- USES: indices attempts
+-- Hand the next attempt of a queue to a worker, and mark its job as running.
+-- KEYS: workers lingering wake claims jobs
+-- ARGS: queue worker call token date prefix lifetime leaves
+-- USES: indices queue attempts
 --
 -- `call` is the call that the worker has followed, or empty. `token` tells one claim from the next:
 -- who asks again, as when an answer got lost, is answered alike while that attempt runs. Returns
--- {info object, payload}, or nil when none waits; the worker is then noted as one that lingers, or,
--- if `leaves` is not empty, is at this queue no more.
+-- {info object, payload}, or nil when there is none for it; the worker is then noted as one that
+-- lingers, or, if `leaves` is not empty or it is drained, is at this queue no more.
 
 if call ~= '' then redis.call('ZREM', workers_key, call) end
 redis.call('ZADD', workers_key, 'NX', 0, worker)
@@ -18,17 +18,19 @@ if last_token == token then
   local claimed = claimed_before(last_member)
   if claimed then return claimed end
 end
-while true do
-  local member = redis.call('ZPOPMIN', waiting_key)[1]
+local is_drained = policy('drained:' .. worker)
+while not is_drained do
+  local member, owner, limit = take_next(queue)
   if not member then break end
-  local claimed = begin_attempt(member)
+  local claimed = begin_attempt(member, queue, owner, limit)
   if claimed then
     redis.call('HSET', claims_key, worker, token .. ' ' .. member)
     redis.call('EXPIRE', claims_key, lifetime)
     return claimed
   end
+  place_lane(queue, owner, limit)
 end
-if leaves ~= '' then
+if leaves ~= '' or is_drained then
   redis.call('ZREM', workers_key, worker)
   redis.call('HDEL', claims_key, worker)
 else

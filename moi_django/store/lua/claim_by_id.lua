@@ -1,10 +1,11 @@
 -- Hand a certain attempt to a worker, if it waits, and mark its job as running.
--- KEYS: waiting running jobs
+-- KEYS: jobs
 -- ARGS: member worker date prefix lifetime
--- USES: indices attempts
+-- USES: indices queue attempts
 --
--- Returns {info object, payload}, or nil when it neither waits there nor runs there already, as
--- when an answer got lost.
+-- No turns, limits and pauses are looked at: a job that runs waits for it. Returns {info object,
+-- payload}, or nil when it neither waits nor runs there already, as when an answer got lost.
 
-if redis.call('ZREM', waiting_key, member) == 0 then return claimed_before(member) end
-return begin_attempt(member)
+local queue, owner, limit = take_out(member)
+if not queue then return claimed_before(member) end
+return begin_attempt(member, queue, owner, limit)

@@ -1,8 +1,7 @@
 -- Write a new job or group, put it in its group, and let it wait if it has a payload.
--- KEYS: info instead_of users seal payload waiting delayed sequence queues workers lingering wake jobs owner_jobs
---       ended ancestors...
--- ARGS: json instead_json lifetime id channel message state member queue payload created prefix ran
---       waited engines call delay
+-- KEYS: info instead_of users seal payload queues workers jobs owner_jobs ended ancestors...
+-- ARGS: json instead_json lifetime id channel message state member queue owner limit priority payload
+--       created prefix ran waited engines call delay
 -- USES: indices queue
 --
 -- `ancestors` are four keys for each group above, the nearest first: its info object, its members,
@@ -41,12 +40,12 @@ redis.call('SET', payload_key, payload, 'EX', lifetime)
 redis.call('SADD', queues_key, queue)
 redis.call('EXPIRE', queues_key, lifetime)
 if delay ~= '' then
-  redis.call('ZADD', delayed_key, server_time() + delay, member)
-  redis.call('EXPIRE', delayed_key, lifetime)
+  redis.call('ZADD', prefix .. 'delayed', server_time() + delay, member)
+  renewed(prefix .. 'delayed')
   return 'done'
 end
-enqueue(member)
-if wake_one() or redis.call('ZCARD', workers_key) >= tonumber(engines) then return 'done' end
+enqueue(queue, member, owner, limit, priority)
+if wake_one(queue) or redis.call('ZCARD', workers_key) >= tonumber(engines) then return 'done' end
 redis.call('ZADD', workers_key, 0, call)
 redis.call('EXPIRE', workers_key, lifetime)
 return 'call'

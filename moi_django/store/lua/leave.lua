@@ -1,10 +1,11 @@
 -- Let a worker leave its queue, or forget one that is gone or a call that nobody has followed.
--- KEYS: waiting workers lingering claims
--- ARGS: worker
+-- KEYS: workers lingering claims
+-- ARGS: worker queue prefix lifetime
+-- USES: queue
 --
--- Returns how many attempts wait.
+-- Returns how many attempts could be claimed.
 
 redis.call('ZREM', workers_key, worker)
 redis.call('SREM', lingering_key, worker)
 redis.call('HDEL', claims_key, worker)
-return redis.call('ZCARD', waiting_key)
+return claimable(queue)

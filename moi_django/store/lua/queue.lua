@@ -1,16 +1,229 @@
--- How an attempt comes into a queue. Its place is the next number: no clock decides it.
+-- The queues: where an attempt waits and runs, and whose turn is next.
+--
+-- Those of one owner that need the same limit wait in one lane, the highest priority first, then the
+-- oldest. Lanes of one limit stand in its turns, by the level of their first attempt, then by the
+-- engine time that their owner has used: so a claim looks at one lane for each limit, however many
+-- there are. An owner who runs as many as are allowed is held: the lane stands in no turns until one
+-- of them ends. Scripts that use this take `prefix` and `lifetime`.
 
-local function enqueue(member)
-  redis.call('ZADD', waiting_key, redis.call('INCR', sequence_key), member)
-  redis.call('EXPIRE', waiting_key, lifetime)
-  redis.call('EXPIRE', sequence_key, lifetime)
+-- A level is a priority, reversed; below it is room for a place, or for milliseconds.
+local LEVEL = 2 ^ 44
+
+local function exact(number) return string.format('%.0f', number) end
+
+local function context_of(queue) return string.match(queue, '^(.*):') end
+
+local function lane_key(queue, owner, limit)
+  return prefix .. 'lane:' .. queue .. ':' .. owner .. ':' .. limit
 end
 
--- Wake a worker that lingers at the queue; tell whether there was one.
-local function wake_one()
-  local worker = redis.call('SPOP', lingering_key)
+local function turns_key(queue, limit) return prefix .. 'turns:' .. queue .. ':' .. limit end
+
+local known_policy = {}
+
+local function policy(field)
+  if known_policy[field] == nil then
+    known_policy[field] = redis.call('HGET', prefix .. 'policy', field)
+  end
+  return known_policy[field]
+end
+
+-- Keep a key as long as jobs, and return it.
+local function renewed(key)
+  redis.call('EXPIRE', key, lifetime)
+  return key
+end
+
+-- How many more may run at once that need a slot.
+local function room(slot)
+  local limit = tonumber(policy(slot) or string.match(slot, '^owner:') and policy('owner') or '')
+  return limit and limit - redis.call('SCARD', prefix .. 'slots:' .. slot) or math.huge
+end
+
+local function owner_slot(queue, owner) return 'owner:' .. context_of(queue) .. ':' .. owner end
+
+local function used_key(queue) return prefix .. 'used:' .. context_of(queue) end
+
+local function used_by(queue, owner)
+  return tonumber(redis.call('HGET', used_key(queue), owner) or '0') or 0
+end
+
+-- Let a lane stand in its turns as is due now.
+local function place_lane(queue, owner, limit)
+  local turns, held = turns_key(queue, limit), prefix .. 'held:' .. queue
+  local first = redis.call('ZRANGE', lane_key(queue, owner, limit), 0, 0, 'WITHSCORES')
+  if not first[1] or room(owner_slot(queue, owner)) <= 0 then
+    redis.call('ZREM', turns, owner)
+    redis.call(first[1] and 'SADD' or 'SREM', held, owner .. ':' .. limit)
+    if first[1] then renewed(held) end
+    return
+  end
+  redis.call('SREM', held, owner .. ':' .. limit)
+  local level = math.floor(first[2] / LEVEL)
+  local rank = policy('fair') == '0' and first[2] - level * LEVEL or used_by(queue, owner)
+  redis.call('ZADD', turns, exact(level * LEVEL + rank), owner)
+  renewed(turns)
+end
+
+-- The limits that what waits in a queue needs.
+local function limits_of(queue) return redis.call('HKEYS', prefix .. 'limits:' .. queue) end
+
+local function place_owner(queue, owner)
+  for _, limit in ipairs(limits_of(queue)) do place_lane(queue, owner, limit) end
+end
+
+local function is_present(queue, owner)
+  local keys = {prefix .. 'slots:' .. owner_slot(queue, owner)}
+  for _, limit in ipairs(limits_of(queue)) do keys[#keys + 1] = lane_key(queue, owner, limit) end
+  return redis.call('EXISTS', unpack(keys)) > 0
+end
+
+-- Who was away does not come with an advantage, nor before those who came earlier: what all have used
+-- who are served at a level is its floor, which each arrival raises a little.
+local function arrive(queue, owner, level)
+  local floor = 'floor:' .. exact(level)
+  local present = used_by(queue, floor)
+  if used_by(queue, owner) <= present then
+    redis.call('HSET', used_key(queue), owner, exact(present), floor, exact(present + 1))
+  end
+end
+
+local function enqueue(queue, member, owner, limit, priority)
+  local place = redis.call('INCR', prefix .. 'sequence')
+  local lane, level = lane_key(queue, owner, limit), -priority
+  if not is_present(queue, owner) then arrive(queue, owner, level) end
+  redis.call('ZADD', prefix .. 'waiting:' .. queue, place, member)
+  redis.call('ZADD', lane, exact(level * LEVEL + place), member)
+  redis.call('HINCRBY', prefix .. 'limits:' .. queue, limit, 1)
+  redis.call('HSET', prefix .. 'lanes', member, queue .. '\n' .. owner .. ':' .. limit)
+  for _, name in ipairs({'waiting:' .. queue, 'limits:' .. queue, 'lanes', 'sequence'}) do
+    renewed(prefix .. name)
+  end
+  renewed(lane)
+  renewed(used_key(queue))
+  place_lane(queue, owner, limit)
+end
+
+-- Return the queue, the owner and the limit of an attempt that waits or runs.
+local function lane_of(member)
+  local lane = redis.call('HGET', prefix .. 'lanes', member)
+  return string.match(lane or '', '^(.*)\n([^:]*):(.*)$')
+end
+
+-- Take an attempt out of its lane, if it waits in one; return the queue, the owner and the limit.
+local function take_out(member)
+  local queue, owner, limit = lane_of(member)
+  if not queue or redis.call('ZREM', prefix .. 'waiting:' .. queue, member) == 0 then return nil end
+  redis.call('ZREM', lane_key(queue, owner, limit), member)
+  local limits = prefix .. 'limits:' .. queue
+  if redis.call('HINCRBY', limits, limit, -1) <= 0 then redis.call('HDEL', limits, limit) end
+  redis.call('HDEL', prefix .. 'lanes', member)
+  return queue, owner, limit
+end
+
+local function charge(queue, owner, milliseconds)
+  redis.call('HINCRBY', used_key(queue), owner, exact(milliseconds))
+  renewed(used_key(queue))
+end
+
+-- Note that an attempt runs, which was taken out of this lane.
+local function occupy(member, queue, owner, limit)
+  redis.call('HSET', prefix .. 'lanes', member, queue .. '\n' .. owner .. ':' .. limit)
+  for _, slot in ipairs({owner_slot(queue, owner), limit ~= '' and 'limit:' .. limit or nil}) do
+    redis.call('SADD', prefix .. 'slots:' .. slot, member)
+    renewed(prefix .. 'slots:' .. slot)
+  end
+  charge(queue, owner, USED_GUESS)
+  place_lane(queue, owner, limit)
+  place_owner(queue, owner)
+end
+
+-- Take an attempt out of all in which it waits or runs; it may have run for some seconds.
+local function leave_queue(member, seconds)
+  redis.call('ZREM', prefix .. 'delayed', member)
+  redis.call('ZREM', prefix .. 'running', member)
+  local queue, owner, limit = take_out(member)
+  if queue then
+    place_lane(queue, owner, limit)
+    return
+  end
+  queue, owner, limit = lane_of(member)
+  if not queue then return end
+  redis.call('HDEL', prefix .. 'lanes', member)
+  redis.call('SREM', prefix .. 'slots:' .. owner_slot(queue, owner), member)
+  redis.call('SREM', prefix .. 'slots:limit:' .. limit, member)
+  charge(queue, owner, (tonumber(seconds) or 0) * 1000 - USED_GUESS)
+  place_owner(queue, owner)
+end
+
+-- Why nothing in a lane may begin, whatever engines are free; empty if it may.
+local function hold_of(queue, owner, limit)
+  if policy('paused:' .. context_of(queue)) then return 'paused' end
+  if room('limit:' .. limit) <= 0 then return 'limit' end
+  return room(owner_slot(queue, owner)) <= 0 and 'owner' or ''
+end
+
+-- How many could be claimed now, or more where owners have limits.
+local function claimable(queue)
+  if policy('paused:' .. context_of(queue)) then return 0 end
+  local count, limits = 0, redis.call('HGETALL', prefix .. 'limits:' .. queue)
+  for i = 1, #limits, 2 do
+    if redis.call('EXISTS', turns_key(queue, limits[i])) == 1 then
+      local waiting = tonumber(limits[i + 1]) or 0
+      count = count + math.min(waiting, math.max(0, room('limit:' .. limits[i])))
+    end
+  end
+  return count
+end
+
+-- Return the lane that is first in the turns of a limit; of those that are alike, the one whose first
+-- attempt is.
+local function first_turn(queue, limit)
+  local turns = turns_key(queue, limit)
+  while true do
+    local first = redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')
+    if not first[1] then return nil end
+    local found, is_placed = nil, true
+    for _, owner in ipairs(redis.call('ZRANGEBYSCORE', turns, first[2], first[2], 'LIMIT', 0, 20)) do
+      local head = redis.call('ZRANGE', lane_key(queue, owner, limit), 0, 0, 'WITHSCORES')
+      if not head[1] or room(owner_slot(queue, owner)) <= 0 then
+        place_lane(queue, owner, limit)
+        is_placed = false
+      elseif not found or tonumber(head[2]) < found.score then
+        found = {owner = owner, limit = limit, member = head[1], turn = tonumber(first[2]),
+                 score = tonumber(head[2])}
+      end
+    end
+    if found and is_placed then return found end
+  end
+end
+
+-- Take the next attempt out of a queue; return it with its owner and limit, or nil.
+local function take_next(queue)
+  if policy('paused:' .. context_of(queue)) then return nil end
+  local found = nil
+  for _, limit in ipairs(limits_of(queue)) do
+    local turn = room('limit:' .. limit) > 0 and first_turn(queue, limit)
+    if turn and (not found or turn.turn < found.turn
+                 or turn.turn == found.turn and turn.score < found.score) then
+      found = turn
+    end
+  end
+  if not found then return nil end
+  local floor = 'floor:' .. exact(math.floor(found.score / LEVEL))
+  local present = math.max(used_by(queue, floor), used_by(queue, found.owner))
+  redis.call('HSET', used_key(queue), floor, exact(present))
+  take_out(found.member)
+  return found.member, found.owner, found.limit
+end
+
+-- Wake a worker that lingers at the queue, if there is something for it; tell whether one was there.
+local function wake_one(queue)
+  if claimable(queue) == 0 then return true end
+  local worker = redis.call('SPOP', prefix .. 'lingering:' .. queue)
   if not worker then return false end
-  redis.call('RPUSH', wake_key .. worker, '')
-  redis.call('EXPIRE', wake_key .. worker, WAKE_EXPIRY)
+  local wake = prefix .. 'wake:' .. queue .. ':' .. worker
+  redis.call('RPUSH', wake, '')
+  redis.call('EXPIRE', wake, WAKE_EXPIRY)
   return true
 end

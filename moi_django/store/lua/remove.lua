@@ -1,8 +1,8 @@
 -- Remove a job, or a group in which nothing is left, and take it out of its group.
--- KEYS: info members totals seal order payload log display files waiting delayed running jobs
---       owner_jobs ancestors...
--- ARGS: old_json id channel parent_channel message counted_as member state
--- USES: indices
+-- KEYS: info members totals seal order payload log display files jobs owner_jobs
+--       ancestors...
+-- ARGS: old_json id channel parent_channel message counted_as member state ran prefix lifetime
+-- USES: indices queue
 --
 -- `ancestors` as in create.lua. `counted_as` and `state` are empty for a group, `parent_channel` for
 -- a root. Returns 1, 0 when members are left in it, or what the key holds when that is not
@@ -13,7 +13,7 @@ if present ~= old_json then return present end
 if redis.call('SCARD', members_key) > 0 then return 0 end
 redis.call('DEL', info_key, members_key, totals_key, seal_key, order_key)
 redis.call('DEL', payload_key, log_key, display_key, files_key)
-for _, key in ipairs({waiting_key, delayed_key, running_key}) do redis.call('ZREM', key, member) end
+leave_queue(member, ran)
 if counted_as ~= '' then
   remove_from_indices(jobs_key, owner_jobs_key, id, state)
   redis.call('PUBLISH', jobs_key, '')
