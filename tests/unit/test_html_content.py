@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from moi_django.pages.html_content import has_content, needs_scripts
+from moi_django.contrib.job_pages.html_content import has_content, needs_scripts
 
 # As these libraries write it, shortened.
 SCRIPTED = {

@@ -13,9 +13,9 @@ from typing import Any
 from django.http import Http404, HttpResponse
 
 from moi_django.conf import conf
+from moi_django.contrib.job_pages.html_content import has_content, needs_scripts
+from moi_django.contrib.job_pages.json_tree import JsonNode, build_json_tree
 from moi_django.models import Info, State
-from moi_django.pages.html_content import has_content, needs_scripts
-from moi_django.pages.json_tree import JsonNode, build_json_tree
 
 # The forms that we show, the best first: as it is called in an address -> its MIME type.
 FORMS = {
