@@ -26,7 +26,7 @@ class Store:
         self.jobs = JobRecords(self.connection, self.engines)
         self.queue = JobQueue(self.connection, self.jobs)
         self.batches = JobBatches(self.connection, self.jobs)
-        self.tree = JobTree(self.connection, self.jobs, self.engines)
+        self.tree = JobTree(self.connection, self.jobs, self.engines, self.batches)
         self.pages = TreePages(self.connection, self.jobs, self.tree)
         self.index = JobIndex(self.connection, self.jobs)
         self.statistics = Statistics(self.connection)
