@@ -13,9 +13,8 @@ class MoiConfig(AppConfig):
 
     def ready(self) -> None:
         """Load what Django looks for: permissions and system checks."""
-        from moi_django import permissions  # noqa: F401
-        from moi_django.checks import settings, site  # noqa: F401
-        from moi_django.contrib.deployment import checks  # noqa: F401
+        from moi_django.contrib.checks import deployment, settings, site  # noqa: F401
+        from moi_django.contrib.panel import permissions  # noqa: F401
 
         conf.start_test_redis = _start_test_redis
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from moi_django.pages import views
+from moi_django.contrib.job_pages import views
 from moi_django.pages.page_urls import NAMESPACE
 
 app_name = NAMESPACE

@@ -296,14 +296,13 @@ class Companion(threading.Thread):
                 info = self._store.jobs.get(self._id)
                 if info is None or info.finished:
                     return
-                if not self._run_if_waiting(info):
-                    self._stopped.wait(WAIT_INTERVAL)
+                if self._run_if_waiting(info):
+                    continue
             except (StoreUnavailable, NoProcess) as error:
                 logger.warning("Cannot run job %s beside the one that waits: %s", self._id, error)
-                self._stopped.wait(WAIT_INTERVAL)
             except Exception:
                 logger.exception("Cannot run job %s beside the one that waits", self._id)
-                self._stopped.wait(WAIT_INTERVAL)
+            self._stopped.wait(WAIT_INTERVAL)
 
     def _run_if_waiting(self, info: Info) -> bool:
         if info.state is not State.QUEUED or not self._is_for_this_engine(info):

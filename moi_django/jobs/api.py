@@ -78,7 +78,9 @@ def submit(
     else:
         payloads.check_length(call)
         create = partial(dispatch.enqueue, payload=Payload(call, options, context))
-    return _create_or_defer(Job(info), partial(_create_for, owner, info, create))
+    job = Job(info)
+    _create_or_defer([job], partial(_create_for, owner, info, create))
+    return job
 
 
 def submit_nouser(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Job":
@@ -105,17 +107,18 @@ def _take_options(kwargs: dict[str, Any]) -> Options:
     return kwargs.pop("options") if isinstance(kwargs.get("options"), Options) else Options()
 
 
-def _create_or_defer(job: "Job", create: Callable[[], object]) -> "Job":
-    """Create a job in Redis, now or when the open transaction commits."""
+def _create_or_defer(jobs: list["Job"], create: Callable[[], Any]) -> Any:
+    """Create jobs in Redis now and return what `create` does; None when that waits for a commit."""
 
     def create_now() -> None:
-        job._awaits_commit = False
+        for job in jobs:
+            job._awaits_commit = False
         create()
 
-    job._awaits_commit = on_commit.defer_to_commit(create_now)
-    if not job._awaits_commit:
-        create_now()
-    return job
+    is_deferred = on_commit.defer_to_commit(create_now)
+    for job in jobs:
+        job._awaits_commit = is_deferred
+    return None if is_deferred else create()
 
 
 def _create_for(owner: Any, info: Info, create: Callable[[Info], object]) -> None:
@@ -261,7 +264,9 @@ class Job(_Handle):
         signed = get_store().jobs.payload(self.id)
         old = self.refresh().info
         info, payload = retries.prepare_retry(old, signed)
-        return _create_or_defer(Job(info), partial(dispatch.enqueue, info, payload, old.id))
+        job = Job(info)
+        _create_or_defer([job], partial(dispatch.enqueue, info, payload, old.id))
+        return job
 
     def remove(self) -> None:
         """Remove the job: nothing of it is left in Redis, every page drops it.
@@ -379,17 +384,10 @@ class Group(_Handle):
 def _retry_all(prepared: list[retries.Retry]) -> list[Job]:
     """Create jobs that run instead of others, now or when the open transaction commits."""
     jobs = [Job(info) for _, info, _ in prepared]
-
-    def create_now() -> list[bool]:
-        for job in jobs:
-            job._awaits_commit = False
-        return dispatch.enqueue_instead(prepared)
-
-    if on_commit.defer_to_commit(create_now):
-        for job in jobs:
-            job._awaits_commit = True
+    done = _create_or_defer(jobs, partial(dispatch.enqueue_instead, prepared))
+    if done is None:
         return jobs
-    return [job for job, is_done in zip(jobs, create_now(), strict=True) if is_done]
+    return [job for job, is_done in zip(jobs, done, strict=True) if is_done]
 
 
 def _id_of(member: Job | Group | str) -> str:

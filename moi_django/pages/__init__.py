@@ -1,1 +1,1 @@
-"""The status div and the app's own pages as the server renders them; how texts are written."""
+"""The status div as the server renders it."""

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import redis
@@ -83,31 +83,6 @@ def require_redis(url: str) -> None:
     client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **QUICK)
     with _translated_errors(url), client:
         client.ping()
-
-
-class MemoryPolicy(NamedTuple):
-    """What a Redis does with its keys when it is full, and when it is started anew."""
-
-    policy: str
-    persists: bool
-
-    @property
-    def evicts(self) -> bool:
-        """True when it drops keys."""
-        return self.policy != "noeviction"
-
-
-def read_memory_policy(url: str) -> MemoryPolicy | None:
-    """Return what a Redis says of its memory; None when it is not there or does not say."""
-    client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **QUICK)
-    try:
-        with client:
-            info = client.info("everything")
-            snapshots = client.config_get("save").get("save")
-    except RedisError:
-        return None
-    policy = info.get("maxmemory_policy", "noeviction") if info.get("maxmemory") else "noeviction"
-    return MemoryPolicy(policy, bool(info.get("aof_enabled") or snapshots))
 
 
 @contextmanager

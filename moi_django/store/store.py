@@ -30,7 +30,7 @@ class Store:
         self.policy = QueuePolicy(self.connection)
         self.orders = QueueOrders(self.connection)
         self.batches = JobBatches(self.connection, self.jobs)
-        self.tree = JobTree(self.connection, self.jobs, self.engines)
+        self.tree = JobTree(self.connection, self.jobs, self.engines, self.batches)
         self.pages = TreePages(self.connection, self.jobs, self.tree)
         self.index = JobIndex(self.connection, self.jobs)
         self.statistics = Statistics(self.connection)

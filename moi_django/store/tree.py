@@ -21,9 +21,15 @@ REMOVAL_ROUNDS = 100
 class JobTree:
     """The groups of one store; a group holds its children, and links to what has another parent."""
 
-    def __init__(self, connection: Connection, jobs: JobRecords, engines: EngineRegistry) -> None:
-        self._connection, self._jobs, self._engines = connection, jobs, engines
-        self._batches = JobBatches(connection, jobs)
+    def __init__(
+        self,
+        connection: Connection,
+        jobs: JobRecords,
+        engines: EngineRegistry,
+        batches: JobBatches,
+    ) -> None:
+        self._connection, self._jobs = connection, jobs
+        self._engines, self._batches = engines, batches
         self._keys, self._redis = connection.keys, connection.redis
         self._config = connection.config
 

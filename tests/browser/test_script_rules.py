@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from playwright.sync_api import expect
 
 from moi_django import Group
+from moi_django.contrib.job_pages.terminal_screen import render_output
 from moi_django.models import State
 from moi_django.presentation.formatting import format_clock, round_duration
-from moi_django.presentation.terminal_screen import render_output
 from moi_django.store.logs import OutputPiece
 from tests.helpers.processes import free_port, site_process
 from tests.helpers.records import job_in, many_jobs_in

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyte
 from hypothesis import strategies as st
 
-from moi_django.presentation.terminal_screen import COLUMNS, ROWS
+from moi_django.contrib.job_pages.terminal_screen import COLUMNS, ROWS
 
 # What tools wrote to a terminal of 50 rows and 100 columns.
 RECORDINGS = {

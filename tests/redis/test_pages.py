@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from moi_django import Group
 from moi_django.cluster import dispatch
+from moi_django.contrib.job_pages.json_tree import MAX_NODES, build_json_tree
 from moi_django.models import State
-from moi_django.pages.json_tree import MAX_NODES, build_json_tree
 from moi_django.store.logs import OutputPiece
 from tests.helpers.records import finish, job_in, mark_retried
 

@@ -20,6 +20,7 @@ from moi_django.contrib.services.embedded_redis import (
     find_server,
     remove_stale,
 )
+from moi_django.contrib.services.service_state import lock_state_dir, write_services
 from moi_django.exceptions import NotRunning, ServiceError, UnknownContext
 from tests.helpers.processes import ROOT
 
@@ -259,8 +260,8 @@ def test_redis_is_the_one_of_the_settings_then_of_the_environment_then_of_moi_up
     monkeypatch.delenv("MOI_REDIS_URL")
     with pytest.raises(NotRunning, match=r"manage\.py moi up"):
         _ = conf.redis_url
-    with state_dir.lock_state_dir(conf.state_dir):
-        state_dir.write_services(conf.state_dir, state_dir.RunningServices("redis://up", "/c.json"))
+    with lock_state_dir(conf.state_dir):
+        write_services(conf.state_dir, state_dir.RunningServices("redis://up", "/c.json"))
         assert conf.redis_url == conf.engine_redis_url == "redis://up"
         assert conf.context("default") == {"connection_file": "/c.json"}
     with pytest.raises(NotRunning):
@@ -283,21 +284,21 @@ def test_the_state_of_moi_up_is_private_and_gone_with_it(tmp_path):
     directory = tmp_path / "state"
     assert state_dir.read_services(directory) is None
     services = state_dir.RunningServices("redis://:secret@x")
-    with state_dir.lock_state_dir(directory):
+    with lock_state_dir(directory):
         assert state_dir.read_services(directory) is None  # not ready yet
-        state_dir.write_services(directory, services)
+        write_services(directory, services)
         assert state_dir.read_services(directory) == services
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         assert stat.S_IMODE((directory / "services.json").stat().st_mode) == 0o600
-        with pytest.raises(ServiceError, match="already runs"), state_dir.lock_state_dir(directory):
+        with pytest.raises(ServiceError, match="already runs"), lock_state_dir(directory):
             pass
         assert state_dir.read_services(directory) == services
     assert state_dir.read_services(directory) is None
 
 
 def test_what_a_killed_moi_up_has_left_is_not_believed(tmp_path):
-    with state_dir.lock_state_dir(tmp_path):
-        state_dir.write_services(tmp_path, state_dir.RunningServices("redis://gone"))
+    with lock_state_dir(tmp_path):
+        write_services(tmp_path, state_dir.RunningServices("redis://gone"))
         left = (tmp_path / "services.json").read_text()
     (tmp_path / "services.json").write_text(left)
     assert state_dir.read_services(tmp_path) is None

@@ -8,6 +8,7 @@ from moi_django.models import State, now
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import Connection
 from moi_django.store.engines import EngineMetrics, EngineRegistry
+from moi_django.store.job_batches import JobBatches
 from moi_django.store.job_index import JobIndex
 from moi_django.store.job_records import JobRecords
 from moi_django.store.logs import Logs, OutputPiece
@@ -53,7 +54,8 @@ def test_an_attempt_goes_through_the_queue(connection, jobs, root):
 
 
 def test_jobs_stand_in_the_tree_the_index_and_the_statistics(connection, jobs, root):
-    tree = JobTree(connection, jobs, EngineRegistry(connection))
+    batches = JobBatches(connection, jobs)
+    tree = JobTree(connection, jobs, EngineRegistry(connection), batches)
     job = new_job(root)
     jobs.create(job)
     assert tree.members(root.id) == {job.id}

@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from moi_django.presentation.terminal_screen import COLUMNS, MAX_LINES, ROWS, render_output
+from moi_django.contrib.job_pages.terminal_screen import COLUMNS, MAX_LINES, ROWS, render_output
 from moi_django.store.logs import OutputPiece
 from tests.helpers.reference_terminal import HEAVY, OUTPUTS, RECORDINGS, rows_of, rows_shown
 

@@ -19,7 +19,7 @@ from typing import IO, Self, cast
 
 import psutil
 
-from moi_django import state_dir
+from moi_django.contrib.services.service_state import lock_state_dir
 from moi_django.exceptions import ServiceError
 
 MARK = "MOI_UP"
@@ -131,7 +131,7 @@ def main(mark: str, directory: str) -> None:
         return
     end_all(lambda: [each for each in psutil.process_iter() if _belongs(each, mark, sessions)])
     if Path(directory).exists():
-        with suppress(ServiceError), state_dir.lock_state_dir(Path(directory)):
+        with suppress(ServiceError), lock_state_dir(Path(directory)):
             pass  # which puts it away, unless the next one runs
     # Costs an import of Redis, which this process does without as long as all is well.
     from moi_django.contrib.services.embedded_redis import remove_stale

@@ -21,7 +21,6 @@ import redis.asyncio
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from moi_django import state_dir
 from moi_django.bridge.async_redis import cancel_tasks
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
@@ -33,10 +32,12 @@ from moi_django.contrib.services.local_cluster import (
     start_cluster,
 )
 from moi_django.contrib.services.orphan_reaper import OrphanReaper
+from moi_django.contrib.services.service_state import lock_state_dir, write_services
 from moi_django.engine.calls import PRIVATE_VARIABLES
 from moi_django.exceptions import MoiError, ServiceError, UsageError
 from moi_django.models import Info
 from moi_django.presentation.text_report import escape_terminal
+from moi_django.state_dir import RunningServices
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import CONNECTION_OPTIONS, without_secret
 from moi_django.validation import is_id
@@ -66,7 +67,7 @@ def run_services(
     _refuse_on_an_engine()
     with (
         _bind_socket(bind) if server else nullcontext() as listening,
-        state_dir.lock_state_dir(conf.state_dir),
+        lock_state_dir(conf.state_dir),
         OrphanReaper(conf.state_dir, _python_path()) as reaper,
     ):
         _adopt_orphans()
@@ -102,7 +103,7 @@ class _Supervisor:
             if starting.done() and not starting.cancelled():
                 services = starting.result()
                 self._reaper.note_sessions()
-                state_dir.write_services(conf.state_dir, services)
+                write_services(conf.state_dir, services)
                 self._announce_ready(services)
                 await self._serve_until_stopped(services.redis_url)
             self._announce("stopping")
@@ -111,7 +112,7 @@ class _Supervisor:
         self._announce("stopped")
         return 0
 
-    async def _unless_stopped(self, task: asyncio.Task[state_dir.RunningServices]) -> None:
+    async def _unless_stopped(self, task: asyncio.Task[RunningServices]) -> None:
         """Wait for a task, and give it up when the user does."""
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -120,7 +121,7 @@ class _Supervisor:
             await asyncio.wait({task})
         stopped.cancel()
 
-    async def _start(self, running: AsyncExitStack) -> state_dir.RunningServices:
+    async def _start(self, running: AsyncExitStack) -> RunningServices:
         url = await running.enter_async_context(self._redis())
         self._env = self._environment(url)
         file = None
@@ -138,9 +139,7 @@ class _Supervisor:
             if isinstance(outcome, BaseException):
                 raise outcome
         site = f"http://{_socket_address(self._listening)}/" if self._listening else None
-        return state_dir.RunningServices(
-            redis_url=url, connection_file=str(file) if file else None, url=site
-        )
+        return RunningServices(redis_url=url, connection_file=str(file) if file else None, url=site)
 
     def _needs_cluster(self) -> bool:
         return not conf.CONTEXTS.get(DEFAULT_CONTEXT) and "MOI_CONNECTION_FILE" not in os.environ
@@ -299,7 +298,7 @@ class _Supervisor:
             f"job      {info.id}  {_short_line(info.name, 40)}: {_short_line(info.status, 60)}"
         )
 
-    def _announce_ready(self, services: state_dir.RunningServices) -> None:
+    def _announce_ready(self, services: RunningServices) -> None:
         if services.url:
             self._announce(f"ready    {services.url}   (Ctrl-C stops everything)")
         else:

@@ -11,8 +11,7 @@ export class Catalog {
     this.#plurals = new Intl.PluralRules(locale);
     for (const { dataset, textContent } of template?.content.querySelectorAll("[data-word]") ?? []) {
       const key = "n" in dataset ? `${dataset.word} #` : dataset.word;
-      const category = this.#plurals.select(Number(dataset.n ?? 0));
-      const form = { category, text: textContent.trim() };
+      const form = { category: this.#plurals.select(Number(dataset.n ?? 0)), text: textContent.trim() };
       this.#messages.set(key, [...(this.#messages.get(key) ?? []), form]);
     }
   }

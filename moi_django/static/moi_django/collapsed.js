@@ -16,9 +16,7 @@ function load() {
 const states = load();
 
 /** Return whether somebody has collapsed a group; undefined when it was left as it was. */
-export function isCollapsed(id) {
-  return states.get(id);
-}
+export const isCollapsed = (id) => states.get(id);
 
 export function rememberCollapsed(id, isCollapsed) {
   states.delete(id); // so that it becomes the latest

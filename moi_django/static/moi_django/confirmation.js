@@ -9,7 +9,7 @@ const TIMEOUT = 10_000;
  */
 export class Confirmation {
   #element;
-  // { verb, row, timer }
+  // { verb, row, timer, button }
   #pending = null;
 
   constructor(element) {
@@ -22,8 +22,8 @@ export class Confirmation {
   ask(verb, row) {
     this.cancel();
     const timer = setTimeout(() => this.cancel(true), TIMEOUT);
-    this.#pending = { verb, row, timer };
     const button = row.findHole("confirm");
+    this.#pending = { verb, row, timer, button };
     button.textContent = row.confirmationText(verb);
     button.hidden = false;
     row.element.dataset.asking = verb;
@@ -45,7 +45,7 @@ export class Confirmation {
     clearTimeout(pending.timer);
     delete pending.row.element.dataset.asking;
     if (isFocused) pending.row.findHole(pending.verb)?.focus();
-    pending.row.findHole("confirm").hidden = true;
+    pending.button.hidden = true;
   }
 
   /** Withdraw a question about something within an element, which is about to go. */
@@ -53,17 +53,13 @@ export class Confirmation {
     if (this.#pending && element.contains(this.#pending.row.element)) this.cancel();
   }
 
-  get #button() {
-    return this.#pending?.row.findHole("confirm");
-  }
-
   #isOn(element) {
-    return Boolean(this.#button?.contains(element));
+    return Boolean(this.#pending?.button.contains(element));
   }
 
   /** The question keeps the focus, and so stays, while somebody presses beside it. */
   #onMouseDown(event) {
-    if (this.#button?.parentElement.contains(event.target)) event.preventDefault();
+    if (this.#pending?.button.parentElement.contains(event.target)) event.preventDefault();
   }
 
   #onKey(event) {

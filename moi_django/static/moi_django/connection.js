@@ -22,7 +22,6 @@ export class Connection {
   #receivedAt = 0;
   // Since when something is waited for, or 0: for the socket to open, or for an answer to a probe.
   #waitingSince = 0;
-  #isRefused = false;
 
   constructor(address, handlers) {
     this.#address = address;
@@ -81,9 +80,9 @@ export class Connection {
 
   #onClose(code) {
     this.#socket = null;
-    this.#isRefused = FINAL_CODES.has(code);
-    this.#handlers.lost(this.#isRefused);
-    if (this.#isRefused) return;
+    const isRefused = FINAL_CODES.has(code);
+    this.#handlers.lost(isRefused);
+    if (isRefused) return this.stop();
     // Spread over the whole time, so that pages do not storm a server that restarts.
     const maxDelay = Math.min(MAX_RETRY_DELAY, 250 * 2 ** this.#attempts);
     this.#attempts += 1;
@@ -91,7 +90,7 @@ export class Connection {
   }
 
   #onOnline = () => {
-    if (!this.#socket && !this.#isRefused) this.#connect();
+    if (!this.#socket) this.#connect();
   };
 
   /** A connection may die unnoticed: probe one that is silent, give up one that does not answer. */

@@ -2,14 +2,6 @@
 
 const { localizeTime, toIso } = await moiModule("time_format");
 
-// The states that the parts of a group's bar count.
-const PARTS = {
-  success: ["success"],
-  failed: ["failed", "lost"],
-  cancelled: ["cancelled"],
-  running: ["running"],
-  queued: ["queued"],
-};
 // Control characters and backslashes; hosts that look like paths; a scheme without a host.
 const UNSAFE_URL = /[\u0000-\u0020\\]|^\/\/|^https?:(?!\/\/[^/?#])/i;
 // Stands for an id in the addresses of our own pages.
@@ -21,9 +13,8 @@ export const isFailed = (state) => state === "failed" || state === "lost";
 
 /** Return how many jobs of a group are in the states that are wanted. */
 export function countJobs(totals, isWanted) {
-  let count = 0;
-  for (const state in totals) if (isWanted(state)) count += totals[state];
-  return count;
+  const wanted = Object.keys(totals ?? {}).filter(isWanted);
+  return wanted.reduce((sum, state) => sum + totals[state], 0);
 }
 
 /** Return where a job or group leads, or null when there is nothing safe to link to.
@@ -63,8 +54,9 @@ export function fillHole(hole, info, site) {
   }
 }
 
+/** Show a text in a hole, if the template has one. */
 export function setText(hole, text) {
-  if (hole.textContent !== text) hole.textContent = text;
+  if (hole && hole.textContent !== text) hole.textContent = text;
 }
 
 function fillLink(hole, link) {
@@ -99,7 +91,7 @@ function fillTotals(hole, totals, catalog) {
   let start = 0;
   for (const part of hole.querySelectorAll("[data-part]")) {
     const name = part.dataset.part;
-    const count = countJobs(totals, (state) => PARTS[name]?.includes(state));
+    const count = countJobs(totals, (state) => state === name || (name === "failed" && isFailed(state)));
     if (part instanceof SVGElement) {
       part.setAttribute("x", start);
       part.setAttribute("width", count);
@@ -116,5 +108,5 @@ function fillTotals(hole, totals, catalog) {
 /** Offer to show more of something, if there is more. */
 export function offerMore(button, hole, count) {
   if (button) button.hidden = !(count > 0);
-  if (hole) hole.textContent = Math.max(0, count);
+  setText(hole, String(Math.max(0, count)));
 }

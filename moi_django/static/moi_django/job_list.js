@@ -43,8 +43,8 @@ export class JobList {
     this.#maxOpen = Number(this.#host.getAttribute("rows")) || Infinity;
     this.#rows.clear();
     this.head = null;
-    for (const [element, own] of this.#holesByRow()) {
-      const row = new JobRow(element, own, site);
+    for (const element of this.#host.querySelectorAll("[data-id]")) {
+      const row = new JobRow(element, site);
       if (row.id === this.#host.group) {
         this.head = row;
         continue;
@@ -63,15 +63,6 @@ export class JobList {
   /** The elements of the rows at the top. */
   get #top() {
     return [...(this.#element?.children ?? [])];
-  }
-
-  #holesByRow() {
-    const rows = new Map();
-    for (const hole of this.#host.querySelectorAll("[data-id] [data-moi]")) {
-      const row = hole.closest("[data-id]");
-      rows.set(row, [...(rows.get(row) ?? []), hole]);
-    }
-    return rows;
   }
 
   /** Return the row of an id, which may be that of the group itself. */
@@ -133,7 +124,7 @@ export class JobList {
     const isHidden = path.split(":").some((id) => this.#rows.get(id)?.members === null);
     if (!element || !this.#element || isHidden) return null;
     element.dataset.version = 0;
-    return new JobRow(element, [...element.querySelectorAll("[data-moi]")], this.#site);
+    return new JobRow(element, this.#site);
   }
 
   #add(row) {
@@ -188,8 +179,7 @@ export class JobList {
     const { element } = row;
     if (this.guard.wouldBeDisturbedBy(element)) {
       this.#leaving.add(id);
-      row.markRemoved(true);
-      return;
+      return row.markRemoved(true);
     }
     this.guard.noteRemoval(element);
     if (element.contains(document.activeElement)) {
@@ -270,10 +260,8 @@ export class JobList {
     const unsent = Math.max(0, this.#size - this.#covered);
     const left = unsent + Math.max(0, shown - this.limit);
     offerMore(this.#host.findPart("more"), this.#host.findPart("left"), left);
-    const newer = this.#host.findPart("newer");
-    if (!newer) return;
-    newer.hidden = !this.#newer.size;
-    setText(newer, this.#site.catalog.text("newer", this.#newer.size));
+    this.#host.showPart("newer", this.#newer.size > 0);
+    setText(this.#host.findPart("newer"), this.#site.catalog.text("newer", this.#newer.size));
   }
 
   /** Show more rows at the top; tell whether there were any, else the server has to be asked. */
@@ -290,13 +278,7 @@ export class JobList {
 
   /** Note how many members of a group were sent, from its first on. */
   setCovered({ group, covered }) {
-    if (group !== this.#host.group) {
-      const row = this.#rows.get(group);
-      if (!row) return;
-      row.covered = covered;
-      row.updateMore();
-      return;
-    }
+    if (group !== this.#host.group) return this.#rows.get(group)?.updateMore(covered);
     this.#covered = covered;
     if (this.#hasAsked) this.limit = Math.max(this.limit, this.#top.length);
     this.#hasAsked = false;

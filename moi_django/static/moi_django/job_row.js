@@ -7,6 +7,12 @@ const { formatClock, roundDuration, runTime } = await moiModule("time_format");
 // Maximum of milliseconds for which a button shows that what it asked for is under way.
 const PENDING_TIMEOUT = 5_000;
 
+/** Return the holes of a row that are not in a row within; a new row may have no id yet. */
+function ownHoles(element) {
+  const holes = [...element.querySelectorAll("[data-moi]")];
+  return holes.filter((hole) => (hole.closest("[data-id]") ?? element) === element);
+}
+
 /** The element of a job or group, and those holes in it that are not in a row within. */
 export class JobRow {
   // As last shown, without its result; null when only the server has shown it.
@@ -18,13 +24,12 @@ export class JobRow {
   // When the job said last how far it is.
   #measuredAt = 0;
   #isEnabled = false;
-  #isRemoved = false;
   // The button that was pressed last, until there is news of the row.
   #pendingButton = null;
   #pendingTimer = 0;
 
-  /** `site` is what `fillHole` needs. */
-  constructor(element, holes, site) {
+  /** `site` is what `fillHole` needs; a page of one job has holes beside its element, too. */
+  constructor(element, site, holes = ownHoles(element)) {
     this.element = element;
     this.holes = holes;
     this.#site = site;
@@ -46,15 +51,14 @@ export class JobRow {
   /** Let the buttons that need the server be used, or not. */
   enable(isEnabled) {
     this.#isEnabled = isEnabled;
+    const isUsable = isEnabled && !this.element.hasAttribute("data-removed");
     for (const hole of this.holes) {
-      if (!(hole instanceof HTMLButtonElement)) continue;
-      hole.disabled = !(isEnabled && !this.#isRemoved) && hole.dataset.moi !== "toggle";
+      if (hole instanceof HTMLButtonElement) hole.disabled = !isUsable && hole.dataset.moi !== "toggle";
     }
   }
 
   /** Show that the job or group is gone, while the row still keeps its place; or that it is back. */
   markRemoved(isRemoved) {
-    this.#isRemoved = isRemoved;
     this.element.toggleAttribute("data-removed", isRemoved);
     this.enable(this.#isEnabled);
   }
@@ -97,10 +101,8 @@ export class JobRow {
   /** Show how long the job has run, and how long it probably will. */
   #showTimes(now) {
     const seconds = runTime(this.info, now);
-    const elapsed = this.findHole("elapsed");
-    if (elapsed) setText(elapsed, seconds >= 0 ? formatClock(seconds) : "");
-    const remaining = this.findHole("remaining");
-    if (remaining) setText(remaining, this.#remaining(seconds, now));
+    setText(this.findHole("elapsed"), seconds >= 0 ? formatClock(seconds) : "");
+    setText(this.findHole("remaining"), this.#remaining(seconds, now));
   }
 
   #remaining(seconds, now) {
@@ -111,8 +113,9 @@ export class JobRow {
     return left > 0 ? this.#site.catalog.text(...roundDuration(left)) : "";
   }
 
-  /** Offer to show those members that the server has not sent. */
-  updateMore() {
+  /** Offer to show those members that the server has not sent: all but the first `covered`. */
+  updateMore(covered = this.covered) {
+    this.covered = covered;
     offerMore(this.findHole("more"), this.findHole("left"), this.size - this.covered);
   }
 

@@ -122,10 +122,7 @@ class MoiJobs extends LiveElement {
   #onClick = (event) => {
     const button = event.target.closest("button[data-moi]");
     if (!button) return;
-    if (!this.#list.guard.acceptsClick(event)) {
-      event.preventDefault();
-      return;
-    }
+    if (!this.#list.guard.acceptsClick(event)) return event.preventDefault();
     const row = this.#list.find(button.closest("[data-id]")?.dataset.id);
     if (row && row === this.#list.head) {
       // Its buttons belong to a form, which does it where the page cannot.

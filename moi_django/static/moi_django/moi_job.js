@@ -15,17 +15,12 @@ const { localeOf, localizeTimes } = await moiModule("time_format");
 // The fields that change while a job runs and are in no part that is fetched.
 const IN_PLACE = ["version", "status", "progress", "done", "total", "result"];
 
-/** Return the rest of an info object, for comparison. */
-function fetchedFields(info) {
-  return JSON.stringify(info, (name, value) => (IN_PLACE.includes(name) ? undefined : value));
-}
-
 class MoiJob extends LiveElement {
   #row;
   confirmation = new Confirmation(this);
   #output = null;
   #timer = 0;
-  // The `fetchedFields` that the parts show, or will in a moment.
+  // The other fields as the parts show them, or will in a moment.
   #fetched = "";
   #canFetch = true;
   #refresher = new PageRefresher(() => this.#address, {
@@ -39,7 +34,7 @@ class MoiJob extends LiveElement {
     this.catalog = new Catalog(this.findPart("words"), localeOf(this));
     const site = { catalog: this.catalog, pages: {} };
     const holes = [...this.querySelectorAll("[data-moi]")];
-    this.#row = new JobRow(this.querySelector("[data-id]"), holes, site);
+    this.#row = new JobRow(this.querySelector("[data-id]"), site, holes);
     localizeTimes(this, this.catalog.locale);
     this.addEventListener("click", this.#onClick);
     this.#refresher.start();
@@ -112,7 +107,7 @@ class MoiJob extends LiveElement {
 
   #show(info) {
     if (info.id !== this.#row.id || !this.#row.show(info)) return;
-    const fetched = fetchedFields(info);
+    const fetched = JSON.stringify(info, (name, value) => (IN_PLACE.includes(name) ? undefined : value));
     if (fetched === this.#fetched) return;
     this.#fetched = fetched;
     this.#refresher.schedule();

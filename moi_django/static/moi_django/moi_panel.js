@@ -85,10 +85,7 @@ class MoiPanel extends LiveElement {
     const isHeld = list.matches(":hover, :focus-within") || list.querySelector(":checked");
     const keys = (rows) => [...rows.children].map(keyOf).join();
     this.showPart("held", isHeld && keys(list) !== keys(fresh));
-    if (!isHeld) {
-      morph(list, fresh);
-      return;
-    }
+    if (!isHeld) return morph(list, fresh);
     const rows = new Map([...fresh.children].map((row) => [keyOf(row), row]));
     for (const row of list.children) {
       const found = rows.get(keyOf(row));

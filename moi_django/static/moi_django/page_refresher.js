@@ -71,8 +71,7 @@ export class PageRefresher {
   async #fetch() {
     try {
       const response = await fetch(this.#address(), { headers: { Accept: "text/html" } });
-      const { status, redirected } = response;
-      return { status, redirected, text: await response.text() };
+      return { status: response.status, redirected: response.redirected, text: await response.text() };
     } catch {
       return { status: 503, redirected: false, text: "" };
     }

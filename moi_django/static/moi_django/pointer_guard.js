@@ -8,8 +8,7 @@ export class PointerGuard {
   #areas;
   #onFree;
   // The rows at which the pointer and the keyboard are, or null.
-  #hovered = null;
-  #focused = null;
+  #rows = { hovered: null, focused: null };
   // Where the last click was, and until when what it has removed is missing there.
   #lastClick = null;
   #removal = null;
@@ -21,15 +20,18 @@ export class PointerGuard {
   constructor(element, areas, onFree) {
     this.#areas = areas;
     this.#onFree = onFree;
-    element.addEventListener("pointerover", ({ target }) => this.#setHovered(target));
-    element.addEventListener("pointerleave", () => this.#setHovered(null));
-    element.addEventListener("focusin", ({ target }) => this.#onFocusIn(target));
-    element.addEventListener("focusout", ({ relatedTarget }) => this.#onFocusOut(relatedTarget));
+    element.addEventListener("pointerover", ({ target }) => this.#note("hovered", target));
+    element.addEventListener("pointerleave", () => this.#note("hovered", null));
+    element.addEventListener("focusin", ({ target }) =>
+      this.#note("focused", target.matches(":focus-visible") ? target : null));
+    element.addEventListener("focusout", ({ relatedTarget }) => {
+      if (!this.#rowAt(relatedTarget)) this.#note("focused", null);
+    });
   }
 
   /** Guard no row until somebody is at one again. */
   release() {
-    this.#hovered = this.#focused = null;
+    this.#rows = { hovered: null, focused: null };
   }
 
   /** Tell whether a row that comes or goes would move one that somebody is about to press. */
@@ -38,12 +40,12 @@ export class PointerGuard {
       row?.isConnected &&
       !element.contains(row) &&
       element.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_FOLLOWING;
-    return [this.#hovered, this.#focused].some(isBefore) && element.checkVisibility();
+    return Object.values(this.#rows).some(isBefore) && element.checkVisibility();
   }
 
   /** Note that a row goes, which may be the one that was clicked. */
   noteRemoval(element) {
-    if (!element.contains(this.#hovered)) return;
+    if (!element.contains(this.#rows.hovered)) return;
     this.#removal = { ...this.#lastClick, until: Date.now() + DOUBLE_CLICK };
   }
 
@@ -59,26 +61,9 @@ export class PointerGuard {
     return true;
   }
 
-  #setHovered(target) {
-    this.#hovered = this.#rowAt(target);
-    this.#checkFree();
-  }
-
-  #onFocusIn(target) {
-    this.#setFocused(target.matches(":focus-visible") ? target : null);
-  }
-
-  #onFocusOut(relatedTarget) {
-    if (!this.#rowAt(relatedTarget)) this.#setFocused(null);
-  }
-
-  #setFocused(target) {
-    this.#focused = this.#rowAt(target);
-    this.#checkFree();
-  }
-
-  #checkFree() {
-    if (!this.#hovered && !this.#focused) this.#onFree();
+  #note(kind, target) {
+    this.#rows[kind] = this.#rowAt(target);
+    if (!this.#rows.hovered && !this.#rows.focused) this.#onFree();
   }
 
   /** Return the row at or around an element, or the last one beside rows; elsewhere null. */

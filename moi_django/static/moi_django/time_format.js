@@ -1,9 +1,7 @@
 // Times and durations, as the viewer reads them.
 
 /** Return a time of an info object in the format of ISO 8601, which `new Date` reads. */
-export function toIso(date) {
-  return date ? `${date.replace(" ", "T")}Z` : "";
-}
+export const toIso = (date) => (date ? `${date.replace(" ", "T")}Z` : "");
 
 /** Return for how many seconds a job has run so far or did run; NaN when it has not begun. */
 export function runTime(info, now) {

@@ -1,4 +1,4 @@
-"""What of an HTML result can be seen, and whether it needs scripts for that."""
+"""What of an HTML result can be seen, and whether it has scripts that may show more."""
 
 import re
 
@@ -19,9 +19,9 @@ def has_content(html: str) -> bool:
     return bool(_TAG.sub("", left).strip()) and not is_framed
 
 
-def needs_scripts(html: str) -> bool:
-    """Tell whether nothing is seen of a document because its scripts do not run."""
-    return "script" in html.lower() and not has_content(html)
+def has_scripts(html: str) -> bool:
+    """Tell whether a document has scripts; those of a frame within count, too."""
+    return "script" in html.lower()
 
 
 def _without(html: str, name: str) -> str:

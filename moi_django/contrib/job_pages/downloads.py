@@ -10,7 +10,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
-from moi_django.pages import results
+from moi_django.contrib.job_pages import results
 
 # Bytes or characters that are sent at once, or a few more.
 CHUNK_SIZE = 100_000

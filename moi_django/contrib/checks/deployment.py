@@ -145,7 +145,7 @@ def check_server_is_bounded(**kwargs: Any) -> list[CheckMessage]:
 def check_redis_keeps_jobs(**kwargs: Any) -> list[CheckMessage]:
     """Check that Redis, when it is there, does not forget jobs by itself."""
     # Costs an import of Redis, which the other checks do without.
-    from moi_django.store.connection import read_memory_policy
+    from moi_django.contrib.checks.memory_policy import read_memory_policy
 
     if not (url := conf.configured_redis_url) or (said := read_memory_policy(url)) is None:
         return []

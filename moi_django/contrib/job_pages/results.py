@@ -13,9 +13,9 @@ from typing import Any
 from django.http import Http404, HttpResponse
 
 from moi_django.conf import conf
+from moi_django.contrib.job_pages.html_content import has_content, has_scripts
+from moi_django.contrib.job_pages.json_tree import JsonNode, build_json_tree
 from moi_django.models import Info, State
-from moi_django.pages.html_content import has_content, needs_scripts
-from moi_django.pages.json_tree import JsonNode, build_json_tree
 
 # The forms that we show, the best first: as it is called in an address -> its MIME type.
 FORMS = {
@@ -78,7 +78,8 @@ def preview_result(info: Info, forms: dict[str, str]) -> ResultPreview:
             ResultPreview("text", text=str(info.result)) if info.result else ResultPreview("none")
         )
     form = next((name for name, mime in FORMS.items() if _is_seen(mime, forms)), "")
-    if form in ("", "plain") and needs_scripts(forms.get(FORMS["html"], "")):
+    # An HTML form would have come before these if anything were seen of it.
+    if form in ("", "plain") and has_scripts(forms.get(FORMS["html"], "")):
         return ResultPreview("scripted", "html", forms.get("text/plain", ""))
     if form in IMAGES:
         return ResultPreview("image", form, forms.get("text/plain", ""))

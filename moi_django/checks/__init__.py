@@ -1,1 +1,0 @@
-"""What `manage.py check` says of an install."""

@@ -1,0 +1,1 @@
+"""What `manage.py check`, and `check --deploy`, say of an install."""

@@ -1,1 +1,0 @@
-"""What `manage.py check --deploy` says of an install."""

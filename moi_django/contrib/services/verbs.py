@@ -1,0 +1,40 @@
+"""The verb that runs what a site needs on one machine."""
+
+import sys
+from functools import partial
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from moi_django.management.verbs import Verb, not_installed, write_line
+
+
+def _describe_up(parser: Any) -> None:
+    """Run what is missing of Redis, a cluster and the web server, until Ctrl-C."""
+    parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
+    parser.add_argument("--engines", type=_count, metavar="N", help="default: the number of CPUs")
+    parser.add_argument(
+        "--no-server", action="store_false", dest="server", help="without the web server"
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _up(command: BaseCommand, options: dict[str, Any]) -> None:
+    try:
+        from moi_django.contrib.services.up import run_services
+    except ModuleNotFoundError as error:
+        raise not_installed(error, "embedded") from error
+
+    say = partial(write_line, command)
+    code = run_services(options["bind"], options["engines"], options["server"], say)
+    if code:
+        sys.exit(code)
+
+
+VERBS = {"up": Verb(_describe_up, _up, needs_redis=False)}
