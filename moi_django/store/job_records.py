@@ -170,6 +170,8 @@ class JobRecords:
             "users": self._keys.users,
             "seal": self._keys.seal(info.parent or info.id),
             "payload": self._keys.payload(info.id),
+            "checkpoint": self._keys.checkpoint(info.id),
+            "old_checkpoint": self._keys.checkpoint(instead_of.id if instead_of else info.id),
             "waiting": self._keys.waiting(info.queue),
             "delayed": self._keys.delayed,
             **self._keys.entrance(info.queue),

@@ -34,6 +34,7 @@ CONSTANTS = {
     "QUEUED": str(State.QUEUED),
     "RUNNING": str(State.RUNNING),
     "RUNNING_STATUS": State.RUNNING.status,
+    "SUCCESS": str(State.SUCCESS),
     "RETRIED": RETRIED,
     "STATISTICS_LIFETIME": STATISTICS_LIFETIME,
     # Seconds for which a worker finds that it was woken.

@@ -1,5 +1,5 @@
 -- Replace the info object of a job or group by what its writer has made of it.
--- KEYS: info users payload log display files waiting delayed running sequence lingering wake jobs
+-- KEYS: info users payload log display files checkpoint waiting delayed running sequence lingering wake jobs
 --       owner_jobs ended ancestors...
 -- ARGS: old_json new_json lifetime channel message old_state new_state old_member new_member
 --       move_to seconds max_payload id created ran waited
@@ -14,12 +14,13 @@
 local present = redis.call('GET', info_key)
 if present ~= old_json then return present end
 redis.call('SET', info_key, new_json, 'EX', lifetime)
-for _, key in ipairs({users_key, payload_key, log_key, display_key, files_key}) do
+for _, key in ipairs({users_key, payload_key, log_key, display_key, files_key, checkpoint_key}) do
   redis.call('EXPIRE', key, lifetime)
 end
 if max_payload ~= '' and redis.call('STRLEN', payload_key) > tonumber(max_payload) then
   redis.call('DEL', payload_key)
 end
+if new_state == SUCCESS then redis.call('DEL', checkpoint_key) end
 if move_to ~= '' then
   for _, key in ipairs({waiting_key, delayed_key, running_key}) do
     redis.call('ZREM', key, old_member)

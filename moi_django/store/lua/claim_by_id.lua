@@ -3,7 +3,7 @@
 -- ARGS: member worker date prefix lifetime
 -- USES: indices attempts
 --
--- Returns {info object, payload}, or nil when it neither waits there nor runs there already, as
+-- Returns {info object, payload, checkpoint}, or nil when it neither waits there nor runs there already, as
 -- when an answer got lost.
 
 if redis.call('ZREM', waiting_key, member) == 0 then return claimed_before(member) end

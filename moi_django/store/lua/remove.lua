@@ -1,6 +1,6 @@
 -- Remove a job, or a group in which nothing is left, and take it out of its group.
--- KEYS: info members totals seal order payload log display files waiting delayed running jobs
---       owner_jobs ancestors...
+-- KEYS: info members totals seal order payload log display files checkpoint waiting delayed
+--       running jobs owner_jobs ancestors...
 -- ARGS: old_json id channel parent_channel message counted_as member state
 -- USES: indices
 --
@@ -12,7 +12,7 @@ local present = redis.call('GET', info_key)
 if present ~= old_json then return present end
 if redis.call('SCARD', members_key) > 0 then return 0 end
 redis.call('DEL', info_key, members_key, totals_key, seal_key, order_key)
-redis.call('DEL', payload_key, log_key, display_key, files_key)
+redis.call('DEL', payload_key, log_key, display_key, files_key, checkpoint_key)
 for _, key in ipairs({waiting_key, delayed_key, running_key}) do redis.call('ZREM', key, member) end
 if counted_as ~= '' then
   remove_from_indices(jobs_key, owner_jobs_key, id, state)
