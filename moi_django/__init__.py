@@ -9,46 +9,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from moi_django.engine.calls import system_call
-    from moi_django.engine.current import CurrentJob, attach, current_job, progress, track
+    from moi_django.engine.current import (
+        CurrentJob,
+        attach,
+        checkpoint,
+        current_job,
+        progress,
+        resume,
+        track,
+    )
     from moi_django.exceptions import MoiError
     from moi_django.jobs.api import Group, Job, asubmit, ctx_default, submit, submit_nouser
     from moi_django.options import Options
 
 __version__ = "0.3.0"
 
-_HOMES = {
-    "CurrentJob": "engine.current",
-    "Group": "jobs.api",
-    "Job": "jobs.api",
-    "MoiError": "exceptions",
-    "Options": "options",
-    "asubmit": "jobs.api",
-    "attach": "engine.current",
-    "ctx_default": "jobs.api",
-    "current_job": "engine.current",
-    "progress": "engine.current",
-    "submit": "jobs.api",
-    "submit_nouser": "jobs.api",
-    "system_call": "engine.calls",
-    "track": "engine.current",
+# Module -> the public names that it defines.
+_NAMES = {
+    "engine.calls": "system_call",
+    "engine.current": "CurrentJob attach checkpoint current_job progress resume track",
+    "exceptions": "MoiError",
+    "jobs.api": "Group Job asubmit ctx_default submit submit_nouser",
+    "options": "Options",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "CurrentJob",
-    "Group",
-    "Job",
-    "MoiError",
-    "Options",
-    "asubmit",
-    "attach",
-    "ctx_default",
-    "current_job",
-    "progress",
-    "submit",
-    "submit_nouser",
-    "system_call",
-    "track",
-]
+__all__ = ["CurrentJob", "Group", "Job", "MoiError", "Options", "asubmit", "attach", "checkpoint"]
+__all__ += ["ctx_default", "current_job", "progress", "resume", "submit", "submit_nouser"]
+__all__ += ["system_call", "track"]
 
 
 def __getattr__(name: str) -> Any:

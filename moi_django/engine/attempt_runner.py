@@ -18,7 +18,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from moi_django.engine.attempt_end import AttemptEnd
-from moi_django.engine.current import ProgressUpdate
+from moi_django.engine.current import ProgressUpdate, check_checkpoint
 from moi_django.engine.heartbeat import Heartbeat
 from moi_django.engine.log_writer import LogWriter
 from moi_django.engine.messages import Task
@@ -64,9 +64,7 @@ class AttemptRunner:
         self._status_writer = StatusWriter(store, info, spec.limits.status)
         # All attempts at a job share its log.
         heading = f"\nRun {info.attempt} of {info.attempts}\n" if info.attempt > 1 else ""
-        self._log_writer = LogWriter(
-            store.logs.open(info.id), spec.limits.log, self._status_writer.write_progress, heading
-        )
+        self._log_writer = LogWriter(store.logs.open(info.id), spec.limits.log, heading)
         # Those whose job is waited for now, by its id; and all that may still run one.
         self._waits: dict[str, Companion] = {}
         self._companions: list[Companion] = []
@@ -105,6 +103,7 @@ class AttemptRunner:
             raise
         # So that a job which has ended has said all.
         self._log_writer.close()
+        self._retry(lambda: self._log_writer.write_latest("checkpoint"))
         if end.display:
             self._retry(lambda: self._store.artifacts.save_display(info.id, end.display))
         return end
@@ -141,7 +140,7 @@ class AttemptRunner:
         self._lease.close()
 
     def _task(self, payload: Payload) -> Task:
-        info, limits = self._claim.info, self._spec.limits
+        info, limits, kept = self._claim.info, self._spec.limits, self._claim.checkpoint
         return Task(
             id=info.id,
             name=info.name,
@@ -154,6 +153,7 @@ class AttemptRunner:
             status_limit=limits.status,
             display_limit=limits.display,
             reuse=payload.options.process is not None,
+            checkpoint=None if kept is None else check_checkpoint(info.id, kept),
         )
 
     # Its end
@@ -225,7 +225,12 @@ class AttemptRunner:
 
     def write_progress(self, update: ProgressUpdate) -> None:
         """Show how far it is."""
-        self._log_writer.note_progress(update)
+        self._log_writer.note_latest("progress", self._status_writer.write_progress, update)
+
+    def write_checkpoint(self, json: str) -> None:
+        """Keep where the next attempt is to go on."""
+        save, info = self._store.artifacts.save_checkpoint, self._claim.info
+        self._log_writer.note_latest("checkpoint", save, info.id, info.attempt, json)
 
     def attach(self, name: str, content: bytes | Path) -> None:
         """Keep a file."""

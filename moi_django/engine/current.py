@@ -3,14 +3,29 @@
 Outside of a job the functions below do nothing, so that a function can be called anywhere.
 """
 
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from math import isfinite
 from os import PathLike
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from moi_django.engine.encoding import ResultTooLarge, encode_result, to_json
+from moi_django.exceptions import InvalidJob
 from moi_django.models import MAX_AMOUNT
+from moi_django.validation import parse_json
+
+logger = logging.getLogger(__name__)
+
+# Bytes of JSON, and seconds between two checkpoints of a loop.
+MAX_CHECKPOINT, LOOP_INTERVAL = 64_000, 1.0
+_TOO_LARGE = (
+    f"A checkpoint is {MAX_CHECKPOINT:,} bytes of JSON at most: keep what is large elsewhere."
+)
+_ONE_LOOP = "track(resume=True) has the checkpoint for one loop: for more, use checkpoint() alone."
 
 T = TypeVar("T")
 
@@ -22,6 +37,33 @@ class ProgressUpdate(NamedTuple):
     progress: float | None
     done: float
     total: float | None
+
+
+class Checkpoint:
+    """Where a job is to go on, as JSON; `tell` takes what this attempt says of that."""
+
+    def __init__(self, json: str | None = None, tell: Callable[[str], object] = len) -> None:
+        self.json, self._told, self._tell = json, json, tell
+        self._told_at, self.has_loop = 0.0, False
+
+    def flush(self, interval: float = 0.0) -> None:
+        """Tell the latest, unless the one before was told less than so many seconds ago."""
+        json, present = self.json, time.monotonic()
+        if json is not None and json is not self._told and present >= self._told_at + interval:
+            self._tell(json)  # first: an interrupt may come at any time
+            self._told, self._told_at = json, present
+
+
+def check_checkpoint(id: str, raw: bytes) -> str | None:
+    """Return the checkpoint of a job that comes from elsewhere; None when it can be none."""
+    try:
+        if len(raw) > MAX_CHECKPOINT:
+            raise ValueError(f"{len(raw):,} bytes are too many")
+        parse_json(raw)
+        return raw.decode()
+    except ValueError as error:
+        logger.warning("The checkpoint of job %s is left out: %s", id, error)
+        return None
 
 
 @dataclass(frozen=True)
@@ -41,6 +83,7 @@ class CurrentJob:
     _attach: Callable[[str, "bytes | str | PathLike[str]"], object]
     # Takes the id of a job that this one waits for, and whether the wait is over.
     _note_wait: Callable[[str, bool], object] = lambda id, is_over: None
+    _checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
     @property
     def keywords(self) -> dict[str, object]:
@@ -53,6 +96,8 @@ class CurrentJob:
             "moi_progress": self.progress,
             "moi_track": self.track,
             "moi_attach": self.attach,
+            "moi_checkpoint": self.checkpoint,
+            "moi_resume": self.resume,
         }
 
     def progress(self, done: float, total: float | None = None) -> None:
@@ -77,15 +122,30 @@ class CurrentJob:
         if abs(done) <= MAX_AMOUNT:
             self._note_progress(ProgressUpdate(None, float(done), None))
 
-    def track(self, items: Iterable[T], total: float | None = None) -> Iterator[T]:
-        """Yield the items and show how many of them are done, and of how many if that is known."""
-        if total is None:
-            total = len(items) if isinstance(items, Sized) else None
-        done = 0
-        for done, item in enumerate(items, 1):
-            self._count_to(done - 1, total)
-            yield item
-        self._count_to(total or done, total)
+    def track(
+        self, items: Iterable[T], total: float | None = None, resume: bool = False
+    ) -> Iterator[T]:
+        """Yield the items and show how many of them are done, and of how many if that is known.
+
+        With `resume`, their number is the checkpoint, and those done earlier are left out.
+        """
+        total = len(items) if total is None and isinstance(items, Sized) else total
+        done = self.resume(0) if resume else 0
+        if resume and (self._checkpoint.has_loop or type(done) is not int):
+            raise InvalidJob(f"track() cannot go on from {str(done)[:50]!r}. {_ONE_LOOP}")
+        self._checkpoint.has_loop |= resume
+        try:
+            for item in islice(items, done, None):
+                self._count_to(done, total)
+                yield item
+                done += 1
+                if resume:
+                    self._checkpoint.json = str(done)
+                    self._checkpoint.flush(LOOP_INTERVAL)
+            self._count_to(total or done, total)
+        finally:
+            if resume:
+                self._checkpoint.flush()
 
     def _count_to(self, done: float, total: float | None) -> None:
         if total is None:
@@ -100,6 +160,18 @@ class CurrentJob:
         Django to keep it with.
         """
         self._attach(name, content)
+
+    def checkpoint(self, value: object) -> None:
+        """Keep a value for later attempts, as JSON. Raises InvalidJob when it is too large."""
+        try:
+            self._checkpoint.json = to_json(encode_result(value, MAX_CHECKPOINT))
+        except ResultTooLarge:
+            raise InvalidJob(_TOO_LARGE) from None
+        self._checkpoint.flush()
+
+    def resume(self, default: object = None) -> Any:
+        """Return the value that was kept last, by an earlier attempt or by this one."""
+        return default if (json := self._checkpoint.json) is None else parse_json(json)
 
     @contextmanager
     def note_wait(self, id: str) -> Iterator[None]:
@@ -152,15 +224,26 @@ def progress(done: float, total: float | None = None) -> None:
         _current.progress(done, total)
 
 
-def track(items: Iterable[T], total: float | None = None) -> Iterator[T]:
+def track(items: Iterable[T], total: float | None = None, resume: bool = False) -> Iterator[T]:
     """Yield the items and show how many of them are done, as `CurrentJob.track` does."""
-    return iter(items) if _current is None else _current.track(items, total)
+    return iter(items) if _current is None else _current.track(items, total, resume)
 
 
 def attach(name: str, content: "bytes | str | PathLike[str]") -> None:
     """Keep a file with the current job, as `CurrentJob.attach` does."""
     if _current is not None:
         _current.attach(name, content)
+
+
+def checkpoint(value: object) -> None:
+    """Keep a value for later attempts at the current job, as `CurrentJob.checkpoint` does."""
+    if _current is not None:
+        _current.checkpoint(value)
+
+
+def resume(default: object = None) -> Any:
+    """Return what the current job has kept last, as `CurrentJob.resume` does."""
+    return default if _current is None else _current.resume(default)
 
 
 @contextmanager

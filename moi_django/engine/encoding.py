@@ -43,7 +43,7 @@ from typing import Any
 from moi_django.validation import escape_surrogates
 
 # A job may have replaced `json.dumps`.
-_to_json = json.JSONEncoder(allow_nan=False).encode
+to_json = json.JSONEncoder(allow_nan=False).encode
 MAX_DEPTH = 64
 MAX_REPR = 10_000
 
@@ -58,7 +58,7 @@ def encode_result(value: object, limit: int | None = None) -> Any:
     `limit` is the maximum length in bytes of its JSON text; ResultTooLarge is raised beyond it.
     """
     encoded = _Encoder(limit).encode_value(value)
-    size = len(_to_json(encoded))
+    size = len(to_json(encoded))
     if limit is not None and size > limit:
         raise ResultTooLarge(
             f"the result is {size:,} bytes long as JSON, more than the {limit:,} allowed: store it "
@@ -230,7 +230,7 @@ def _key_text(key: object) -> str:
     if isinstance(key, Enum):
         key = key.value
     if key is None or isinstance(key, bool):
-        return _to_json(key)
+        return to_json(key)
     return escape_surrogates(str(key))
 
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from moi_django import exceptions
-from moi_django.engine.current import CurrentJob, ProgressUpdate
+from moi_django.engine.current import Checkpoint, CurrentJob, ProgressUpdate
 from moi_django.engine.messages import MAX_DATA, MAX_TEXT, Connection, Task, encode
 from moi_django.exceptions import InvalidJob, MoiError
 from moi_django.models import State
@@ -24,14 +24,18 @@ class JobReporter:
         self._connection, self._task = connection, task
         self._status = State.RUNNING.status
         self._update: ProgressUpdate | None = None
+        self._checkpoint = Checkpoint(
+            task.checkpoint, lambda json: self._send(encode("checkpoint", json.encode()))
+        )
         self._next_report = 0.0
         self._reporter: threading.Thread | None = None
         # In a process that has more tasks, a thread of an earlier job must not speak as another.
         self._is_over = False
 
     def close(self) -> None:
-        """Report what was left to the thread, and nothing from then on."""
+        """Report what was left for later, and nothing from then on."""
         self._report_progress()
+        self._checkpoint.flush()
         self._is_over = True
 
     def _send(self, frame: bytes) -> None:
@@ -47,6 +51,7 @@ class JobReporter:
             _note_progress=self.note_progress,
             _attach=self.attach,
             _note_wait=self.note_wait,
+            _checkpoint=self._checkpoint,
         )
 
     def update_status(self, status: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from moi_django.engine.current import ProgressUpdate
+from moi_django.engine.current import ProgressUpdate, check_checkpoint
 from moi_django.engine.messages import BadMessage, Message, Task, encode
 from moi_django.exceptions import InvalidJob, MoiError
 
@@ -29,6 +29,9 @@ class Listener(Protocol):
 
     def write_progress(self, update: ProgressUpdate) -> object:
         """Take how far the job is."""
+
+    def write_checkpoint(self, json: str) -> object:
+        """Take where the next attempt is to go on."""
 
     def attach(self, name: str, content: bytes | Path) -> object:
         """Keep a file, in a thread of its own: storages may be slow.
@@ -63,7 +66,7 @@ class GuardedListener:
 
     def take(self, message: Message) -> None:
         """Tell what a message says, at once or later. Raises BadMessage when these are too many."""
-        if message.kind in ("status", "progress"):
+        if message.kind in ("status", "progress", "checkpoint"):
             self._latest[message.kind] = message
         else:
             self.tell_latest()
@@ -79,6 +82,9 @@ class GuardedListener:
             share, done, total = (progress.fields[name] for name in ProgressUpdate._fields)
             share = None if share is None else min(1.0, max(0.0, share))
             self._tell(self._listener.write_progress, ProgressUpdate(share, done, total))
+        kept = latest.get("checkpoint")
+        if kept and (json := check_checkpoint(self._task.id, kept.data)):
+            self._tell(self._listener.write_checkpoint, json)
 
     def tell_output(self, stream: str, text: str) -> None:
         """Tell what was printed or logged."""

@@ -1,11 +1,11 @@
-"""Write what a job prints and how far it is to Redis, a few times a second, from a thread."""
+"""Write what a job prints and what else it says to Redis, a few times a second, from a thread."""
 
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
-from moi_django.engine.current import ProgressUpdate
 from moi_django.exceptions import MoiError
 from moi_django.store.logs import MAX_UNFINISHED, JobLog, OutputPiece, cut_position
 
@@ -16,23 +16,22 @@ WRITE_INTERVAL = 0.2
 # Seconds for which the end of a job waits for its output to be written.
 CLOSE_TIMEOUT = 5.0
 
-WriteProgress = Callable[[ProgressUpdate], object]
+Write = Callable[[], object]
 
 
 class LogWriter:
     """What one run of a job says of itself; the thread begins with the first word."""
 
-    def __init__(
-        self, log: JobLog, limit: int, write_progress: WriteProgress, heading: str = ""
-    ) -> None:
-        self._log, self._limit, self._write_progress = log, limit, write_progress
-        self._lock = threading.Lock()
+    def __init__(self, log: JobLog, limit: int, heading: str = "") -> None:
+        self._log, self._limit = log, limit
+        self._lock, self._latest_lock = threading.Lock(), threading.Lock()
         self._pieces: deque[OutputPiece] = deque()
         # What goes before the first words.
         self._heading = heading
         # Bytes in the pieces, and those dropped because Redis was too slow or away.
         self._pending_bytes = self._dropped_bytes = 0
-        self._update: ProgressUpdate | None = None
+        # What writes the latest of each kind, and the last of these that have done so.
+        self._latest, self._written = dict[str, Write](), dict[str, Write]()
         self._has_more, self._closed = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -56,10 +55,17 @@ class LogWriter:
             self._pending_bytes -= dropped
             self._dropped_bytes += dropped
 
-    def note_progress(self, update: ProgressUpdate) -> None:
-        """Note how far the job is; only the latest counts."""
-        self._update = update
+    def note_latest(self, kind: str, write: Callable[..., object], *what: object) -> None:
+        """Note what to write, and how; of each kind only the latest counts."""
+        self._latest[kind] = partial(write, *what)
         self._start_thread()
+
+    def write_latest(self, kind: str) -> None:
+        """Write the latest of a kind unless that is done. Raises what that raises."""
+        with self._latest_lock:
+            if (write := self._latest.get(kind)) and write is not self._written.get(kind):
+                write()
+                self._written[kind] = write
 
     def close(self) -> None:
         """Write what is left, and note nothing any more."""
@@ -87,20 +93,17 @@ class LogWriter:
         self._write_all()
 
     def _write_all(self) -> None:
-        # Each by itself: when one cannot be written, the other may be.
-        for write in (self._write_update, self._write_output):
+        latest: list[Write] = [partial(self.write_latest, kind) for kind in list(self._latest)]
+        # Each by itself: when one cannot be written, the others may be.
+        for write in [*latest, self._write_output]:
             try:
                 write()
             except MoiError as error:
-                # It is tried again with the next words; the job itself is worth more.
+                # It is tried again soon; the job itself is worth more.
                 logger.warning("Cannot write what a job says: %s", error)
+                self._has_more.set()
             except Exception:
                 logger.exception("Cannot write what a job says")
-
-    def _write_update(self) -> None:
-        update, self._update = self._update, None
-        if update is not None:
-            self._write_progress(update)
 
     def _write_output(self) -> None:
         with self._lock:

@@ -37,6 +37,7 @@ _FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "progress": {"progress": (float, type(None)), "done": _NUMBER, "total": (float, type(None))},
     "log": {"text": _TEXT},
     "attach": {"number": (int,), "name": _TEXT, "is_path": (bool,)},
+    "checkpoint": {},
     "wait_for": {"id": _TEXT},
     "wait_over": {"id": _TEXT},
     "outcome": {
@@ -80,6 +81,8 @@ class Task:
     display_limit: int
     # Keep the process for another task after this one.
     reuse: bool = False
+    # What an earlier attempt has kept last, as JSON.
+    checkpoint: str | None = None
 
     @property
     def max_length(self) -> int:

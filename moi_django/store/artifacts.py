@@ -1,4 +1,4 @@
-"""Keep in Redis how the results of jobs look (their displays), and which files jobs attached."""
+"""Keep in Redis how results look (displays), where jobs were, and which files they attached."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class Artifacts:
-    """Displays and files of jobs; they live as long as the jobs."""
+    """Displays, checkpoints and files of jobs; they live as long as the jobs."""
 
     def __init__(self, connection: Connection, jobs: JobRecords) -> None:
         self._connection, self._keys, self._jobs = connection, connection.keys, jobs
@@ -34,6 +34,12 @@ class Artifacts:
             return {}
         is_ours = isinstance(forms, dict) and all(isinstance(form, str) for form in forms.values())
         return forms if is_ours else {}
+
+    def save_checkpoint(self, id: str, attempt: int, json: str) -> None:
+        """Keep where an attempt leaves off, unless the job has gone on without it."""
+        keys = {"info": self._keys.info(id), "checkpoint": self._keys.checkpoint(id)}
+        args = {"attempt": attempt, "json": json, "lifetime": self._expire}
+        self._connection.run_script("keep_checkpoint", keys, args)
 
     def delete_all(self, id: str) -> None:
         """Drop what there is of a job that is gone."""

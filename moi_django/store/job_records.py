@@ -170,6 +170,8 @@ class JobRecords:
             "users": self._keys.users,
             "seal": self._keys.seal(info.parent or info.id),
             "payload": self._keys.payload(info.id),
+            "checkpoint": self._keys.checkpoint(info.id),
+            "old_checkpoint": self._keys.checkpoint(instead_of.id if instead_of else info.id),
             "queues": self._keys.queues,
             "workers": self._keys.workers(info.queue),
             "jobs": self._keys.jobs,

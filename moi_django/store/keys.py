@@ -7,6 +7,7 @@ key                   type     content
 <id>:payload          string   the signed function and arguments of a job that did not succeed yet
 <id>:log              stream   what a job has printed, in pieces: name of the stream, text
 <id>:display          string   how the result of a job looks, as JSON: MIME type -> data
+<id>:checkpoint       string   where a job that did not succeed is to go on, as JSON
 <id>:files            hash     what a job has attached: name -> where it is kept, as JSON
 <group>:jobs          set      ids of the jobs and groups in a group
 <group>:order         zset     the same ids -> when each was created: of which pages are read
@@ -110,6 +111,10 @@ class Keys:
         """Return the key of what a job has attached."""
         return f"{self.prefix}{id}:files"
 
+    def checkpoint(self, id: str) -> str:
+        """Return the key of where a job is to go on."""
+        return f"{self.prefix}{id}:checkpoint"
+
     def artifacts(self, id: str) -> dict[str, str]:
         """Return what there is of a job besides its info object; all of it lives as long."""
         return {
@@ -117,6 +122,7 @@ class Keys:
             "log": self.log(id),
             "display": self.display(id),
             "files": self.files(id),
+            "checkpoint": self.checkpoint(id),
         }
 
     # Groups

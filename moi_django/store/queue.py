@@ -52,6 +52,8 @@ class Claim(NamedTuple):
     info: Info
     # The signed function and its arguments.
     payload: bytes
+    # What an earlier attempt has kept last.
+    checkpoint: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class JobQueue:
         info = parse_info(found[0])
         if info is None or info.state is not State.RUNNING:
             raise ValueError(f"what was claimed is no running job: {found[0][:200]!r}")
-        return Claim(info, found[1] or b"")
+        return Claim(info, found[1] or b"", found[2])
 
     def claim_by_id(self, info: Info, engine: str, date: str) -> Claim | None:
         """Let an engine take a certain attempt, if it waits, or runs there already."""

@@ -8,7 +8,16 @@ from functools import partial
 import pytest
 from django.core.files.storage import default_storage
 
-from moi_django import CurrentJob, attach, current_job, progress, submit_nouser, track
+from moi_django import (
+    CurrentJob,
+    attach,
+    checkpoint,
+    current_job,
+    progress,
+    resume,
+    submit_nouser,
+    track,
+)
 from moi_django.cluster import dispatch
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.engine.attachments import attachments_of
@@ -95,7 +104,9 @@ def test_what_progress_shows(given, shown):
 
 def test_outside_of_a_job_all_is_silent():
     assert current_job() is None
-    assert list(track([1, 2])) == [1, 2]
+    assert list(track([1, 2])) == list(track([1, 2], resume=True)) == [1, 2]
+    checkpoint(7)
+    assert resume() is None and resume("default") == "default"
     progress(1, 2)
     attach("x", b"")
 

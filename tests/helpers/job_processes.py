@@ -18,6 +18,7 @@ class Notes:
 
     def __init__(self):
         self.outputs, self.statuses, self.progress, self.files, self.waits = [], [], [], {}, []
+        self.checkpoints = []
 
     def write_output(self, stream, text):
         self.outputs.append((stream, text))
@@ -27,6 +28,9 @@ class Notes:
 
     def write_progress(self, update):
         self.progress.append(update)
+
+    def write_checkpoint(self, json):
+        self.checkpoints.append(json)
 
     def attach(self, name, content):
         if name == "refused":

@@ -4,7 +4,6 @@ import threading
 
 import pytest
 
-from moi_django.engine.current import ProgressUpdate
 from moi_django.engine.log_writer import LogWriter
 from moi_django.exceptions import StoreUnavailable
 from moi_django.site_store import get_store as site_store
@@ -74,7 +73,7 @@ def test_text_that_never_ends_a_sequence_is_cut_all_the_same(log):
 
 
 def test_a_reporter_waits_for_the_other_half(log):
-    log_writer = LogWriter(log, 10_000, print)
+    log_writer = LogWriter(log, 10_000)
     for text in ("50 %\r", "\n\x1b[3", "1mred\x1b"):
         seen = len(text_of(log))
         log_writer.note_output("stdout", text)
@@ -85,7 +84,7 @@ def test_a_reporter_waits_for_the_other_half(log):
 
 
 def test_a_reporter_joins_what_comes_in_crumbs(log):
-    log_writer = LogWriter(log, 1_000_000, print)
+    log_writer = LogWriter(log, 1_000_000)
     text = "\x1b[31mx\r\n" * 5000
     for character in text:
         log_writer.note_output("stdout", character)
@@ -105,39 +104,56 @@ def test_who_listens_is_told(log, store):
 
 def test_a_reporter_writes_from_its_own_thread_and_closes_with_the_rest(log):
     measures = []
-    log_writer = LogWriter(log, 10_000, measures.append)
+    log_writer = LogWriter(log, 10_000)
     before = threading.active_count()
     log_writer.close()  # nobody has said anything, so there is no thread
     assert threading.active_count() == before
-    log_writer = LogWriter(log, 10_000, measures.append)
+    log_writer = LogWriter(log, 10_000)
     log_writer.note_output("stdout", "first\n")
     wait_for(lambda: text_of(log) == "first\n")
     for number in range(1000):
         log_writer.note_output("stdout", f"{number}\n")
-        log_writer.note_progress(ProgressUpdate(number / 1000, number, 1000))
+        log_writer.note_latest("progress", measures.append, number)
     log_writer.close()
     assert text_of(log).endswith("\n999\n")
-    assert measures[-1] == (0.999, 999, 1000)
+    assert measures[-1] == 999
     assert len(measures) < 50
     assert len(log.read_after()) < 50
 
 
 def test_progress_that_cannot_be_written_leaves_the_output_alone(log, caplog):
     def refuse(measure):
-        log_writer.note_progress(measure)
+        log_writer.note_latest("progress", refuse, measure)
         raise ValueError("no JSON")
 
-    log_writer = LogWriter(log, 10_000, refuse)
-    log_writer.note_progress(ProgressUpdate(0.5, 1, 2))
+    log_writer = LogWriter(log, 10_000)
+    log_writer.note_latest("progress", refuse, 1)
     log_writer.note_output("stdout", "line\n")
     log_writer.close()
     assert text_of(log) == "line\n"
     assert "Cannot write what a job says" in caplog.text
 
 
+def test_what_cannot_be_written_is_tried_again_with_no_more_words(log, caplog):
+    answers = [StoreUnavailable("away"), StoreUnavailable("away")]
+    written = []
+
+    def write(value):
+        if answers:
+            raise answers.pop()
+        written.append(value)
+
+    log_writer = LogWriter(log, 100)
+    log_writer.note_latest("checkpoint", write, "first")
+    wait_for(lambda: written == ["first"])
+    log_writer.write_latest("checkpoint")  # is done
+    log_writer.close()
+    assert written == ["first"] and caplog.text.count("away") == 2
+
+
 def test_output_that_cannot_be_written_waits_but_not_without_end(own_redis, caplog):
     log = site_store().logs.open("a-job")
-    log_writer = LogWriter(log, 100, lambda measure: None)
+    log_writer = LogWriter(log, 100)
     own_redis.kill()
     with pytest.raises(StoreUnavailable):
         log.read_after()

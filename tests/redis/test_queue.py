@@ -52,9 +52,9 @@ def test_a_claim_hands_out_the_job_and_its_payload(store, root):
     job = queued_job(store, group)
     with store.connection.subscribe(store.keys.channel(job.id)) as pubsub:
         assert pubsub.get_message(timeout=5)["type"] == "subscribe"
-        info, payload = store.queue.claim(ONE, "token", DATE)
+        info, payload, checkpoint = store.queue.claim(ONE, "token", DATE)
         assert pubsub.get_message(timeout=5)["data"] == f'{{"update": ["{job.id}"]}}'.encode()
-    assert (info, payload) == (running(job), b"payload")
+    assert (info, payload, checkpoint) == (running(job), b"payload", None)
     assert store.jobs.get(job.id) == info
     assert store.tree.totals(root.id) == store.tree.totals("group") == {"running": 1}
     assert store.queue.running() == {QueuedAttempt(job.id, 1): 0}
@@ -158,7 +158,7 @@ def test_what_is_not_to_be_run_is_skipped(store, root, go_on):
 def test_a_payload_that_is_gone_is_none(store, root):
     job = queued_job(store, root)
     store.connection.redis.delete(store.keys.payload(job.id))
-    assert claim(store) == (store.jobs.get(job.id), b"")
+    assert claim(store) == (store.jobs.get(job.id), b"", None)
 
 
 def test_two_engines_never_get_the_same(store, root):
@@ -219,8 +219,8 @@ def test_whatever_a_job_is_called_a_claim_changes_nothing_else(store):
             store.jobs.create(group := new_group(root))
         job = job_for(group, name, **fields)
         store.jobs.create(job, b"payload")
-        info, payload = store.queue.claim(Worker(job.queue, "one"), job.id, DATE)
-        assert (info, payload) == (running(job), b"payload")
+        info, payload, checkpoint = store.queue.claim(Worker(job.queue, "one"), job.id, DATE)
+        assert (info, payload, checkpoint) == (running(job), b"payload", None)
         assert store.jobs.get(job.id) == info
         assert store.queue.renew(info)
         store.tree.remove(root)
@@ -252,7 +252,7 @@ def test_engines_take_what_is_for_their_python_and_context(store, root):
 def test_a_certain_job_is_taken_out_of_turn_and_once(store, root):
     first, second = queued_job(store, root), queued_job(store, root)
     claimed = store.queue.claim_by_id(second, ONE.engine, DATE)
-    assert claimed == (running(second), b"payload")
+    assert claimed == (running(second), b"payload", None)
     assert store.queue.claim_by_id(second, ONE.engine, DATE) == claimed  # its answer was lost
     assert store.queue.claim_by_id(second, TWO.engine, DATE) is None
     assert claim_all(store) == [first.id]
@@ -268,7 +268,7 @@ def test_an_end_and_the_next_claim_are_one(store, root):
     for _ in range(2):  # the first answer was lost
         assert store.queue.replace_and_claim(before, after, 0, ONE, "a", DATE) == (
             True,
-            (running(second), b"payload"),
+            (running(second), b"payload", None),
         )
     assert store.jobs.get(first.id) == after
     assert store.tree.totals(root.id) == {"success": 1, "running": 1}

@@ -43,7 +43,7 @@ def test_an_attempt_goes_through_the_queue(connection, jobs, root):
     job = new_job(root, context="lab", python="3.11")
     jobs.create(job, payload=b"signed")
     assert (queue.waiting_count("lab"), queue.waiting_count("other")) == (1, 0)
-    running, payload = queue.claim(Worker(job.queue, "one"), "token", now())
+    running, payload, _ = queue.claim(Worker(job.queue, "one"), "token", now())
     assert (running.state, payload) == (State.RUNNING, b"signed")
     assert queue.longest_waiting("lab") is None
     assert queue.renew(running) is True
@@ -146,7 +146,7 @@ def test_what_was_refused_by_a_server_that_became_a_replica_is_written_to_the_ot
     job = new_job(store.users.enrol("ada", new_group))
     store.jobs.create(job, payload=b"signed")
     worker = Worker(job.queue, "one")
-    running, _ = store.queue.claim(worker, "token", now())
+    running, *_ = store.queue.claim(worker, "token", now())
     pair.change_places()
     before = pair.primary.ask("INFO")["rdb_changes_since_last_save"]
     WRITES[name](store, running, worker)

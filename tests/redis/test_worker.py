@@ -24,6 +24,7 @@ from moi_django.models import State
 from moi_django.options import Options
 from moi_django.site_store import engine_store_config, get_store
 from moi_django.store.queue import Worker
+from tests.helpers import resuming_jobs
 from tests.helpers.processes import wait_for
 from tests.helpers.queues import QUEUE, claim, job_for
 from tests.helpers.records import new_group
@@ -223,3 +224,23 @@ def test_nothing_is_left_of_a_job_that_prints_while_it_is_removed(
     attempt.write_end(attempt.run())
     attempt.close()
     assert store.logs.open(job.id).read_last(1) == []
+
+
+def test_a_checkpoint_is_written_when_redis_is_back(own_redis, store, heartbeat, pool, spec):
+    root = store.users.enrol("ada", new_group)
+    job = submit(store, root, pow, 2, 3)
+    attempt = AttemptRunner(claim(store), Resources(spec, ONE, store, heartbeat, pool))
+    own_redis.kill()
+    attempt.write_checkpoint("1")
+    attempt.write_checkpoint("2")
+    own_redis.start()
+    # With no more words, and before the end.
+    wait_for(lambda: store.connection.redis.get(store.keys.checkpoint(job.id)) == b"2")
+    attempt.close()
+
+
+def test_an_attempt_ends_when_its_checkpoint_is_written(store, root, work):
+    job = submit(store, root, resuming_jobs.keep_and_die, {"at": 1}, retries=1, backoff=60)
+    work()
+    assert store.jobs.get(job.id).attempt == 2
+    assert store.connection.redis.get(store.keys.checkpoint(job.id)) == b'{"at": 1}'

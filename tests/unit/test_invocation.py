@@ -16,7 +16,7 @@ OFFERED = {
     name: name
     for name in (
         *("status_update", "moi_update_status", "moi_context", "moi_parent_id"),
-        *("moi_progress", "moi_track", "moi_attach"),
+        *("moi_progress", "moi_track", "moi_attach", "moi_checkpoint", "moi_resume"),
     )
 }
 JOB = CurrentJob("id", "name", 1, "lab", "group", str, print, print)

@@ -50,9 +50,10 @@ def test_what_goes_by_name_comes_in_its_place():
         ["j", "o"],
         ["i", "c", "m"],
     )
-    keys = dict.fromkeys(("running", "info", "payload", "log", "display", "files"), "k")
+    names = ("running", "info", "payload", "log", "display", "files", "checkpoint")
+    keys = dict.fromkeys(names, "k")
     found, _ = sent("renew", {**keys, "ancestors": ["a", "b"]}, {"member": 1, "lifetime": 3})
-    assert found == [*"kkkkkk", "a", "b"]
+    assert found == [*"kkkkkkk", "a", "b"]
 
 
 @pytest.mark.parametrize("keys", [{"members": "j"}, {"members": "j", "order": "o", "seal": "s"}])

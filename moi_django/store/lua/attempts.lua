@@ -53,7 +53,7 @@ end
 
 -- Renew all that a job is kept in, and count it in the groups above it.
 local function count_as_running(id, path)
-  for _, suffix in ipairs({'', ':payload', ':log', ':display', ':files'}) do
+  for _, suffix in ipairs({'', ':payload', ':log', ':display', ':files', ':checkpoint'}) do
     redis.call('EXPIRE', prefix .. id .. suffix, lifetime)
   end
   for i = 1, #path - 1 do
@@ -72,15 +72,23 @@ local function count_as_running(id, path)
   end
 end
 
--- Let an attempt run that was taken out of its lane. Return {info object, payload}, or nil when it is
--- not to be run any more.
+-- What a worker is handed: {info object, payload, checkpoint}.
+local function handed_out(id, text)
+  local checkpoint = redis.pcall('GET', prefix .. id .. ':checkpoint')
+  -- Of another type it is none of ours; an error would lose the attempt.
+  if type(checkpoint) ~= 'string' then checkpoint = false end
+  return {text, redis.call('GET', prefix .. id .. ':payload'), checkpoint}
+end
+
+-- Let an attempt run that was taken out of its lane. Return what is handed out, or nil when it is not
+-- to be run any more.
 local function begin_attempt(member, queue, owner, limit)
   local attempt, id = string.match(member, '^(%d+):(.*)$')
   local present = id and redis.call('GET', prefix .. id)
   local text = present and running_json(present, attempt)
   local path = text and path_of(text)
   if not path then return nil end
-  local payload = redis.call('GET', prefix .. id .. ':payload')
+  local handed = handed_out(id, text)
   redis.call('SET', prefix .. id, text)
   redis.call('ZADD', prefix .. 'running', 0, member)
   renewed(prefix .. 'running')
@@ -88,7 +96,7 @@ local function begin_attempt(member, queue, owner, limit)
   count_as_running(id, path)
   redis.call('PUBLISH', prefix .. id .. ':pubsub', '{"update": ["' .. id .. '"]}')
   redis.call('PUBLISH', jobs_key, '')
-  return {text, payload}
+  return handed
 end
 
 -- Return what begin_attempt did, while the attempt is this worker's.
@@ -96,7 +104,7 @@ local function claimed_before(member)
   local attempt, id = string.match(member, '^(%d+):(.*)$')
   local text = redis.call('ZSCORE', prefix .. 'running', member) and redis.call('GET', prefix .. id)
   if text and string.find(text, '"engine":"' .. worker .. '"', 1, true) then
-    return {text, redis.call('GET', prefix .. id .. ':payload')}
+    return handed_out(id, text)
   end
   return nil
 end

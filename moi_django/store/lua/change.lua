@@ -1,6 +1,6 @@
 -- Replace the info object of a job or group by what its writer has made of it.
--- KEYS: info users payload log display files jobs owner_jobs ended durations
---       ancestors...
+-- KEYS: info users payload log display files checkpoint jobs owner_jobs ended
+--       durations ancestors...
 -- ARGS: old_json new_json lifetime prefix channel message old_state new_state old_member new_member
 --       queue owner limit priority move_to seconds max_payload id created used ran waited
 -- USES: indices queue
@@ -15,12 +15,13 @@
 local present = redis.call('GET', info_key)
 if present ~= old_json then return present end
 redis.call('SET', info_key, new_json, 'EX', lifetime)
-for _, key in ipairs({users_key, payload_key, log_key, display_key, files_key}) do
+for _, key in ipairs({users_key, payload_key, log_key, display_key, files_key, checkpoint_key}) do
   redis.call('EXPIRE', key, lifetime)
 end
 if max_payload ~= '' and redis.call('STRLEN', payload_key) > tonumber(max_payload) then
   redis.call('DEL', payload_key)
 end
+if new_state == SUCCESS then redis.call('DEL', checkpoint_key) end
 if move_to ~= '' then
   leave_queue(old_member, used)
   if move_to == 'waiting' then

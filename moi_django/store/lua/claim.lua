@@ -5,8 +5,8 @@
 --
 -- `call` is the call that the worker has followed, or empty. `token` tells one claim from the next:
 -- who asks again, as when an answer got lost, is answered alike while that attempt runs. Returns
--- {info object, payload}, or nil when there is none for it; the worker is then noted as one that
--- lingers, or, if `leaves` is not empty or it is drained, is at this queue no more.
+-- {info object, payload, checkpoint}, or nil when there is none for it; the worker is then noted as
+-- one that lingers, or, if `leaves` is not empty or it is drained, is at this queue no more.
 
 if call ~= '' then redis.call('ZREM', workers_key, call) end
 redis.call('ZADD', workers_key, 'NX', 0, worker)

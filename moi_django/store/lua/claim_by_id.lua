@@ -4,7 +4,7 @@
 -- USES: indices queue attempts
 --
 -- No turns, limits and pauses are looked at: a job that runs waits for it. Returns {info object,
--- payload}, or nil when it neither waits nor runs there already, as when an answer got lost.
+-- payload, checkpoint}, or nil when it neither waits nor runs there already, as when an answer got lost.
 
 local queue, owner, limit = take_out(member)
 if not queue then return claimed_before(member) end

@@ -1,5 +1,6 @@
 -- Write a new job or group, put it in its group, and let it wait if it has a payload.
--- KEYS: info instead_of users seal payload queues workers jobs owner_jobs ended ancestors...
+-- KEYS: info instead_of users seal payload checkpoint old_checkpoint queues workers jobs owner_jobs
+--       ended ancestors...
 -- ARGS: json instead_json lifetime id channel message state member queue owner limit priority payload
 --       created prefix ran waited engines call delay
 -- USES: indices queue
@@ -10,7 +11,7 @@
 -- or about to go, "call" when a worker is to be called, of so many `engines` that there are for
 -- this queue, and else "done". It waits only in `delay` seconds, unless that is empty. Unless
 -- `instead_json` is empty, the job is one that runs instead of another, and that one's info object
--- has to be this by now; else "changed" is returned.
+-- has to be this by now; else "changed" is returned. Its checkpoint goes over to the new one.
 
 local parent_key = ancestors_keys[1]
 if redis.call('EXISTS', info_key) == 1 then return 'taken' end
@@ -37,6 +38,10 @@ end
 if parent_key then redis.call('PUBLISH', channel, message) end
 if payload == '' then return 'done' end
 redis.call('SET', payload_key, payload, 'EX', lifetime)
+if instead_json ~= '' and redis.call('EXISTS', old_checkpoint_key) == 1 then
+  redis.call('RENAME', old_checkpoint_key, checkpoint_key)
+  redis.call('EXPIRE', checkpoint_key, lifetime)
+end
 redis.call('SADD', queues_key, queue)
 redis.call('EXPIRE', queues_key, lifetime)
 if delay ~= '' then

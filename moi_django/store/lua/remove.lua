@@ -1,6 +1,6 @@
 -- Remove a job, or a group in which nothing is left, and take it out of its group.
--- KEYS: info members totals seal order payload log display files jobs owner_jobs
---       ancestors...
+-- KEYS: info members totals seal order payload log display files checkpoint jobs
+--       owner_jobs ancestors...
 -- ARGS: old_json id channel parent_channel message counted_as member state ran prefix lifetime
 -- USES: indices queue
 --
@@ -12,7 +12,7 @@ local present = redis.call('GET', info_key)
 if present ~= old_json then return present end
 if redis.call('SCARD', members_key) > 0 then return 0 end
 redis.call('DEL', info_key, members_key, totals_key, seal_key, order_key)
-redis.call('DEL', payload_key, log_key, display_key, files_key)
+redis.call('DEL', payload_key, log_key, display_key, files_key, checkpoint_key)
 leave_queue(member, ran)
 if counted_as ~= '' then
   remove_from_indices(jobs_key, owner_jobs_key, id, state)
