@@ -16,6 +16,7 @@ class MoiConfig(AppConfig):
         from moi_django import permissions  # noqa: F401
         from moi_django.checks import settings, site  # noqa: F401
         from moi_django.contrib.deployment import checks  # noqa: F401
+        from moi_django.contrib.schedules import checks as schedule_checks  # noqa: F401
 
         conf.start_test_redis = _start_test_redis
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER
+from moi_django.contrib.schedules.verbs import describe_schedule
 
 
 def _describe_submit(parser: Any) -> None:
@@ -133,6 +134,7 @@ DESCRIPTIONS: dict[str, Callable[[Any], None]] = {
     "users": _describe_users,
     "top": _describe_top,
     "watch": _describe_watch,
+    "schedule": describe_schedule,
     "reconcile": _describe_reconcile,
     "up": _describe_up,
 }

@@ -338,7 +338,7 @@ def test_alone_it_prints_its_usage(moi, capsys):
     verbs = re.findall(r"^    (\w+) ", out, re.MULTILINE)
     assert verbs == [
         *("submit", "job", "logs", "cancel", "retry", "run", "userjobs", "users"),
-        *("top", "watch", "reconcile", "up"),
+        *("top", "watch", "schedule", "reconcile", "up"),
     ]
 
 

@@ -189,8 +189,9 @@ class Command(BaseCommand):
         import threading
 
         from moi_django.cluster.reconciler import Reconciler
+        from moi_django.contrib.schedules.runner import ScheduleRunner
 
-        reconciler = Reconciler(self._write_line)
+        reconciler = Reconciler(self._write_line, [ScheduleRunner(self._write_line).run_due])
         if options["once"]:
             reconciler.reconcile_once()
             return
@@ -199,6 +200,11 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         self._write_line("looking after jobs (Ctrl-C stops)")
         reconciler.run_until(stop)
+
+    def _run_schedule(self, options: dict[str, Any]) -> None:
+        from moi_django.contrib.schedules.verbs import run_schedule
+
+        run_schedule(self, options)
 
     def _run_userjobs(self, options: dict[str, Any]) -> None:
         from moi_django import owners
