@@ -116,6 +116,23 @@ def test_a_job_that_was_removed_does_not_run_again(schedule, runner, clock, stor
     assert at(runner, clock, HOUR + 1, HOUR + 2) == 0
 
 
+def test_one_that_looks_slowly_does_not_run_again_what_another_has_run(
+    schedule, runner, clock, store
+):
+    schedule()
+    at(runner, clock, 0)
+    clock.now = NOON + HOUR
+
+    def slow_clock():
+        """Tell the time when another one has run the job, and somebody has removed it."""
+        runner.run_due()
+        store.tree.remove(jobs()[0].id)
+        return clock.now
+
+    ScheduleRunner(logging.debug, slow_clock).run_due()
+    assert jobs() == []
+
+
 @pytest.fixture
 def processes(moi, monkeypatch):
     """Return what lets processes look at the same times; it returns their exit codes."""
@@ -171,7 +188,7 @@ def test_reconcilers_that_look_at_once_run_each_tick_once(schedule, store):
 
 @pytest.mark.parametrize("overlap", [True, False])
 def test_a_process_that_dies_after_it_has_created_the_job_loses_and_doubles_nothing(
-    schedule, processes, runner, clock, overlap, store
+    schedule, processes, runner, clock, overlap, said
 ):
     schedule(overlap=overlap)
     assert processes([NOON, NOON + HOUR], dies=AFTER) == [-9]
@@ -179,6 +196,7 @@ def test_a_process_that_dies_after_it_has_created_the_job_loses_and_doubles_noth
     assert get_states().read_all()["hourly"].last < NOON + HOUR
     assert at(runner, clock, HOUR + 1, HOUR + 2) == 1
     assert get_states().read_all()["hourly"].last == NOON + HOUR
+    assert said == []
     # It is known to the next tick, too.
     assert at(runner, clock, 2 * HOUR) == (2 if overlap else 1)
 
@@ -383,15 +401,20 @@ def test_a_decorated_function_is_found_in_the_jobs_of_an_app(
     assert (job.name, job.id) == ("clockwork.jobs.tidy", tick_id(job.name, NOON + 14 * HOUR))
 
 
-def test_an_app_whose_functions_cannot_be_imported_keeps_no_other_from_running(
-    schedule, settings, tmp_path, monkeypatch, clock, said, caplog
-):
+@pytest.fixture
+def brokenwork(settings, tmp_path, monkeypatch):
+    """An app whose functions cannot be imported."""
     package = tmp_path / "brokenwork"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "jobs.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "brokenwork"]
+
+
+def test_an_app_whose_functions_cannot_be_imported_keeps_no_other_from_running(
+    schedule, brokenwork, clock, said, caplog
+):
     schedule()
     assert at(ScheduleRunner(said.append, clock), clock, 0, 1, HOUR) == 1
     assert said[0] == "some scheduled functions cannot be imported: see the log"
@@ -446,6 +469,18 @@ def test_the_command_lists_what_there_is(schedule, runner, clock, store, capsys)
     assert len(lines) == 2 and "never ran" in lines[1]
     assert lines[0].startswith("hourly : 0 * * * * (UTC) : ops : next ")
     assert lines[0].endswith(f" UTC success {jobs()[0].id}")
+
+
+def test_the_command_says_which_cannot_run(schedule, settings, brokenwork, capsys):
+    schedule()
+    schedule("wrong", cron="nonsense")
+    call_command("moi", "schedule")
+    out, err = capsys.readouterr()
+    hourly, wrong = out.splitlines()
+    assert wrong.startswith("wrong : cannot run : 'nonsense' is no cron line")
+    assert hourly.endswith("never ran") and "ZeroDivisionError" in err
+    found = json.loads(run("--json", capsys=capsys))
+    assert [each["error"] is None for each in found] == [True, False]
 
 
 def test_the_command_runs_one_now(schedule, runner, clock, store, capsys):
@@ -514,6 +549,24 @@ def test_a_wrong_schedule_is_found_and_says_what_to_do(schedule, given, id, word
     [found] = run_checks(tags=["moi"])
     assert (found.id, words in found.msg, hint in found.hint) == (id, True, True), found
     assert "wrong" in found.msg
+
+
+@pytest.mark.parametrize("given", [None, ["hourly"], "hourly"])
+def test_what_is_no_dict_is_found_and_runs_nothing(schedule, moi, runner, said, given):
+    moi["SCHEDULE"] = given
+    runner.run_due()
+    assert said == []
+    [found] = run_checks(tags=["moi"])
+    assert found.id == "moi.E003"
+
+
+def test_a_name_is_a_text(schedule, moi, runner, clock, said):
+    schedule()
+    moi["SCHEDULE"][7] = moi["SCHEDULE"]["hourly"]
+    assert at(runner, clock, 0, HOUR) == 1
+    assert "7 is no name for a schedule" in said[0]
+    [found] = run_checks(tags=["moi"])
+    assert found.id == "moi.E020"
 
 
 @pytest.mark.parametrize("entry", [None, {}, {"func": WORK}, {"cron": "0 3 * * *"}, "0 3 * * *"])

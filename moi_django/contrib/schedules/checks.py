@@ -5,7 +5,6 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
 
-from moi_django.conf import conf
 from moi_django.contrib.schedules import cron_line, registry
 from moi_django.contrib.schedules.registry import Schedule
 from moi_django.exceptions import InvalidJob
@@ -14,8 +13,6 @@ from moi_django.exceptions import InvalidJob
 @register("moi")
 def check_schedules(**kwargs: Any) -> list[CheckMessage]:
     """Check that each schedule says what is to run when, and whose it is."""
-    if not isinstance(conf.SCHEDULE, dict):
-        return []  # check_settings says so
     return [*_check_discovery(), *_check_all(registry.names())]
 
 

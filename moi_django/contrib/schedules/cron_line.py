@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import takewhile
-from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,7 +13,7 @@ from moi_django.exceptions import InvalidJob, MoiError
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 # How far back is looked for the latest tick: no line is followed from tick to tick for months.
-SPANS = (MINUTE, HOUR, DAY, 40 * DAY, 400 * DAY, inf)
+SPANS = (MINUTE, HOUR, DAY, 40 * DAY, 400 * DAY)
 
 
 class CronMissing(MoiError):
@@ -57,11 +56,10 @@ class CronLine:
         first = self.next(after)
         if first is None or first > until:
             return None
-        for span in SPANS:
-            start = max(after, until - span)
+        for start in [*(until - span for span in SPANS), after]:
             if ticks := [*takewhile(lambda at: at <= until, self.ticks(start))]:
                 return ticks[-1]
-        return first
+        return None
 
     def local(self, at: float) -> datetime:
         """Return a time as the clocks of the zone show it."""

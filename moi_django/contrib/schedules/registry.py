@@ -92,15 +92,16 @@ class Schedule:
     def from_entry(cls, name: str, entry: Any) -> "Schedule":
         """Return what an entry of the settings says. Raises InvalidJob when it cannot be read."""
         known = {each.name for each in fields(cls)} - {"name"}
-        missing = {"func", "cron"} - set(entry) if isinstance(entry, Mapping) else known
-        if missing:
+        if not isinstance(name, str):
+            raise InvalidJob(f"{name!r} is no name for a schedule: give some text.")
+        if not isinstance(entry, Mapping) or not {"func", "cron"} <= set(entry):
             raise InvalidJob(
-                f'MOI["SCHEDULE"][{name!r}] does not say what is to run, when and whose it is: '
+                f"The schedule {name!r} does not say what is to run, when and whose it is: "
                 "give func, cron and owner."
             )
         if unknown := set(entry) - known:
             raise InvalidJob(
-                f'MOI["SCHEDULE"][{name!r}] has {", ".join(map(repr, sorted(unknown)))}: '
+                f"The schedule {name!r} has {', '.join(sorted(map(repr, unknown)))}: "
                 f"there are {', '.join(sorted(known))}."
             )
         return cls(name=name, **entry)
@@ -143,15 +144,20 @@ def discover() -> None:
     autodiscover_modules("jobs")
 
 
+def _entries() -> dict[str, dict[str, Any]]:
+    """Return those of the settings; of what is no dict the checks complain."""
+    return conf.SCHEDULE if isinstance(conf.SCHEDULE, dict) else {}
+
+
 def names() -> list[str]:
     """Return the names of all schedules that are known."""
-    return sorted({*_decorated, *conf.SCHEDULE})
+    return sorted({*_decorated, *_entries()}, key=str)
 
 
 def find(name: str) -> Schedule:
     """Return a schedule. Raises UsageError when there is none, InvalidJob for a wrong entry."""
-    if name in conf.SCHEDULE:
-        return Schedule.from_entry(name, conf.SCHEDULE[name])
+    if name in _entries():
+        return Schedule.from_entry(name, _entries()[name])
     if name not in _decorated:
         there = f"There are: {', '.join(names())}." if names() else "There are none."
         raise UsageError(f"There is no schedule {name!r}. {there}")

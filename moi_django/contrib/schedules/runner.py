@@ -126,9 +126,8 @@ def _begins(state: ScheduleState | None, schedule: Schedule, now: float) -> Sche
     if state.last > now + MAX_AHEAD:
         return replace(state, last=now, line=line)
     # While a site is upgraded, reconcilers of both versions may look by turns: no tick gets lost.
-    return (
-        None if state.line == line else replace(state, last=max(state.last, now - GRACE), line=line)
-    )
+    since = max(state.last, now - GRACE)
+    return None if state.line == line else replace(state, last=since, line=line)
 
 
 def _dealt_with(state: ScheduleState | None, tick: float) -> ScheduleState | None:
@@ -156,7 +155,7 @@ def _start(schedule: Schedule, tick: float) -> bool:
             return None
         return replace(state, jobs=state.with_job(id))
 
-    # Before it is created: the next one waits for it, also if this process dies here.
+    # Before it is created: so the next one knows of it, also if this process dies then.
     _, is_noted = get_states().update(schedule.name, noted)
     if not is_noted or get_store().jobs.get(id) is not None:
         return False
@@ -191,15 +190,14 @@ def prepare_job(schedule: Schedule) -> Callable[[str], Job]:
 
 def run_now(schedule: Schedule) -> Job:
     """Run one at once, besides what the clock says."""
-    create = prepare_job(schedule)
-    get_states().update(schedule.name, partial(_begins, schedule=schedule, now=server_time()))
-    job = create(str(uuid.uuid4()))
+    create, id, now = prepare_job(schedule), str(uuid.uuid4()), server_time()
+    get_states().update(schedule.name, partial(_begins, schedule=schedule, now=now))
 
     def noted(state: ScheduleState | None) -> ScheduleState | None:
-        return state and replace(state, jobs=state.with_job(job.id))
+        return state and replace(state, jobs=state.with_job(id))
 
     get_states().update(schedule.name, noted)
-    return job
+    return create(id)
 
 
 def set_paused(schedule: Schedule, paused: bool) -> bool:

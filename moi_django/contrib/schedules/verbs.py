@@ -6,7 +6,7 @@ What costs time to import is imported when it is needed.
 from datetime import datetime
 from typing import Any
 
-from moi_django.exceptions import JobNotFound
+from moi_django.exceptions import InvalidJob, JobNotFound
 
 
 def describe_schedule(parser: Any) -> None:
@@ -22,7 +22,10 @@ def run_schedule(command: Any, options: dict[str, Any]) -> None:
     """Do what `describe_schedule` says; raises UsageError for a name that nobody knows."""
     from moi_django.contrib.schedules import registry, runner
 
-    registry.discover()
+    try:
+        registry.discover()
+    except Exception as error:  # of the others one may want to know all the same
+        command.stderr.write(f"Some scheduled functions cannot be imported: {error!r}")
     facts: Any
     if name := options["run"]:
         job = runner.run_now(registry.find(name))
@@ -43,16 +46,24 @@ def run_schedule(command: Any, options: dict[str, Any]) -> None:
 
 
 def _facts(name: str) -> dict[str, Any]:
-    """Return what there is to know of a schedule, fit for JSON."""
-    from moi_django.contrib.schedules import registry, runner
+    """Return what there is to know of a schedule, or why it cannot run, fit for JSON."""
+    from moi_django.contrib.schedules import registry
 
-    schedule = registry.find(name)
+    try:
+        return {"name": name, "error": None, **_facts_of(registry.find(name))}
+    except InvalidJob as error:
+        return {"name": name, "error": str(error)}
+
+
+def _facts_of(schedule: Any) -> dict[str, Any]:
+    from moi_django.contrib.schedules import runner
+
+    name = schedule.name
     state, line = runner.get_states().read_all().get(name), schedule.line
     is_paused = bool(state and state.paused)
     following = None if is_paused else line.next(runner.server_time())
     last = _latest_job(state.jobs if state else ())
     return {
-        "name": name,
         "cron": line.text,
         "tz": line.zone,
         "owner": schedule.owner,
@@ -78,6 +89,8 @@ def _latest_job(ids: tuple[str, ...]) -> Any:
 
 def _line(facts: dict[str, Any]) -> str:
     """Return a schedule as a line of text."""
+    if facts["error"]:
+        return f"{facts['name']} : cannot run : {facts['error']}"
     last = "never ran"
     if facts["last"]:
         when = datetime.fromisoformat(facts["last"]).replace(microsecond=0)
