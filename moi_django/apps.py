@@ -15,6 +15,7 @@ class MoiConfig(AppConfig):
         """Load what Django looks for: permissions and system checks."""
         from moi_django.contrib.checks import deployment, settings, site  # noqa: F401
         from moi_django.contrib.panel import permissions  # noqa: F401
+        from moi_django.contrib.schedules import checks  # noqa: F401
 
         conf.start_test_redis = _start_test_redis
 

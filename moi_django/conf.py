@@ -86,6 +86,8 @@ class Conf:
     OWNER_LIMIT = Setting[int | LimitHook | None](None)
     # Modules that engines import before any job: each job's process has them from the start.
     PRELOAD = Setting[Sequence[str]](())
+    # Name -> what is to run by the clock: {"func": PATH, "cron": "0 3 * * *", "owner": NAME, ...}.
+    SCHEDULE = Setting[dict[str, dict[str, Any]]]({})
     # Bytes of memory that the process of a job and those it has started may take. None: any.
     MEMORY_LIMIT = Setting[int | None](None)
     # Seconds that a cancelled or overdue job has to end before its process is killed.

@@ -8,7 +8,7 @@ still, by the clock of this process: that of Redis may jump.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from moi_django.cluster import connections, dispatch
@@ -71,10 +71,17 @@ class LeaseObserver:
 
 
 class Reconciler:
-    """Looks after the unfinished jobs of one site; `say` takes a line for each thing it does."""
+    """Looks after the unfinished jobs of one site; `say` takes a line for each thing it does.
 
-    def __init__(self, say: Callable[[str], object] = logger.info) -> None:
-        self._say = say
+    The `tasks` of optional parts are called in each round.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], object] = logger.info,
+        tasks: Sequence[Callable[[], object]] = (),
+    ) -> None:
+        self._say, self._tasks = say, tasks
         self._deletes_orphaned_at = self._deletes_unknown_at = self._renews_at = 0.0
         # What the controllers have said in this round, by context.
         self._engines: dict[str, set[str] | None] = {}
@@ -124,6 +131,8 @@ class Reconciler:
             self._try(get_store().queue.review, queue)
             self._try(self._drop_lost_workers, queue)
             self._try(self._call_workers, queue)
+        for task in self._tasks:
+            self._try(task)
         if time.monotonic() >= self._renews_at:
             self._renews_at = time.monotonic() + min(RENEW_INTERVAL, conf.EXPIRE / 4)
             self._try(get_store().queue.renew_unfinished)

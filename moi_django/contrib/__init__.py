@@ -1,1 +1,1 @@
-"""Optional parts, which the rest does without: what an operator sees, and what `moi up` runs."""
+"""Optional parts: what an operator sees, what `moi up` runs, jobs by the clock."""

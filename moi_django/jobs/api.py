@@ -14,7 +14,6 @@ from moi_django.cluster import dispatch, payloads
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.engine import pickling
 from moi_django.engine.current import note_wait
-from moi_django.engine.invocation import failure_text
 from moi_django.engine.payloads import Payload
 from moi_django.exceptions import (
     GroupNotFound,
@@ -62,22 +61,29 @@ def submit(
     A function that cannot be pickled gives a job that has failed and says why. Raises InvalidJob,
     UnknownContext, GroupNotFound, StoreUnavailable or NotRunning, and then there is no job.
     """
-    options = _take_options(kwargs)
+    return submit_as("", context, owner, name, url, (func, args, kwargs), _take_options(kwargs))
+
+
+def submit_as(
+    id: str, context: str, owner: Any, name: str, url: str | None, call: Any, options: Options
+) -> "Job":
+    """Do what `submit` does with (func, args, kwargs); raise ValueError when the id is taken."""
+    func, args, kwargs = call
     conf.context(context)
     if not callable(func):
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
     info = creation.new_job_info(
-        context, owners.group_of(owner, seen=True), name, url, options, pickling.PYTHON_VERSION
+        context, owners.group_of(owner, seen=True), name, url, options, pickling.PYTHON_VERSION, id
     )
     create: Callable[[Info], object]
     try:
-        call = pickling.pickle_call((func, args, kwargs), conf.PAYLOAD_LIMIT)
+        pickled = pickling.pickle_call((func, args, kwargs), conf.PAYLOAD_LIMIT)
     except Exception as error:
-        info = _failed_at_submit(info, error)
+        info = creation.failed_at_submit(info, error)
         create = get_store().jobs.create
     else:
-        payloads.check_length(call)
-        create = partial(dispatch.enqueue, payload=Payload(call, options, context))
+        payloads.check_length(pickled)
+        create = partial(dispatch.enqueue, payload=Payload(pickled, options, context))
     job = Job(info)
     _create_or_defer([job], partial(_create_for, owner, info, create))
     return job
@@ -128,15 +134,6 @@ def _create_for(owner: Any, info: Info, create: Callable[[Info], object]) -> Non
     except GroupNotFound:
         group = owners.group_of(owner)
         create(replace(info, parent=group.id, path=f"{group.path}:{info.id}"))
-
-
-def _failed_at_submit(info: Info, error: Exception) -> Info:
-    """Return a job that has failed because it cannot be sent."""
-    error.add_note(
-        "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
-        "pass what they are made from instead (a path, a primary key), and open it in the job."
-    )
-    return info.ended(State.FAILED, result=failure_text(error, conf.RESULT_LIMIT))
 
 
 class _Handle:

@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.functional import Promise
 
 from moi_django.conf import conf
+from moi_django.engine.invocation import failure_text
 from moi_django.exceptions import InvalidJob
 from moi_django.models import GROUP, JOB, Info, State, now
 from moi_django.options import Options
@@ -13,9 +14,15 @@ from moi_django.validation import escape_surrogates, is_safe_url
 
 
 def new_job_info(
-    context: str, parent: Info, name: str, url: str | None, options: Options, python: str
+    context: str,
+    parent: Info,
+    name: str,
+    url: str | None,
+    options: Options,
+    python: str,
+    id: str = "",
 ) -> Info:
-    """Return a queued job in a group, for engines with a version of Python.
+    """Return a queued job in a group, for engines with a version of Python, of this or a new id.
 
     Raises InvalidJob.
     """
@@ -34,6 +41,7 @@ def new_job_info(
         priority=options.priority,
         limit=options.limit,
         python=python,
+        id=id,
     )
 
 
@@ -45,8 +53,19 @@ def new_group_info(parent: Info, name: str, url: str | None) -> Info:
     return _new_info(GROUP, parent, name, url)
 
 
-def _new_info(type: str, parent: Info, name: str, url: str | None, **more: Any) -> Info:
-    id = str(uuid.uuid4())
+def failed_at_submit(info: Info, error: Exception) -> Info:
+    """Return a job that has failed because it cannot be sent."""
+    error.add_note(
+        "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
+        "pass what they are made from instead (a path, a primary key), and open it in the job."
+    )
+    return info.ended(State.FAILED, result=failure_text(error, conf.RESULT_LIMIT))
+
+
+def _new_info(
+    type: str, parent: Info, name: str, url: str | None, id: str = "", **more: Any
+) -> Info:
+    id = id or str(uuid.uuid4())
     return Info(
         id=id,
         name=_checked_name(name),

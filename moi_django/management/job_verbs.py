@@ -255,9 +255,10 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
     import threading
 
     from moi_django.cluster.reconciler import Reconciler
+    from moi_django.contrib.schedules.runner import ScheduleRunner
 
     say = partial(write_line, command)
-    reconciler = Reconciler(say)
+    reconciler = Reconciler(say, [ScheduleRunner(say).run_due])
     if options["once"]:
         reconciler.reconcile_once()
         return

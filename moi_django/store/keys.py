@@ -45,6 +45,7 @@ ended:<minute>        hash     <state>:jobs, <state>:ran, <state>:waited -> how 
                                for how many seconds all of them ran and had waited
 engines               zset     engines that have said how they are -> when they last did
 engine:<engine>       string   what an engine has said of itself, as JSON
+schedules             hash     name of a schedule -> its last tick and its latest jobs, as JSON
 ====================  =======  ========================================================
 
 A member of `waiting`, `delayed` and `running` is `<attempt>:<id>`. The name of a queue is
@@ -252,6 +253,13 @@ class Keys:
     def engine(self, engine: str) -> str:
         """Return the key of what an engine has said of itself; also its control channel."""
         return f"{self.prefix}engine:{engine}"
+
+    # What runs by the clock
+
+    @property
+    def schedules(self) -> str:
+        """The key of the hash of how far each schedule has come."""
+        return f"{self.prefix}schedules"
 
 
 def member(info: Info) -> str:

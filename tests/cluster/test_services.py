@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from tests.helpers.processes import environment, free_port, manage, wait_for
+from tests.helpers.schedules import settings_with
 
 
 @pytest.fixture
@@ -104,6 +105,14 @@ def test_one_command_runs_all_and_another_finds_it(project):
         assert alive(started) == []
         assert not (state / "services.json").exists()
     assert "moi has no Redis" in manage("moi", "users", **project).stderr
+
+
+def test_it_runs_what_is_to_run_by_the_clock(project, tmp_path):
+    entry = {"func": "tests.site.work.triple", "cron": "* * * * * *", "owner": "ops", "args": (2,)}
+    env = settings_with(tmp_path, {"each second": entry})
+    with up({**project, **env}, "--no-server") as (_, line):
+        line(r"moi +the schedule 'each second' runs job ")
+        assert line(r"job +\S+  each second: Success")
 
 
 def test_secrets_stay_where_they_are_needed(project):

@@ -301,4 +301,4 @@ def test_the_commands_say_what_they_do():
 def test_the_demo_has_what_a_terminal_is_drawn_with():
     written = configparser.ConfigParser()
     written.read(ROOT / "setup.cfg")
-    assert "moi_django[embedded,terminal]" in written["options.extras_require"]["demo"]
+    assert "moi_django[embedded,terminal,schedule]" in written["options.extras_require"]["demo"]

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from moi_django.bridge.async_redis import cancel_tasks
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
+from moi_django.contrib.schedules.runner import ScheduleRunner
 from moi_django.contrib.services import parent_death
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis, remove_stale
 from moi_django.contrib.services.local_cluster import (
@@ -254,7 +255,7 @@ class _Supervisor:
         following = asyncio.create_task(self._follow_jobs(url))
         stopped = asyncio.create_task(self._stop.wait())
         enough = threading.Event()
-        reconciler = Reconciler(lambda text: self._announce(f"moi      {text}"))
+        reconciler = Reconciler(self._say, [ScheduleRunner(self._say).run_due])
         reconciling = asyncio.create_task(asyncio.to_thread(reconciler.run_until, enough))
         await asyncio.wait({following, stopped, reconciling}, return_when=asyncio.FIRST_COMPLETED)
         enough.set()
@@ -262,6 +263,9 @@ class _Supervisor:
         await reconciling
         if not following.cancelled():
             following.result()
+
+    def _say(self, text: str) -> None:
+        self._announce(f"moi      {text}")
 
     async def _follow_jobs(self, url: str) -> None:
         """Tell of jobs, whatever becomes of the connection."""

@@ -34,6 +34,7 @@ MODULES = {
     "users": "management.job_verbs",
     "top": "contrib.live_terminal.verbs",
     "watch": "contrib.live_terminal.verbs",
+    "schedule": "contrib.schedules.verbs",
     "reconcile": "management.job_verbs",
     "up": "contrib.services.verbs",
 }
