@@ -245,30 +245,6 @@ def _users(command: BaseCommand, options: dict[str, Any]) -> None:
         command.stdout.write(text_report.user_lines(names), ending="")
 
 
-def _describe_reconcile(parser: Any) -> None:
-    """Look after jobs whose engine, controller or submitter died, until Ctrl-C."""
-    parser.add_argument("--once", action="store_true", help="look once and end, as for cron")
-
-
-def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
-    import signal
-    import threading
-
-    from moi_django.cluster.reconciler import Reconciler
-    from moi_django.contrib.schedules.runner import ScheduleRunner
-
-    say = partial(write_line, command)
-    reconciler = Reconciler(say, [ScheduleRunner(say).run_due])
-    if options["once"]:
-        reconciler.reconcile_once()
-        return
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    say("looking after jobs (Ctrl-C stops)")
-    reconciler.run_until(stop)
-
-
 VERBS = {
     "submit": Verb(_describe_submit, _submit),
     "job": Verb(_describe_job, _job),
@@ -277,5 +253,4 @@ VERBS = {
     "retry": Verb(_describe_retry, _retry),
     "userjobs": Verb(_describe_userjobs, _userjobs),
     "users": Verb(_describe_users, _users),
-    "reconcile": Verb(_describe_reconcile, _reconcile),
 }

@@ -37,7 +37,6 @@ CONSTANTS = {
     "RUNNING": str(State.RUNNING),
     "SUCCESS": str(State.SUCCESS),
     "RUNNING_STATUS": State.RUNNING.status,
-    "SUCCESS": str(State.SUCCESS),
     "RETRIED": RETRIED,
     "STATISTICS_LIFETIME": STATISTICS_LIFETIME,
     # Seconds for which a worker finds that it was woken.

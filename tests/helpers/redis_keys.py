@@ -2,12 +2,12 @@
 
 
 def everything(store):
-    """Return the keys there are, without the counts of what ended, which nobody removes."""
+    """Return the keys there are, but for the statistics, which nobody removes."""
     found = {
         key.decode().removeprefix(store.config.prefix)
         for key in store.connection.redis.keys(f"{store.config.prefix}*")
     }
-    return {key for key in found if not key.startswith("ended:")}
+    return {key for key in found if not key.startswith(("ended:", "durations:"))}
 
 
 def keys(store):

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,8 @@ def test_every_setting_is_documented_with_its_default():
 
 def test_every_check_is_documented():
     rows = [row for row in table(DOCS["docs/reference/checks.md"]) if row[0].startswith("`")]
-    files = ROOT.glob("moi_django/contrib/checks/*.py")
-    source = "".join(path.read_text() for path in files)
+    files = ROOT.glob("moi_django/contrib/**/*checks*/*.py"), ROOT.glob("moi_django/**/checks.py")
+    source = "".join(path.read_text() for path in chain(*files))
     assert {row[0].strip("`") for row in rows} == set(re.findall(r'id="(moi\.\w+)"', source))
     # From 10 to 19 a number is that of a check for a deployment.
     for id, found_by, _ in rows:

@@ -63,12 +63,12 @@ def test_a_payload_that_is_not_kept_is_refused(signed):
 @dataclass(frozen=True)
 class NewerOptions:
     retries: int = 0
-    priority: int = 5
+    colour: int = 5
 
 
 def test_the_payload_of_a_version_with_other_options_is_refused():
     signed = Payload(b"call", NewerOptions(), "lab").sign(JOB, KEY)
-    with pytest.raises(PayloadRefused, match=r"another version .* 'priority'"):
+    with pytest.raises(PayloadRefused, match=r"another version .* 'colour'"):
         verify_payload(JOB, signed, [KEY])
 
 

@@ -1,4 +1,4 @@
-"""The verb that runs what a site needs on one machine."""
+"""The verbs that run what a site needs on one machine, all of it or the reconciler alone."""
 
 import sys
 from functools import partial
@@ -37,4 +37,31 @@ def _up(command: BaseCommand, options: dict[str, Any]) -> None:
         sys.exit(code)
 
 
-VERBS = {"up": Verb(_describe_up, _up, needs_redis=False)}
+def _describe_reconcile(parser: Any) -> None:
+    """Look after jobs whose engine, controller or submitter died, until Ctrl-C."""
+    parser.add_argument("--once", action="store_true", help="look once and end, as for cron")
+
+
+def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
+    import signal
+    import threading
+
+    from moi_django.cluster.reconciler import Reconciler
+    from moi_django.contrib.schedules.runner import ScheduleRunner
+
+    say = partial(write_line, command)
+    reconciler = Reconciler(say, [ScheduleRunner(say).run_due])
+    if options["once"]:
+        reconciler.reconcile_once()
+        return
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    say("looking after jobs (Ctrl-C stops)")
+    reconciler.run_until(stop)
+
+
+VERBS = {
+    "reconcile": Verb(_describe_reconcile, _reconcile),
+    "up": Verb(_describe_up, _up, needs_redis=False),
+}

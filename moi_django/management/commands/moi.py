@@ -35,7 +35,7 @@ MODULES = {
     "top": "contrib.live_terminal.verbs",
     "watch": "contrib.live_terminal.verbs",
     "schedule": "contrib.schedules.verbs",
-    "reconcile": "management.job_verbs",
+    "reconcile": "contrib.services.verbs",
     "up": "contrib.services.verbs",
 }
 
