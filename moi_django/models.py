@@ -6,13 +6,13 @@ nothing to migrate and an engine that has no Django can read and write it.
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from moi_django.validation import is_id, is_safe_url, parse_json
+from moi_django.validation import is_safe_url
 
 
 class State(StrEnum):
@@ -48,6 +48,10 @@ BAR_PARTS: dict[str, tuple[State, ...]] = {
 }
 JOB, GROUP = "job", "group"
 RETRIED = "retried"
+# Times of an info object, which are UTC.
+DATE_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
+# What becomes of a job when one of its parents does not succeed.
+SKIP, RUN = "skip", "run"
 GROUP_STATUS = "Group"
 # How many earlier attempts of a job are remembered, and how many characters of the error of each.
 MAX_EARLIER_ATTEMPTS, MAX_ERROR_LENGTH = 10, 200
@@ -126,6 +130,13 @@ class Info:
     # Higher ones come first, from -100 to 100; and the key of MOI["LIMITS"] that it counts for.
     priority: int = 0
     limit: str | None = None
+    # When it may begin, if it was submitted with a delay; UTC as the other times.
+    run_after: str | None = None
+    # Ids of the jobs and groups that have to end before it begins, and whether it is then run or
+    # ends as cancelled when one of them did not succeed; the id of that one.
+    after: tuple[str, ...] = ()
+    on_failure: str = SKIP
+    failed_parent: str | None = None
     # CPU seconds, and bytes of memory at most, of the process of the last attempt that has ended.
     cpu_seconds: float | None = None
     peak_memory: int | None = None
@@ -256,8 +267,9 @@ class Info:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the info object as Redis has it."""
-        known = {name: getattr(self, name) for name in _FIELDS}
-        return {**known, "runs": [asdict(attempt) for attempt in self.runs], "owner": self.owner}
+        known = {name: getattr(self, name) for name in INFO_FIELDS}
+        lists = {"runs": [asdict(attempt) for attempt in self.runs], "after": list(self.after)}
+        return {**known, **lists, "owner": self.owner}
 
     def to_json(self) -> str:
         """Return the info object as ASCII JSON.
@@ -279,116 +291,18 @@ class Info:
             data |= {"result": None, "result_omitted": True}
         return _dump_json(data)
 
-    @classmethod
-    def from_json(cls, raw: str | bytes) -> Self:
-        """Read an info object, also one that another program of moi's schema has written.
-
-        Raises ValueError when it is not JSON, lacks an id, or has a field of another kind.
-        """
-        data = parse_json(raw)
-        if not isinstance(data, dict) or not is_id(data.get("id")):
-            raise ValueError("not an info object: it has no id")
-        return cls(**_complete_fields(data))
-
 
 _COUNTED = ("size", "totals")
-_FIELDS = tuple(field.name for field in fields(Info) if field.name not in _COUNTED)
-_STATES = {state.value: state for state in State}
-# For jobs that only tell their status: what moi 0.2 wrote had no state.
-_STATE_OF_STATUS = {state.status: state for state in State if state is not State.LOST}
-
-
-_TEXTS = (
-    *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
-    *("context", "engine", "retried", "python", "limit"),
-)
-_NUMBERS = ("done", "total", "cpu_seconds", "peak_memory")
-_ATTEMPT_DATES = ("date_start", "date_end")
+INFO_FIELDS = tuple(field.name for field in fields(Info) if field.name not in _COUNTED)
 
 
 def _dump_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
-def _complete_fields(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an Info, filled in where a foreign program left them out."""
-    known = {name: data[name] for name in _FIELDS if name in data}
-    for name in _TEXTS:
-        if not isinstance(known.get(name, ""), (str, type(None))):
-            raise ValueError(f"not an info object: its {name} is {known[name]!r}")
-    known["type"] = GROUP if known.get("type") == GROUP else JOB
-    known.setdefault("pubsub", f"{data['id']}:pubsub")
-    known["name"] = str(known.get("name") or "")
-    known["path"] = known.get("path") or ":".join(filter(None, [data.get("parent"), data["id"]]))
-    known |= {name: _number_or_none(known.get(name)) for name in _NUMBERS}
-    share = _number_or_none(known.get("progress"))
-    known["progress"] = None if share is None else min(1.0, max(0.0, share))
-    known["version"] = _whole_number(known.get("version"))
-    known["attempt"] = _whole_number(known.get("attempt"))
-    known["attempts"] = _whole_number(known.get("attempts"))
-    known["attached"] = _whole_number(known.get("attached"), 0)
-    known["priority"] = _whole_number(known.get("priority"), 0)
-    known["runs"] = _earlier_attempts(known.get("runs"))
-    if known["type"] == GROUP:
-        known.update(state=None, status=str(known.get("status") or GROUP_STATUS))
-    else:
-        known.update(_job_state(known))
-    return known
-
-
-def _whole_number(value: Any, otherwise: int = 1) -> int:
-    return value if isinstance(value, int) and abs(value) <= MAX_AMOUNT else otherwise
-
-
-def _earlier_attempts(value: object) -> tuple[Attempt, ...]:
-    """Return the earlier attempts, without what another program may have written in their place."""
-    earlier = value[-MAX_EARLIER_ATTEMPTS:] if isinstance(value, list) else []
-    return tuple(_parse_attempt(each) for each in earlier if isinstance(each, dict))
-
-
-def _parse_attempt(data: Mapping[str, Any]) -> Attempt:
-    start, end = (
-        date if isinstance(date := data.get(name), str) else None for name in _ATTEMPT_DATES
-    )
-    state = _STATES.get(str(data.get("state")), State.FAILED)
-    error = str(data.get("error") or "")[:MAX_ERROR_LENGTH]
-    return Attempt(
-        _whole_number(data.get("attempt")),
-        state,
-        start,
-        end,
-        error,
-        _number_or_none(data.get("cpu_seconds")),
-        _number_or_none(data.get("peak_memory")),
-    )
-
-
-def _number_or_none(value: Any) -> Any:
-    """Return a number that may be missing; none that nobody could read."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number and -MAX_AMOUNT <= value <= MAX_AMOUNT else None
-
-
-def _job_state(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `state` and `status` of a job, the one derived from the other where it is missing."""
-    status = known.get("status")
-    state = (
-        _STATES.get(str(known.get("state")))
-        or _STATE_OF_STATUS.get(str(status))
-        or _state_of_dates(known)
-    )
-    return {"state": state, "status": str(status or state.status)}
-
-
-def _state_of_dates(known: Mapping[str, Any]) -> State:
-    if known.get("date_end"):
-        return State.SUCCESS
-    return State.RUNNING if known.get("date_start") else State.QUEUED
-
-
 def now() -> str:
     """Return the present time as an info object has it."""
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return f"{datetime.now(UTC):{DATE_FORMAT}}"
 
 
 def timestamp(date: str | None) -> float:

@@ -1,14 +1,19 @@
 """How a job is to be run: how often, how long. Plain data that engines read too."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 from moi_django.exceptions import InvalidJob
+from moi_django.models import RUN, SKIP
 
 # Seconds: no pause between two attempts is longer.
 MAX_BACKOFF = 3600.0
 MAX_PRIORITY = 100
+# A job waits for so many jobs and groups at most.
+MAX_PARENTS = 100
 # No number of an option is larger: as seconds that is longer than anybody waits.
 MAX_NUMBER = 1e9
 
@@ -30,17 +35,24 @@ class Options:
     process: str | None = None
     # Those with a higher number come first, from -100 to 100, whoever has submitted them.
     priority: int = 0
+    # Begin not before then: an aware time, or how long from now.
+    run_after: datetime | timedelta | None = None
+    # Jobs and groups, or ids of some, that have to end first; a group when all in it has.
+    after: Sequence[Any] = ()
+    # "skip": end as cancelled when one of them does not succeed. "run": run all the same.
+    on_failure: str = SKIP
     # Key of MOI["LIMITS"], which says how many of those that name it may run at once.
     limit: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        for is_right, complaint in (*self._numbers(), *self._names()):
+        for is_right, complaint in (*self._numbers(), *self._names(), *self._order()):
             if not is_right:
                 raise InvalidJob(complaint)
         # As JSON has them, also when numpy has made them.
         for name in ("retries", "priority"):
             object.__setattr__(self, name, int(getattr(self, name)))
+        object.__setattr__(self, "after", tuple(self.after))
         for name in ("backoff", "timeout"):
             if (seconds := getattr(self, name)) is not None:
                 object.__setattr__(self, name, float(seconds))
@@ -80,6 +92,31 @@ class Options:
                 "retry_on_lost needs retries: say how many times, retries=1 or more.",
             ),
         ]
+
+    def _order(self) -> list[tuple[bool, str]]:
+        time = self.run_after
+        is_aware = isinstance(time, datetime) and time.utcoffset() is not None
+        return [
+            (
+                time is None or isinstance(time, timedelta) or is_aware,
+                f"run_after is {time!r}: give a timedelta, or a time with its zone, such as "
+                "django.utils.timezone.now() + timedelta(hours=1).",
+            ),
+            (
+                isinstance(self.after, list | tuple | set | frozenset)
+                and len(self.after) <= MAX_PARENTS,
+                f"after is {self.after!r:.200}: give a list of jobs, groups or their ids, "
+                f"{MAX_PARENTS} at most; put more of them into a group, and give that.",
+            ),
+            (
+                self.on_failure in (SKIP, RUN),
+                f"on_failure is {self.on_failure!r}: give 'skip' or 'run'.",
+            ),
+        ]
+
+    def without_order(self) -> Self:
+        """Return how each attempt is run, without what it is to wait for once."""
+        return replace(self, run_after=None, after=())
 
     @property
     def attempts(self) -> int:

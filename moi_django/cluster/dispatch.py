@@ -55,6 +55,8 @@ def enqueue(info: Info, payload: Payload, instead_of: str | None = None) -> None
         raise InvalidJob(f"Job {instead_of} was retried or removed by somebody else just now.")
     if is_called:
         call_worker(info.queue, call)
+    elif info.after:  # which may have ended before
+        call_workers(info.queue)
 
 
 def enqueue_instead(retries: Sequence[tuple[Info, Info, Payload]]) -> list[bool]:

@@ -125,6 +125,7 @@ class Reconciler:
         self._engines.clear()
         publish_limits()
         self._enqueue_due()
+        get_store().dependencies.settle()
         for attempt in self._attempts.overdue(get_store().queue.running(), lambda _: conf.LEASE):
             self._end_lost(attempt)
         for queue in get_store().queue.names():
@@ -136,6 +137,7 @@ class Reconciler:
         if time.monotonic() >= self._renews_at:
             self._renews_at = time.monotonic() + min(RENEW_INTERVAL, conf.EXPIRE / 4)
             self._try(get_store().queue.renew_unfinished)
+            self._try(get_store().dependencies.review)
         if time.monotonic() >= self._deletes_orphaned_at:
             self._deletes_orphaned_at = time.monotonic() + ORPHANED_FILES_INTERVAL
             self._delete_orphaned_files()

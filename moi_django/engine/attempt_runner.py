@@ -3,6 +3,7 @@
 Whatever the function does, the job gets an end: only the death of this process can prevent it.
 """
 
+import json
 import logging
 import threading
 import time
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 # Seconds between two looks at whether a job that is waited for has come into the queue, and for
 # which it is tried to claim it when Redis does not answer.
 WAIT_INTERVAL, CLAIM_PATIENCE = 0.5, 10.0
+# Bytes of JSON of the results that one job gets as arguments.
+MAX_INPUTS = 100_000_000
 # How many jobs run at once beside one that waits for them in threads.
 MAX_BESIDE = 4
 
@@ -82,11 +85,11 @@ class AttemptRunner:
         info = self._claim.info
         try:
             self._payload = self._verify_payload()
-            options = self._payload.options
+            options, inputs = self._payload.options, self._load_inputs(self._payload)
             with self._pool.lend(options.process, info.owner) as loan:
                 supervisor = Supervisor(
                     loan.process,
-                    self._task(self._payload),
+                    self._task(self._payload, inputs),
                     self,
                     timeout=options.timeout,
                     grace=self._spec.grace,
@@ -139,7 +142,19 @@ class AttemptRunner:
             companion.join()
         self._lease.close()
 
-    def _task(self, payload: Payload) -> Task:
+    def _load_inputs(self, payload: Payload) -> dict[str, Any]:
+        """Return the results of other jobs that the job gets."""
+        if not payload.inputs:
+            return {}
+        inputs = self._retry(lambda: self._store.dependencies.inputs(payload.inputs))
+        if (length := len(json.dumps(inputs))) > MAX_INPUTS:
+            raise PayloadRefused(
+                f"The results that job {self._claim.info.id} gets as arguments take {length:,} "
+                f"bytes of JSON; {MAX_INPUTS:,} are the most. Let the jobs before it attach files."
+            )
+        return inputs
+
+    def _task(self, payload: Payload, inputs: dict[str, Any]) -> Task:
         info, limits, kept = self._claim.info, self._spec.limits, self._claim.checkpoint
         return Task(
             id=info.id,
@@ -153,6 +168,7 @@ class AttemptRunner:
             status_limit=limits.status,
             display_limit=limits.display,
             reuse=payload.options.process is not None,
+            inputs=inputs,
             checkpoint=None if kept is None else check_checkpoint(info.id, kept),
         )
 
@@ -301,7 +317,8 @@ class Companion(threading.Thread):
                 info = self._store.jobs.get(self._id)
                 if info is None or info.finished:
                     return
-                if self._run_if_waiting(info):
+                needed = self._store.dependencies.needed_for(info)
+                if any(map(self._run_if_waiting, needed)):
                     continue
             except (StoreUnavailable, NoProcess) as error:
                 logger.warning("Cannot run job %s beside the one that waits: %s", self._id, error)

@@ -306,7 +306,7 @@ def _call(connection: Connection, task: Task, setup_error: str | None) -> _Outco
     with enter_job(job), closing(reporter):
         # From here on an interrupt reaches the function.
         _sigmask(signal.SIG_SETMASK, ())
-        function, args, kwargs = unpickle_call(task.payload)
+        function, args, kwargs = unpickle_call(task.payload, task.inputs)
         value = call_as_job(job, function, args, kwargs)
         result = encode_result(value, task.result_limit)
         return _Outcome(State.SUCCESS, result, display_forms(value, task.display_limit))

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from math import isfinite
 from typing import Any, NamedTuple, Self
 
@@ -83,6 +83,8 @@ class Task:
     reuse: bool = False
     # What an earlier attempt has kept last, as JSON.
     checkpoint: str | None = None
+    # Results of other jobs that are arguments, by the ids that stand for them.
+    inputs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def max_length(self) -> int:
@@ -92,7 +94,7 @@ class Task:
 
     def encode(self) -> bytes:
         """Return the task as a frame."""
-        names = [field.name for field in fields(self) if field.name != "payload"]
+        names = [each.name for each in fields(self) if each.name != "payload"]
         return encode("task", self.payload, **{name: getattr(self, name) for name in names})
 
     @classmethod

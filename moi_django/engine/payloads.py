@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.exceptions import PayloadRefused
@@ -30,12 +30,15 @@ class Payload:
     context: str
     # Version of the Python that pickled the function.
     python: str = PYTHON_VERSION
+    # Id of each job and group whose result is an argument -> id of the one that gives it now.
+    inputs: dict[str, str] = field(default_factory=dict)
 
     def sign(self, info: Info, key: bytes) -> bytes:
         """Return it as bytes, signed for one job."""
         # As asdict() does, which would copy each value.
         options = {each.name: getattr(self.options, each.name) for each in fields(self.options)}
         how = {"options": options, "context": self.context, "python": self.python}
+        how["inputs"] = self.inputs
         body = json.dumps(how, separators=(",", ":")).encode() + b"\n" + self.call
         return _signature(info, key, body) + body
 
@@ -60,7 +63,8 @@ def verify_payload(info: Info, signed: bytes | None, keys: Sequence[bytes]) -> P
     head, _, call = body.partition(b"\n")
     how = json.loads(head)
     try:
-        return Payload(call, Options(**how["options"]), how["context"], how["python"])
+        options = Options(**how["options"])
+        return Payload(call, options, how["context"], how["python"], how["inputs"])
     except (TypeError, KeyError) as error:
         raise PayloadRefused(
             f"Job {info.id} was submitted by another version of moi_django: {error}. It is not run."

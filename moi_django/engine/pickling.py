@@ -7,11 +7,13 @@ of lines. The source is a pickle of its own behind that of the call, and may be 
 import io
 import linecache
 import sys
-from collections.abc import Callable, Iterable
-from types import CodeType
+from collections.abc import Callable, Iterable, Mapping
+from types import CodeType, MappingProxyType
 from typing import Any
 
 import cloudpickle
+
+from moi_django.engine.references import with_results
 
 # A pickled function is for the Python that pickled it.
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -41,11 +43,14 @@ def pickle_call(call: Call, limit: int) -> bytes:
     return pickled
 
 
-def unpickle_call(payload: bytes) -> Call:
-    """Unpickle a function and its arguments; what it raises says what may be missing."""
+def unpickle_call(payload: bytes, inputs: Mapping[str, Any] = MappingProxyType({})) -> Call:
+    """Unpickle a function and its arguments, with the results of other jobs that are among them.
+
+    What it raises says what may be missing.
+    """
     file = io.BytesIO(payload)
     try:
-        call = cloudpickle.load(file)
+        function, args, kwargs = cloudpickle.load(file)
     except Exception as error:
         error.add_note(
             "The engine could not load the function or its arguments. Are their modules "
@@ -53,7 +58,7 @@ def unpickle_call(payload: bytes) -> Call:
         )
         raise
     _install_sources(cloudpickle.load(file) if file.tell() < len(payload) else {})
-    return call
+    return function, with_results(args, inputs), with_results(kwargs, inputs)
 
 
 class _Pickler(cloudpickle.Pickler):

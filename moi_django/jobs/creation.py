@@ -1,6 +1,8 @@
 """Check what a new job or group is to be, and make its info object; nothing is written."""
 
 import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils.functional import Promise
@@ -8,8 +10,10 @@ from django.utils.functional import Promise
 from moi_django.conf import conf
 from moi_django.engine.invocation import failure_text
 from moi_django.exceptions import InvalidJob
-from moi_django.models import GROUP, JOB, Info, State, now
-from moi_django.options import Options
+from moi_django.models import DATE_FORMAT, GROUP, JOB, Info, State, now
+from moi_django.options import MAX_PARENTS, Options
+from moi_django.site_store import get_store
+from moi_django.store.dependencies import waiting_status
 from moi_django.validation import escape_surrogates, is_safe_url
 
 
@@ -21,10 +25,11 @@ def new_job_info(
     options: Options,
     python: str,
     id: str = "",
+    parents: Sequence[Info] = (),
 ) -> Info:
     """Return a queued job in a group, for engines with a version of Python, of this or a new id.
 
-    Raises InvalidJob.
+    It waits for its `parents`. Raises InvalidJob.
     """
     if options.limit is not None and options.limit not in conf.LIMITS:
         known = ", ".join(map(repr, conf.LIMITS)) or "none"
@@ -34,15 +39,51 @@ def new_job_info(
         parent,
         name,
         url,
-        status=State.QUEUED.status,
+        status=waiting_status([each.name for each in parents if not each.finished]),
         state=State.QUEUED,
         context=context,
         attempts=options.attempts,
         priority=options.priority,
         limit=options.limit,
+        run_after=_begin_time(options.run_after),
+        after=tuple(each.id for each in parents),
+        on_failure=options.on_failure,
         python=python,
         id=id,
     )
+
+
+def find_parents(given: Iterable[Any], group: Info) -> list[Info]:
+    """Return the jobs and groups that a job in a group is to wait for.
+
+    They are handles or ids. Raises InvalidJob when one is none of these or gone, or waits itself
+    for what is in that group.
+    """
+    handles = [each for each in given if not isinstance(each, str)]
+    if strange := [each for each in handles if not isinstance(getattr(each, "info", None), Info)]:
+        raise InvalidJob(f"A job cannot wait for {strange[0]!r}: give jobs, groups or their ids.")
+    # One that waits for the same commit is written before this one.
+    known = {each.id: each.info for each in handles if getattr(each, "_awaits_commit", False)}
+    ids = list(dict.fromkeys(each if isinstance(each, str) else each.id for each in given))
+    if len(ids) > MAX_PARENTS:
+        raise InvalidJob(f"A job waits for {MAX_PARENTS} at most: put more into a group.")
+    store = get_store()
+    parents = []
+    for id, info in zip(ids, store.jobs.get_many(ids), strict=True):
+        if (found := info or known.get(id)) is None:
+            raise InvalidJob(f"The job cannot wait for {id}, which is gone or never was.")
+        parents.append(found)
+    if parents and store.dependencies.awaited_by(parents) & {group.id, *group.ancestors}:
+        raise InvalidJob(
+            "The job would wait for itself: it waits for a group that it is to be in, or for a job "
+            "that does. Put it into another group."
+        )
+    return parents
+
+
+def _begin_time(given: datetime | timedelta | None) -> str | None:
+    time = datetime.now(UTC) + given if isinstance(given, timedelta) else given
+    return None if time is None else f"{time.astimezone(UTC):{DATE_FORMAT}}"
 
 
 def new_group_info(parent: Info, name: str, url: str | None) -> Info:

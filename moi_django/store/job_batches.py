@@ -39,10 +39,15 @@ class JobBatches:
         for chunk in _chunks(infos, goes_on):
             pairs = [(old, new) for old in chunk if (new := change(old)) is not None]
             calls = [self._jobs.replacement(old.to_json().encode(), old, new) for old, new in pairs]
-            answers = self._connection.run_scripts(calls)
+            answers, settles = self._connection.run_scripts(calls), False
             for (old, new), answer in zip(pairs, answers, strict=True):
-                if answer in (1, new.to_json().encode()) or self._change_alone(old, change):
+                # Once for all of them.
+                settles = settles or answer == 2
+                is_done = answer == 2 or self._jobs.is_written(answer, new)
+                if is_done or self._change_alone(old, change):
                     changed.append(old)
+            if settles:
+                self._jobs.settle()
         return changed
 
     def _change_alone(self, old: Info, change: Callable[[Info], Info | None]) -> bool:
@@ -67,10 +72,12 @@ class JobBatches:
             pairs = [(raw, info) for raw, info in found if raw is not None and info is not None]
             answers = self._connection.run_scripts([self._jobs.removal(*pair) for pair in pairs])
             for (_, info), answer in zip(pairs, answers, strict=True):
-                if answer == 1:
+                if answer in (1, 2):
                     removed.append(info)
                 elif answer != 0 and (alone := self._jobs.remove_if_empty(info.id)):
                     removed.append(alone)
+            if 2 in answers:
+                self._jobs.settle()
         return removed
 
     def create_instead(self, retries: Sequence[tuple[Info, Info, bytes]]) -> list[bool]:
@@ -87,6 +94,8 @@ class JobBatches:
                 self._jobs.creation(info, payload, instead_of=marked),
             ]
         answers = self._connection.run_at_once(calls)[1::2] if calls else []
+        if b"settle" in answers:
+            self._jobs.settle()
         return [answer not in (b"changed", b"gone") for answer in answers]
 
 

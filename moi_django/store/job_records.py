@@ -10,11 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from moi_django.exceptions import GroupNotFound, JobNotFound
+from moi_django.exceptions import GroupNotFound, JobNotFound, StoreUnavailable
+from moi_django.info_json import info_from_json
 from moi_django.models import Info, State, timestamp
 from moi_django.store.connection import Connection, Wait
 from moi_django.store.engines import EngineRegistry
 from moi_django.store.keys import member
+from moi_django.store.record_args import (
+    delay_of,
+    durations,
+    lane_args,
+    max_payload,
+    next_place,
+    used_seconds,
+)
 from moi_django.store.scripts import ScriptCall
 
 logger = logging.getLogger(__name__)
@@ -27,6 +36,9 @@ CREATED_AT_ONCE = 500
 
 class JobRecords:
     """The info objects, each under its id, and the signed functions of jobs."""
+
+    # Lets what waits for an end go on, after one was written.
+    settle_children: Callable[[], object]
 
     def __init__(self, connection: Connection, engines: EngineRegistry) -> None:
         self._connection, self._engines = connection, engines
@@ -93,16 +105,14 @@ class JobRecords:
         payload: bytes = b"",
         engines: int = 0,
         call: str = "",
-        delay: float | None = None,
     ) -> bool:
         """Write a new job or group, put it in its group, and let it wait if it has a payload.
 
         Tells whether a worker is to be called, which is then noted as `call`: fewer are at the
-        queue than there are `engines`, and none has nothing to do. With a `delay` it waits only in
-        so many seconds. Raises GroupNotFound when that group is gone; ValueError when the id is
-        taken.
+        queue than there are `engines`, and none has nothing to do. Raises GroupNotFound when that
+        group is gone; ValueError when the id is taken.
         """
-        answer = self._run(self.creation(info, payload, engines, call, delay))
+        answer = self._run(self.creation(info, payload, engines, call))
         return self._created(info, answer, bool(call))
 
     def create_instead(
@@ -115,14 +125,13 @@ class JobRecords:
         raw: Any = self.get_raw_many([old])[0]
         while (before := parse_info(raw, old)) and before.finished and not before.retried:
             after = before.changed(retried=info.id)
-            written = after.to_json().encode()
             raw, answer = self._connection.run_at_once(
                 [
                     self.replacement(raw, before, after),
                     self.creation(info, payload, engines, call, instead_of=after),
                 ]
             )
-            if raw in (1, written):  # the latter: done, its answer was lost
+            if self.is_written(raw, after):
                 return self._created(info, answer, bool(call))
         return None
 
@@ -141,6 +150,8 @@ class JobRecords:
     def _created(self, info: Info, answer: bytes, may_call: bool) -> bool:
         if answer == b"gone":
             raise GroupNotFound.for_id(info.parent)
+        if answer == b"settle":
+            self.settle()
         if answer != b"taken":
             return answer == b"call"
         if not self._is_same(info, self.get(info.id)):
@@ -160,7 +171,6 @@ class JobRecords:
         payload: bytes,
         engines: int = 0,
         call: str = "",
-        delay: float | None = None,
         instead_of: Info | None = None,
     ) -> ScriptCall:
         """Return the call that does what `create` does."""
@@ -179,7 +189,7 @@ class JobRecords:
             "ended": self._keys.ended,
             "ancestors": self._keys.ancestors(info),
         }
-        ran, waited = _durations(info)
+        ran, waited = durations(info)
         args = {
             "json": info.to_json(),
             "instead_json": instead_of.to_json() if instead_of else "",
@@ -197,7 +207,8 @@ class JobRecords:
             "waited": waited,
             "engines": engines,
             "call": call,
-            "delay": "" if delay is None else delay,
+            "delay": delay_of(info),
+            "parents": info.after,
         }
         return ScriptCall("create", keys, args)
 
@@ -227,17 +238,31 @@ class JobRecords:
             if new is None:
                 return info
             raw = self._swap(raw, info, new, delay)
-            if raw == 1 or raw == new.to_json().encode():  # the latter: done, its answer was lost
+            if self.is_written(raw, new):
                 return new
 
     def _swap(self, raw: bytes, old: Info, new: Info, delay: float = 0.0) -> Any:
         """Write `new` if the key still holds `raw`; return 1, or what it holds instead."""
         return self._run(self.replacement(raw, old, new, delay))
 
+    def is_written(self, answer: Any, new: Info) -> bool:
+        """Tell from the answer to a replacement whether it was done; let children of it go on."""
+        if answer == 2:
+            self.settle()
+        # The latter: done, and the answer was lost.
+        return answer in (1, 2) or answer == new.to_json().encode()
+
+    def settle(self) -> None:
+        """Let what waits for an end go on; what cannot be done now is left to a reconciler."""
+        try:
+            self.settle_children()
+        except StoreUnavailable as error:
+            logger.warning("Children of jobs are left to the reconciler: %s", error)
+
     def replacement(self, raw: bytes, old: Info, new: Info, delay: float = 0.0) -> ScriptCall:
         """Return the call that writes `new` if the key still holds `raw`.
 
-        What it gives is 1, or what the key holds instead.
+        What it gives `is_written` can read: 1 or 2, or what the key holds instead.
         """
         keys = {
             "info": self._keys.info(old.id),
@@ -249,7 +274,7 @@ class JobRecords:
             "durations": self._keys.durations(old.context or ""),
             "ancestors": self._keys.ancestors(old),
         }
-        ran, waited = _durations(new)
+        ran, waited = durations(new)
         args = {
             "old_json": raw,
             "new_json": new.to_json(),
@@ -262,12 +287,12 @@ class JobRecords:
             "old_member": member(old),
             "new_member": member(new),
             **lane_args(new),
-            "move_to": _next_place(old, new, delay),
+            "move_to": next_place(old, new, delay),
             "seconds": delay,
-            "max_payload": _max_payload(new, self._config.retry_payload_limit),
+            "max_payload": max_payload(new, self._config.retry_payload_limit),
             "id": new.id,
             "created": timestamp(new.date_created),
-            "used": _used_seconds(old, new),
+            "used": used_seconds(old, new),
             "ran": ran,
             "waited": waited,
         }
@@ -296,14 +321,16 @@ class JobRecords:
         raw: Any = self.get_raw_many([id])[0]
         while raw is not None and (present := parse_info(raw, id)) is not None:
             raw = self._run(self.removal(raw, present))
-            if raw in (0, 1):
+            if raw == 2:
+                self.settle()
+            if raw in (0, 1, 2):
                 return present if raw else None
         return None
 
     def removal(self, raw: bytes, info: Info) -> ScriptCall:
         """Return the call that deletes a key if it still holds `raw`.
 
-        What it gives is 1, 0 if it is not empty, or what it holds.
+        What it gives is 1, 2 if there are children, 0 if it is not empty, or what it holds.
         """
         keys = {
             "info": self._keys.info(info.id),
@@ -325,7 +352,7 @@ class JobRecords:
             "counted_as": info.counted_as,
             "member": member(info),
             "state": info.state or "",
-            "ran": _used_seconds(info, info),
+            "ran": used_seconds(info, info),
             "prefix": self._config.prefix,
             "lifetime": self._config.expire,
         }
@@ -337,7 +364,7 @@ def parse_info(raw: bytes | None, id: str | None = None) -> Info | None:
     if raw is None:
         return None
     try:
-        info = Info.from_json(raw)
+        info = info_from_json(raw)
     except ValueError as error:
         logger.debug("What is kept of %r is left out: %s", id, error)
         return None
@@ -347,44 +374,3 @@ def parse_info(raw: bytes | None, id: str | None = None) -> Info | None:
 def done_message(verb: str, id: str) -> str:
     """Return a message that tells what has been done; without `done` it would ask for it."""
     return json.dumps({verb: [id], "done": True})
-
-
-def _next_place(old: Info, new: Info, delay: float) -> str:
-    """Return where an attempt belongs after a change, as change.lua has it."""
-    if new.is_group or (new.state, new.attempt) == (old.state, old.attempt):
-        return ""
-    if new.state is State.QUEUED:
-        return "delayed" if delay else "waiting"
-    return "running" if new.state is State.RUNNING else "none"
-
-
-def _max_payload(info: Info, retry_limit: int) -> int | str:
-    """Return the length beyond which the payload of a job is dropped; "" keeps any."""
-    if info.state is State.SUCCESS or info.retried:
-        return 0
-    # No longer sent by itself, but somebody may retry it.
-    return retry_limit if info.finished else ""
-
-
-def lane_args(info: Info) -> dict[str, Any]:
-    """Return where a job waits, as scripts take it."""
-    return {
-        "queue": info.queue,
-        "owner": info.owner,
-        "limit": info.limit or "",
-        "priority": info.priority,
-    }
-
-
-def _used_seconds(old: Info, new: Info) -> float:
-    """Return for how many seconds an attempt has run that ends now, if one does."""
-    if old.state is not State.RUNNING:
-        return 0.0
-    return new.runs[-1].ran_seconds if new.attempt > old.attempt else new.ran_seconds() or 0.0
-
-
-def _durations(info: Info) -> tuple[float | str, float]:
-    """Return for how many seconds a job that has ended ran, or "", and how long it had waited."""
-    if not info.finished or info.retried:
-        return "", 0.0
-    return info.ran_seconds() or 0.0, info.waited_seconds()

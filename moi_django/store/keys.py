@@ -9,6 +9,8 @@ key                   type     content
 <id>:display          string   how the result of a job looks, as JSON: MIME type -> data
 <id>:checkpoint       string   where a job that did not succeed is to go on, as JSON
 <id>:files            hash     what a job has attached: name -> where it is kept, as JSON
+<id>:waits            set      ids of the parents that a job still waits for
+<id>:children         set      ids of the jobs that wait, or have waited, for a job or group
 <group>:jobs          set      ids of the jobs and groups in a group
 <group>:order         zset     the same ids -> when each was created: of which pages are read
 <group>:totals        hash     state -> number of jobs in that state below a group, expired ones too
@@ -36,6 +38,8 @@ lingering:<queue>     set      those of them that have found nothing, and stay a
 claims                hash     engine -> its last claim, and the attempt that it was handed
 wake:<queue>:<engine> list     not empty when one of those is told to look again
 delayed               zset     attempts that are to wait later -> when
+blocked               zset     attempts that wait for other jobs -> when each was created
+ended-parents         list     <number>:<id> of what has ended and has children
 running               zset     attempts that run -> a number that their engine lets grow
 with-files            set      ids of jobs that have attached something
 <group>:all           zset     ids of all jobs below a root group -> when each was created
@@ -194,6 +198,24 @@ class Keys:
     def delayed(self) -> str:
         """The key of the zset of the attempts that are to wait later."""
         return f"{self.prefix}delayed"
+
+    @property
+    def blocked(self) -> str:
+        """The key of the zset of the attempts that wait for other jobs."""
+        return f"{self.prefix}blocked"
+
+    @property
+    def ended_parents(self) -> str:
+        """The key of the list of what has ended and is waited for."""
+        return f"{self.prefix}ended-parents"
+
+    def waits(self, id: str) -> str:
+        """Return the key of the set of the parents that a job still waits for."""
+        return f"{self.prefix}{id}:waits"
+
+    def children(self, id: str) -> str:
+        """Return the key of the set of the jobs that wait or waited for a job or group."""
+        return f"{self.prefix}{id}:children"
 
     @property
     def running(self) -> str:

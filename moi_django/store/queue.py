@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from moi_django.models import Info, State
 from moi_django.store.connection import CONNECTION_OPTIONS, Connection
-from moi_django.store.job_records import JobRecords, lane_args, parse_info
+from moi_django.store.job_records import JobRecords, parse_info
 from moi_django.store.keys import member
+from moi_django.store.record_args import lane_args
 from moi_django.store.scripts import ScriptCall
 from moi_django.validation import text_of
 
@@ -96,9 +97,7 @@ class JobQueue:
         present, found = self._connection.run_scripts(
             [replacement, self._claiming(worker, token, date, leaves=False)]
         )
-        # The latter: done, its answer was lost.
-        is_written = present == 1 or present == new.to_json().encode()
-        return is_written, self._parse_claim(found)
+        return self._jobs.is_written(present, new), self._parse_claim(found)
 
     def _claiming(self, worker: Worker, token: str, date: str, leaves: bool) -> ScriptCall:
         keys = {
@@ -251,7 +250,8 @@ class JobQueue:
     def renew_unfinished(self) -> None:
         """Renew the keys of all that waits or runs, so that none expires however long that is."""
         queues = self.names()
-        for key in [self._keys.delayed, self._keys.running, *map(self._keys.waiting, queues)]:
+        zsets = [self._keys.blocked, self._keys.delayed, self._keys.running]
+        for key in [*zsets, *map(self._keys.waiting, queues)]:
             start = 0
             while ids := self._ids_from(key, start):
                 self._renew_keys(self._jobs.get_many(ids))
@@ -278,6 +278,8 @@ class JobQueue:
                 *self._keys.artifacts(info.id).values(),
                 *self._keys.ancestors(info),
                 *self._keys.slots(info),
+                self._keys.waits(info.id),
+                *map(self._keys.children, (info.id, *info.after)),
             )
         }
         with self._connection.translated_errors():

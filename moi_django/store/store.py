@@ -3,6 +3,7 @@
 from moi_django.store.artifacts import Artifacts
 from moi_django.store.config import StoreConfig
 from moi_django.store.connection import Connection
+from moi_django.store.dependencies import Dependencies
 from moi_django.store.engines import EngineRegistry
 from moi_django.store.job_batches import JobBatches
 from moi_django.store.job_index import JobIndex
@@ -31,6 +32,8 @@ class Store:
         self.orders = QueueOrders(self.connection)
         self.batches = JobBatches(self.connection, self.jobs)
         self.tree = JobTree(self.connection, self.jobs, self.engines, self.batches)
+        self.dependencies = Dependencies(self.connection, self.jobs, self.batches, self.tree)
+        self.jobs.settle_children = self.dependencies.settle
         self.pages = TreePages(self.connection, self.jobs, self.tree)
         self.index = JobIndex(self.connection, self.jobs)
         self.statistics = Statistics(self.connection)

@@ -179,7 +179,7 @@ class JobTree:
     def cancel(self, id: str, goes_on: GoesOn = always) -> int:
         """Cancel a job, or what is below a group by parent; return how many were cancelled."""
         info = self._jobs.get(id)
-        if info is None or (info.is_group and not self._has_unfinished(id)):
+        if info is None or (info.is_group and not self.has_unfinished(id)):
             return 0
         below, _ = self.descendants(info)
         cancellable = [each for each in below if each.cancellable]
@@ -187,7 +187,8 @@ class JobTree:
         self._notify_engines(done)
         return len(done)
 
-    def _has_unfinished(self, group: str) -> bool:
+    def has_unfinished(self, group: str) -> bool:
+        """Tell whether something below a group has not ended."""
         totals = self.totals(group)
         return any(not State(state).finished for state in totals if state in set(State))
 

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from moi_django import Group
 from moi_django.bridge import redis_bridge as module
 from moi_django.bridge.redis_bridge import Bridge
-from moi_django.models import Info
+from moi_django.info_json import info_from_json
 from moi_django.site_store import get_store as site_store
 from moi_django.store import Store, StoreConfig
 from tests.helpers.failover import Pair
@@ -88,7 +88,7 @@ async def test_a_watch_that_began_without_redis_is_complete_once_it_is_back(own_
             lambda: {group for group, _, frames in viewer.heard if frames} == {group.id, inner.id}
         )
         told = [frame for _, _, frames in viewer.heard for frame in frames]
-        assert {Info.from_json(raw).id for verb, _, raw in told if verb != "count"} == {job.id}
+        assert {info_from_json(raw).id for verb, _, raw in told if verb != "count"} == {job.id}
 
 
 async def test_a_page_that_comes_after_a_failover_shows_nothing_of_the_old_primary(moi):

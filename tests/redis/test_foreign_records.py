@@ -18,6 +18,7 @@ from moi_django.contrib.live_terminal import rich_view
 from moi_django.contrib.live_terminal.overview import get_overview, get_user_tree
 from moi_django.engine.attachments import attachments_of
 from moi_django.engine.current import CurrentJob
+from moi_django.info_json import info_from_json
 from moi_django.models import MAX_AMOUNT, Info, State, now
 from moi_django.presentation import text_report
 from tests.helpers.queues import QUEUE, claim, queued_job
@@ -228,4 +229,4 @@ def test_any_number_is_progress_that_a_page_can_show(numbers):
         info = Info("id", "x", "job", "", state=State.RUNNING, path="id").changed(
             **measure._asdict()
         )
-        assert Info.from_json(info.to_json()) == info
+        assert info_from_json(info.to_json()) == info

@@ -37,6 +37,10 @@ class Model:
     bounds: dict = field(default_factory=dict)
     # Id -> owner, limit, level, place; and of what runs, owner and limit.
     waiting: dict = field(default_factory=dict)
+    # Id -> the arguments of `enqueue`, the parents it waits for; all parents and `on_failure`.
+    blocked: dict = field(default_factory=dict)
+    edges: dict = field(default_factory=dict)
+    skipped: dict = field(default_factory=dict)
     running: dict = field(default_factory=dict)
     used: dict = field(default_factory=dict)
     floors: dict = field(default_factory=dict)
@@ -49,6 +53,32 @@ class Model:
             if self.used.get(owner, 0) <= floor:
                 self.used[owner], self.floors[level] = floor, floor + 1
         self.waiting[id] = (owner, limit, level, next(self.places))
+
+    def block(self, id, args, after, on_failure, succeeded):
+        self.edges[id] = (after, on_failure)
+        self.blocked[id] = (args, set(after))
+        ended = [each for each in after if not self.is_unfinished(each)]
+        self.settle([(each, each in succeeded) for each in ended])
+
+    def is_unfinished(self, id):
+        return id in self.waiting or id in self.running or id in self.blocked
+
+    def settle(self, ended):
+        """Let go on, or end, what waits for some that have ended: (id, whether it succeeded)."""
+        while ended:
+            parent, has_succeeded = ended.pop(0)
+            children = [id for id in self.blocked if parent in self.edges[id][0]]
+            skipped = [id for id in children if not has_succeeded and self.edges[id][1] == "skip"]
+            for id in skipped:
+                del self.blocked[id]
+                self.skipped[id] = parent
+                ended.append((id, False))
+            for id in [id for id in children if id not in skipped]:
+                args, left = self.blocked[id]
+                left.discard(parent)
+                if not left:
+                    del self.blocked[id]
+                    self.enqueue(id, *args)
 
     def has_room(self, owner, limit):
         slots = {f"owner:{owner}": 0, f"limit:{limit}": 1}
@@ -100,6 +130,7 @@ class Turns(RuleBasedStateMachine):
     def __init__(self, config):
         super().__init__()
         self.store, self.model, self.jobs = Store(config), Model(), {}
+        self.succeeded = set()
 
     @rule(owner=OWNERS, limit=NAMED, priority=PRIORITIES)
     def a_job_comes(self, owner, limit, priority):
@@ -107,6 +138,41 @@ class Turns(RuleBasedStateMachine):
         self.jobs[job.id] = job
         self.store.jobs.create(job, b"payload")
         self.model.enqueue(job.id, owner, limit, priority)
+
+    @precondition(lambda self: self.jobs)
+    @rule(
+        data=st.data(),
+        owner=OWNERS,
+        priority=PRIORITIES,
+        on_failure=st.sampled_from(["skip", "run"]),
+    )
+    def a_job_comes_that_waits_for_others(self, data, owner, priority, on_failure):
+        ids = st.lists(st.sampled_from([*self.jobs]), min_size=1, max_size=3, unique=True)
+        after = tuple(data.draw(ids))
+        job = job_for(
+            self.root_of(owner),
+            priority=priority,
+            attempts=99,
+            after=after,
+            on_failure=on_failure,
+            date_created=f"2026-01-02 10:00:{len(self.jobs) % 60:02}.{len(self.jobs):06}",
+        )
+        self.jobs[job.id] = job
+        self.store.jobs.create(job, b"payload")
+        self.model.block(job.id, (owner, None, priority), after, on_failure, self.succeeded)
+
+    @precondition(lambda self: self.model.blocked)
+    @rule(data=st.data())
+    def one_that_waits_for_others_is_cancelled(self, data):
+        blocked = self.one_of(data, self.model.blocked)
+        self.store.jobs.cancel(blocked.id)
+        del self.model.blocked[blocked.id]
+        self.model.settle([(blocked.id, False)])
+
+    @rule()
+    def a_reconciler_looks(self):
+        self.store.dependencies.review()
+        self.store.dependencies.settle()
 
     @rule()
     def an_engine_claims(self):
@@ -120,8 +186,11 @@ class Turns(RuleBasedStateMachine):
     def one_ends(self, data, seconds, state):
         running = self.one_of(data, self.model.running)
         end = date_after(running, seconds)
-        self.change(running.changed(state=state, status="x", date_end=end))
         self.model.end(running.id, seconds)
+        if state is State.SUCCESS:
+            self.succeeded.add(running.id)
+        self.model.settle([(running.id, state is State.SUCCESS)])
+        self.change(running.changed(state=state, status="x", date_end=end))
 
     @precondition(lambda self: self.model.running)
     @rule(data=st.data(), seconds=SECONDS)
@@ -143,6 +212,7 @@ class Turns(RuleBasedStateMachine):
         else:
             self.store.jobs.cancel(waiting.id)
         del self.model.waiting[waiting.id]
+        self.model.settle([(waiting.id, False)])
 
     @precondition(lambda self: self.model.waiting)
     @rule(data=st.data())
@@ -199,6 +269,11 @@ class Turns(RuleBasedStateMachine):
         held = {*self.model.waiting, *self.model.running}
         assert {id_of(each) for each in redis.hkeys(f"{prefix}lanes")} == held
         assert self.store.queue.waiting_count("lab") == len(self.model.waiting)
+        assert {each.id for each in self.store.dependencies.blocked()} == {*self.model.blocked}
+        skipped = self.store.jobs.get_many(list(self.model.skipped))
+        assert {each.id: each.failed_parent for each in skipped} == self.model.skipped
+        assert {each.state for each in skipped} <= {State.CANCELLED}
+        assert redis.llen(self.store.keys.ended_parents) == 0
         assert {each.id for each in self.store.queue.running()} == {*self.model.running}
         if not self.model.waiting:
             left = {key.split(":")[0] for key in everything(self.store)}
@@ -214,8 +289,13 @@ class Turns(RuleBasedStateMachine):
 
     def change(self, new):
         old = self.jobs[new.id]
+        if (present := self.store.jobs.get(new.id)) != old:
+            # The status of one that has waited for others.
+            new, old = replace(new, status=new.status, version=present.version + 1), present
         call = self.store.jobs.replacement(old.to_json().encode(), old, new)
-        assert self.store.connection.run_scripts([call]) == [1]
+        [answer] = self.store.connection.run_scripts([call])
+        assert answer in (1, 2)
+        self.store.jobs.is_written(answer, new)
         self.jobs[new.id] = new
 
     def teardown(self):

@@ -649,3 +649,16 @@ def share_with_child(moi):
     import os
 
     return [os.getpid(), send(moi, "child", count_calls, process="warm").value(60)[0]]
+
+
+def collect(values, more):
+    """Return what it is given."""
+    return {"values": values, "more": more}
+
+
+def wait_for_chain(moi, length):
+    """Wait for the last of some jobs, each of which gets the result of the one before."""
+    job = send(moi, "first", triple, 1)
+    for number in range(length - 1):
+        job = send(moi, f"next {number}", triple, job)
+    return job.value(60)

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from moi_django.bridge.tree_index import TreeIndex
+from moi_django.info_json import info_from_json
 from moi_django.models import GROUP, JOB, Info
 
 
@@ -78,7 +79,7 @@ def test_changes_of_one_job_are_merged_to_the_latest(index):
     for version in (2, 3, 4):
         index.put_node("b", node("b", version))
     [(verb, id, raw)] = index.take_frames()["root"]
-    assert (verb, id, Info.from_json(raw).version) == ("update", "b", 4)
+    assert (verb, id, info_from_json(raw).version) == ("update", "b", 4)
 
 
 def test_a_new_job_is_told_as_new_even_when_it_has_changed_since(index, tree):
@@ -176,7 +177,7 @@ def test_who_follows_the_frames_ends_with_what_is_there(seed):
             if verb == "remove":
                 seen.pop(id, None)
             else:
-                seen[id] = Info.from_json(raw).version
+                seen[id] = info_from_json(raw).version
         seen.pop("root", None)
         there = tree.reached("root")
         assert seen == {id: tree.infos[id].version for id in there - {"root"}}

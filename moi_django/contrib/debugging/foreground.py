@@ -30,7 +30,9 @@ def run_in_foreground(info: Info, say: Callable[[str], object]) -> Any:
             f"Job {info.id} was submitted by Python {payload.python}, and this is Python "
             f"{PYTHON_VERSION}: run it with that one."
         )
-    function, args, kwargs = unpickle_call(payload.call)
+    function, args, kwargs = unpickle_call(
+        payload.call, get_store().dependencies.inputs(payload.inputs)
+    )
     job = _speaking_job(info, say)
     with enter_job(job):
         return call_as_job(job, function, args, kwargs)

@@ -3,14 +3,14 @@
 --       durations ancestors...
 -- ARGS: old_json new_json lifetime prefix channel message old_state new_state old_member new_member
 --       queue owner limit priority move_to seconds max_payload id created used ran waited
--- USES: indices queue
+-- USES: indices queue edges
 --
 -- The states are as what a job counts in the totals above it; empty for a group. `move_to` says in
 -- which zset a job belongs from now on: "waiting", "delayed" for some `seconds`, "running", "none"
 -- for none of them, or empty to leave that as it is; the one before has run for `used` seconds. A
--- payload longer than `max_payload` is
--- dropped, unless that is empty. `ran` is empty unless this is the end of a job. Returns 1, or what
--- the key holds when that is not `old_json`: its JSON, or nil.
+-- payload longer than `max_payload` is dropped, unless that is empty. `ran` is empty unless this is
+-- the end of a job. Returns 1, or 2 if there are jobs that wait for this end; or what the key holds
+-- when that is not `old_json`: its JSON, or nil.
 
 local present = redis.call('GET', info_key)
 if present ~= old_json then return present end
@@ -56,4 +56,8 @@ for i = 1, #ancestors_keys, 4 do
   for j = i, i + 3 do redis.call('EXPIRE', ancestors_keys[j], lifetime) end
 end
 redis.call('PUBLISH', channel, message)
-return 1
+if ran ~= '' then
+  note_ended(id)
+  note_ended_groups(ancestors_keys)
+end
+return is_awaited and 2 or 1

@@ -2,14 +2,15 @@
 -- KEYS: info instead_of users seal payload checkpoint old_checkpoint queues workers jobs owner_jobs
 --       ended ancestors...
 -- ARGS: json instead_json lifetime id channel message state member queue owner limit priority payload
---       created prefix ran waited engines call delay
--- USES: indices queue
+--       created prefix ran waited engines call delay parents...
+-- USES: indices queue edges
 --
 -- `ancestors` are four keys for each group above, the nearest first: its info object, its members,
 -- its totals and its order. `seal` is that of the nearest. `state` is empty for a group; `ran` is
 -- empty unless the job has ended. Returns "taken" when the id is, "gone" when its group is not there
 -- or about to go, "call" when a worker is to be called, of so many `engines` that there are for
--- this queue, and else "done". It waits only in `delay` seconds, unless that is empty. Unless
+-- this queue, "settle" when one of its `parents` has ended, for which it waits, and else "done". It
+-- waits only in `delay` seconds, unless that is empty. Unless
 -- `instead_json` is empty, the job is one that runs instead of another, and that one's info object
 -- has to be this by now; else "changed" is returned. Its checkpoint goes over to the new one.
 
@@ -44,6 +45,10 @@ if instead_json ~= '' and redis.call('EXISTS', old_checkpoint_key) == 1 then
 end
 redis.call('SADD', queues_key, queue)
 redis.call('EXPIRE', queues_key, lifetime)
+if parents[1] then
+  block(id, member, parents, created)
+  return is_awaited and 'settle' or 'done'
+end
 if delay ~= '' then
   redis.call('ZADD', prefix .. 'delayed', server_time() + delay, member)
   renewed(prefix .. 'delayed')

@@ -90,7 +90,8 @@ end
 
 local function enqueue(queue, member, owner, limit, priority)
   local place = redis.call('INCR', prefix .. 'sequence')
-  local lane, level = lane_key(queue, owner, limit), -priority
+  -- Not -priority, which may be -0.
+  local lane, level = lane_key(queue, owner, limit), 0 - priority
   if not is_present(queue, owner) then arrive(queue, owner, level) end
   redis.call('ZADD', prefix .. 'waiting:' .. queue, place, member)
   redis.call('ZADD', lane, exact(level * LEVEL + place), member)
@@ -140,8 +141,9 @@ end
 
 -- Take an attempt out of all in which it waits or runs; it may have run for some seconds.
 local function leave_queue(member, seconds)
-  redis.call('ZREM', prefix .. 'delayed', member)
-  redis.call('ZREM', prefix .. 'running', member)
+  for _, name in ipairs({'blocked', 'delayed', 'running'}) do
+    redis.call('ZREM', prefix .. name, member)
+  end
   local queue, owner, limit = take_out(member)
   if queue then
     place_lane(queue, owner, limit)

@@ -2,11 +2,11 @@
 -- KEYS: info members totals seal order payload log display files checkpoint jobs
 --       owner_jobs ancestors...
 -- ARGS: old_json id channel parent_channel message counted_as member state ran prefix lifetime
--- USES: indices queue
+-- USES: indices queue edges
 --
 -- `ancestors` as in create.lua. `counted_as` and `state` are empty for a group, `parent_channel` for
--- a root. Returns 1, 0 when members are left in it, or what the key holds when that is not
--- `old_json`.
+-- a root. Returns 1, or 2 if there are jobs that wait for its end; 0 when members are left in it, or
+-- what the key holds when that is not `old_json`.
 
 local present = redis.call('GET', info_key)
 if present ~= old_json then return present end
@@ -27,4 +27,7 @@ if counted_as ~= '' then
 end
 redis.call('PUBLISH', channel, message)
 if parent_channel ~= '' then redis.call('PUBLISH', parent_channel, message) end
-return 1
+redis.call('DEL', prefix .. id .. ':waits')
+note_ended(id)
+if counted_as ~= '' then note_ended_groups(ancestors_keys) end
+return is_awaited and 2 or 1

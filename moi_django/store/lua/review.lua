@@ -73,7 +73,7 @@ end
 if renews ~= '' then
   for _, lane in ipairs(held) do renewed(prefix .. 'lane:' .. queue .. ':' .. lane) end
   for _, name in ipairs({'waiting', 'limits', 'held'}) do renewed(prefix .. name .. ':' .. queue) end
-  for _, name in ipairs({'lanes', 'policy', 'sequence', 'queues', 'delayed', 'running'}) do
+  for _, name in ipairs({'lanes', 'policy', 'sequence', 'queues', 'blocked', 'delayed', 'running'}) do
     renewed(prefix .. name)
   end
   renewed(used_key(queue))

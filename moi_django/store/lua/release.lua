@@ -1,0 +1,17 @@
+-- Let a job wait for one of its parents no more; if that was the last one, let it wait in its queue.
+-- ARGS: id parent member queue owner limit priority delay prefix lifetime
+-- USES: queue indices
+--
+-- It waits there only in `delay` seconds, unless that is empty.
+
+redis.call('SREM', prefix .. id .. ':waits', parent)
+if redis.call('SCARD', prefix .. id .. ':waits') > 0 then return 0 end
+if redis.call('ZREM', prefix .. 'blocked', member) == 0 then return 0 end
+if delay ~= '' then
+  redis.call('ZADD', prefix .. 'delayed', server_time() + delay, member)
+  renewed(prefix .. 'delayed')
+else
+  enqueue(queue, member, owner, limit, priority)
+  wake_one(queue)
+end
+return 1
