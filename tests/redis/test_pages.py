@@ -14,7 +14,7 @@ from moi_django.cluster import dispatch
 from moi_django.contrib.job_pages.json_tree import MAX_NODES, build_json_tree
 from moi_django.models import State
 from moi_django.store.logs import OutputPiece
-from tests.helpers.records import finish, job_in, mark_retried
+from tests.helpers.records import finish, job_in, mark_retried, new_job
 
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"
@@ -357,3 +357,18 @@ def test_a_job_that_says_it_was_retried_as_no_id_of_ours_is_shown(client, job, s
     mark_retried(store, failed.id, "what moi has never made")
     page = client.get(reverse("moi:job", args=[job.id])).content.decode()
     assert "what moi has never made" in page
+
+
+def test_what_a_job_waits_for_and_what_waits_for_it_is_listed_as_far_as_it_may_be_seen(
+    client, store, job, ada
+):
+    foreign = job_in(store, Group.create("bob", "of another"), "a secret")
+    root = Group.of(ada)
+    waiting = job_in(store, root, EVIL, after=(job.id, job.parent, foreign.id, "gone"))
+    store.jobs.create(behind := new_job(root.info, "a final one", after=(waiting.id,)), b"payload")
+    html = page(client, waiting).content.decode()
+    for id, name in ((job.parent, "a sweep"), (job.id, "a job"), (behind.id, "a final one")):
+        kind = "groups" if name == "a sweep" else "jobs"
+        assert f'href="/moi/{kind}/{id}/"><bdi>{name}</bdi></a>' in html
+    assert "a secret" not in html and EVIL not in html
+    assert "moi-related" in html and "a final one" not in page(client, job).content.decode()

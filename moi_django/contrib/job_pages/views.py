@@ -40,6 +40,8 @@ View = Callable[..., HttpResponseBase]
 OUTPUT_ENTRIES = 50
 # How many members of a group stand side by side at first, and what a page may ask for instead.
 ROWS, _COUNT = 100, re.compile(r"[1-9][0-9]{0,5}")
+# How many are listed of the jobs that wait for one, and of those that it waits for.
+RELATED = 100
 
 
 def _permitted_object(
@@ -101,10 +103,25 @@ def job_page(request: HttpRequest, info: Info) -> HttpResponseBase:
         "may_change": _is_permitted(request, "change", info),
         "parent": parent,
         "back": _url_above(parent),
+        **_related(request, info),
         # For the address of the websocket, and the words of the script.
         "div": StatusDiv(),
     }
     return render(request, "moi_django/job.html", shown)
+
+
+def _related(request: HttpRequest, info: Info) -> dict[str, Any]:
+    """Return the jobs and groups that a job waits for, and those that wait for it."""
+    edges = get_store().dependencies
+    found = {"before": edges.parents(info), "behind": edges.children(info.id)}
+    return {
+        name: [
+            {"info": each, "url": page_url(each)}
+            for each in infos[:RELATED]
+            if _is_permitted(request, "view", each)
+        ]
+        for name, infos in found.items()
+    }
 
 
 def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
