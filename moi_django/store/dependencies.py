@@ -32,6 +32,7 @@ class _Outcome:
     id: str
     # Why its children cannot be run, or None.
     failure: str | None
+    is_gone: bool = False
 
 
 class Dependencies:
@@ -162,7 +163,7 @@ class Dependencies:
     def _outcome(self, id: str) -> _Outcome:
         info = self._jobs.get(id)
         if info is None:
-            return _Outcome(id, "What it waited for was removed.")
+            return _Outcome(id, "What it waited for was removed.", is_gone=True)
         if info.is_group:
             bad = replace(info, totals=self._tree.totals(id)).count_below(
                 (*BAR_PARTS["failed"], *BAR_PARTS["cancelled"])
@@ -184,6 +185,9 @@ class Dependencies:
         others = [info for info in children if not parent.failure or info.on_failure == RUN]
         for start in range(0, len(others), BATCH_SIZE):
             self._release(parent.id, others[start : start + BATCH_SIZE])
+        if parent.is_gone:
+            with self._connection.translated_errors():
+                self._redis.delete(self._keys.children(parent.id))
 
     def _release(self, parent: str, children: Sequence[Info]) -> None:
         """Let jobs wait for one of their parents no more."""

@@ -21,7 +21,7 @@ REST, SHOWN = 90.0, 30.0
 GONE = 10.0
 PASSING_KEYS = (
     *("workers:", "lingering:", "wake:", "claims", "queues", "sequence"),
-    *("engine", "ended:", "user-id-map"),
+    *("engine", "ended:", "used:", "durations:", "user-id-map"),
 )
 
 
@@ -47,7 +47,8 @@ def rest(site: Site, load: Load) -> float:
 
 def in_queues() -> list[bytes]:
     """Return what waits or runs, also of jobs of which nobody knows that they were submitted."""
-    names = ("waiting:default", "delayed", "running")
+    queue, keys = get_store().queue, get_store().keys
+    names = [keys.blocked, keys.delayed, keys.running, *map(keys.waiting, queue.names())]
     return [each for name in names for each in get_store().connection.redis.zrange(name, 0, -1)]
 
 

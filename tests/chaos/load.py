@@ -4,6 +4,7 @@ import logging
 import random
 import time
 from collections import Counter
+from dataclasses import replace
 
 from moi_django import Group, Job, Options, ctx_default, submit
 from moi_django.exceptions import MoiError
@@ -33,6 +34,9 @@ class Load:
             lost = choose.random() < 0.5
             options = Options(retries=choose.randint(1, 3), backoff=0.2, retry_on_lost=lost)
         fails, leaves = choose.random() < 0.2, choose.random() < 0.1
+        if self.jobs and choose.random() < 0.3:
+            recent = choose.choice(list(self.jobs.values())[-10:])
+            options = replace(options, after=[recent], on_failure=choose.choice(["skip", "run"]))
         arguments = (str(self._site.ledger), number, choose.uniform(0, 1.2), fails, leaves)
         owner = choose.choice(self._owners)
         try:
