@@ -1,6 +1,7 @@
 """`moi pause`, `resume`, `drain`, `prefer`, and what `moi job` says of a job that waits."""
 
 import json
+import logging
 import re
 import signal
 import subprocess
@@ -145,7 +146,7 @@ def test_a_drained_engine_takes_nothing_until_it_is_resumed(shell, popen, store,
     assert shell("resume", f"--engine={name}").endswith(": was not drained\n")
 
 
-def test_a_reconciler_calls_no_drained_engine(shell, store, engine):
+def test_a_reconciler_calls_no_drained_engine(shell, store, engine, caplog):
     first = submit(ctx_default, "ada", "first", None, work.triple, 1)
     assert first.value(timeout=20) == 3
     id = first.refresh().info.engine
@@ -154,10 +155,13 @@ def test_a_reconciler_calls_no_drained_engine(shell, store, engine):
     waiting = submit(ctx_default, "ada", "waits", None, work.triple, 2)
     # Who submits calls it once, in vain.
     wait_for(lambda: not store.queue.workers(first.info.queue))
+    caplog.set_level(logging.INFO, "moi_django.cluster.reconciler")
     Reconciler().reconcile()
-    assert not store.queue.workers(first.info.queue)
-    assert waiting.refresh().state is State.QUEUED
-    shell("resume", f"--engine={id}")
+    assert not caplog.records and waiting.refresh().state is State.QUEUED
+    store.policy.stop(policy.drained(id))
+    Reconciler().reconcile()
+    [record] = caplog.records
+    assert record.getMessage().startswith("Called workers to queue")
     assert waiting.value(timeout=20) == 6
 
 
