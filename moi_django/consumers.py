@@ -30,7 +30,7 @@ from moi_django.protocol.authentication import check_until_refused, session_user
 from moi_django.protocol.frames import Ids, ProtocolError, TokenBucket, parse_frame
 from moi_django.protocol.log_tail import LogTails
 from moi_django.protocol.send_queue import SendQueue
-from moi_django.protocol.subscriptions import Subscriptions, deliver
+from moi_django.protocol.subscriptions import Subscriptions, deliver, page_language
 from moi_django.protocol.user_actions import UserActions, get_user_actions
 from moi_django.protocol.viewport import Viewport
 from moi_django.site_store import get_store
@@ -122,6 +122,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
             self.channel_name,
             self._in_thread,
             partial(self._is_permitted, "view"),
+            page_language(self.scope),
         )
         self._log_tails = LogTails(self._bridge, self._send_queue, self._in_thread)
         self._send_queue.enqueue(partial(self._subscriptions.replace, {self.root: None}))

@@ -17,6 +17,7 @@ from moi_django.conf import conf
 from moi_django.exceptions import MoiError, StoreUnavailable, UnknownContext
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
+from moi_django.store import policy
 from moi_django.store.queue import QueuedAttempt, split_queue
 from moi_django.store.queue_order import Hold
 
@@ -196,6 +197,8 @@ class Reconciler:
             self._explain(waiting, [_held_status(hold, context) for hold in holds])
         else:
             self._explain(waiting, [_missing_status(targets, context, python)] * len(waiting))
+        present = get_store().policy.read()
+        fitting = [engine for engine in fitting if policy.drained(engine) not in present]
         if fitting and dispatch.call_workers(queue, fitting):
             logger.info("Called workers to queue %s", queue)
 

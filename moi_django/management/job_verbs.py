@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -51,6 +52,10 @@ def _describe_submit(parser: Any) -> None:
     parser.add_argument(
         "--retry-on-lost", action="store_true", help="also run it again when its engine dies"
     )
+    parser.add_argument(
+        "--priority", type=int, default=0, metavar="N", help="higher ones come first, up to 100"
+    )
+    parser.add_argument("--limit", metavar="NAME", help="what it needs a place of, as LIMITS says")
     parser.add_argument("--block", action="store_true", help="wait for the end and show the job")
     parser.add_argument("--no-block", action="store_false", dest="block", help="do not (default)")
     describe_json(parser)
@@ -81,7 +86,7 @@ def _checked_call(options: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
     from moi_django.engine import calls
     from moi_django.options import Options
 
-    names = ("retries", "backoff", "retry_on_lost", "timeout")
+    names = ("retries", "backoff", "retry_on_lost", "timeout", "priority", "limit")
     try:
         conf.context(options["context"])
         how = Options(**{name: options[name] for name in names})
@@ -106,16 +111,15 @@ def _job(command: BaseCommand, options: dict[str, Any]) -> None:
 
 
 def _write_job(command: BaseCommand, options: dict[str, Any], info: Any) -> None:
+    from moi_django.jobs.standings import find_standing
+    from moi_django.presentation import place_text, text_report
+
     if options["json"]:
-        write_json(command, info.to_dict())
+        standing = find_standing(info)
+        write_json(command, info.to_dict() | (asdict(standing) if standing else {}))
     else:
-        _write_details(command, [info])
-
-
-def _write_details(command: BaseCommand, infos: list[Any]) -> None:
-    from moi_django.presentation import text_report
-
-    command.stdout.write(text_report.detail_blocks(infos), ending="")
+        block = text_report.detail_block(info, place_text.describe_place(info))
+        command.stdout.write(block, ending="")
 
 
 def _describe_logs(parser: Any) -> None:
@@ -220,7 +224,7 @@ def _userjobs(command: BaseCommand, options: dict[str, Any]) -> None:
     elif options["summary"]:
         command.stdout.write("".join(map(text_report.summary_line, infos)), ending="")
     else:
-        _write_details(command, infos)
+        command.stdout.write(text_report.detail_blocks(infos), ending="")
 
 
 def _summary_dict(info: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from moi_django.models import BAR_PARTS, GROUP, JOB, UNFINISHED, Info, State
 from moi_django.pages.page_urls import page_url, page_url_patterns, row_link
 from moi_django.presentation import progress_text
 from moi_django.presentation.formatting import format_clock
+from moi_django.presentation.place_text import describe_place
 from moi_django.site_store import get_store
 from moi_django.store.tree_pages import TreePage
 
@@ -56,6 +57,8 @@ class Row:
     left: int = 0
     # Whether its members are hidden until somebody opens it.
     is_closed: bool = False
+    # Where it stands in its queue.
+    place: str = ""
 
     @property
     def page(self) -> str | None:
@@ -234,12 +237,13 @@ def _build_rows(tree_page: TreePage) -> list[Row]:
     root, *below = tree_page.infos
     top: list[Row] = []
     # Where the members of a group go, and how deep that is.
-    places = {root.id: (top, 0)}
+    lists = {root.id: (top, 0)}
     for info in below:
         # What is linked, because its parent is elsewhere, stands at the top.
-        place, depth = places.get(info.parent or "", (top, 0))
-        row = Row(info, left=_unshown_count(tree_page, info), is_closed=_is_closed(info, depth))
-        place.append(row)
+        rows, depth = lists.get(info.parent or "", (top, 0))
+        left, is_closed = _unshown_count(tree_page, info), _is_closed(info, depth)
+        row = Row(info, left=left, is_closed=is_closed, place=describe_place(info))
+        rows.append(row)
         if info.is_group:
-            places[info.id] = (row.members, depth + 1) if depth < MAX_DEPTH else (place, depth)
+            lists[info.id] = (row.members, depth + 1) if depth < MAX_DEPTH else (rows, depth)
     return sorted(top, key=lambda row: row.info.date_created or "", reverse=root.is_root)

@@ -28,12 +28,13 @@ _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"
 
 
-def detail_block(info: Info) -> str:
-    """Return everything about a job, ending with an empty line."""
+def detail_block(info: Info, place: str = "") -> str:
+    """Return everything about a job, and its place in line if any, ending with an empty line."""
     lines = [f"********** {info.id} **********"]
     lines += [
         f"{_padded_label(key)}\t: {escape_terminal(str(getattr(info, key)))}" for key in _KEYS
     ]
+    lines += [f"{_padded_label('place')}\t: {place}"] if place else []
     lines += [f"{_padded_label('result')}\t: {_result_text(info)}", ""]
     return "\n".join(lines) + "\n"
 

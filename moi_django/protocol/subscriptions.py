@@ -4,17 +4,23 @@ import hashlib
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
+from urllib.parse import parse_qs
 
 from channels.layers import get_channel_layer
+from django.conf import settings
+from django.utils import translation
 
 from moi_django.bridge.redis_bridge import Bridge
 from moi_django.bridge.tree_index import Frame
 from moi_django.conf import conf
+from moi_django.jobs.standings import find_standing
 from moi_django.models import Info
+from moi_django.presentation.place_text import describe_standing
 from moi_django.protocol.send_queue import PendingUpdate, SendQueue
 from moi_django.protocol.viewport import Viewport
 from moi_django.site_store import get_store
@@ -38,6 +44,14 @@ async def deliver(group: str, number: int, frames: list[Frame]) -> None:
         layer_group(group),
         {"type": "moi.frames", "group": group, "number": number, "frames": frames},
     )
+
+
+def page_language(scope: Mapping[str, Any]) -> str:
+    """Return the language of a page, as it says in the address of its websocket."""
+    asked = parse_qs(scope["query_string"].decode("latin-1")).get("language", [""])
+    with suppress(LookupError):
+        return translation.get_supported_language_variant(asked[0])
+    return settings.LANGUAGE_CODE
 
 
 @dataclass(slots=True)
@@ -71,10 +85,12 @@ class Subscriptions:
         channel: str,
         in_thread: Callable[..., Awaitable[Any]],
         may_view: Callable[[str], bool],
+        language: str,
     ) -> None:
         self._bridge, self._send_queue = bridge, send_queue
         self._layer, self._channel = layer, channel
         self._in_thread, self._may_view = in_thread, may_view
+        self._language = language
         self._subscriptions: dict[str, Subscription] = {}
 
     async def unsubscribe_all(self) -> None:
@@ -184,10 +200,22 @@ class Subscriptions:
         walk = await self._in_thread(self._walk_visible, id)
         is_seen = False
         while infos := await self._in_thread(list, islice(walk, CHUNK)):
-            # Who asks for one job wants to know its result.
-            await self._send_infos(infos, whole=not infos[0].is_group and infos[0].id == id)
+            if infos[0].id == id and not infos[0].is_group:
+                answer = await self._in_thread(self._describe_job, infos[0])
+                await self._send_queue.send_now("get", answer)
+            else:
+                await self._send_infos(infos)
             is_seen = True
         return is_seen
+
+    def _describe_job(self, info: Info) -> str:
+        """Return a job with all of its result, and where it stands in its queue if it is queued."""
+        standing = find_standing(info)
+        if standing is None:
+            return info.to_wire()
+        with translation.override(self._language):
+            place = describe_standing(standing)
+        return json.dumps(json.loads(info.to_wire()) | asdict(standing) | {"place": place})
 
     def _walk_visible(self, id: str) -> Iterator[Info]:
         return get_store().pages.walk(id) if self._may_view(id) else iter(())
@@ -215,11 +243,9 @@ class Subscriptions:
             request.group
         )
 
-    async def _send_infos(self, infos: Iterable[Info], *, whole: bool = False) -> None:
+    async def _send_infos(self, infos: Iterable[Info]) -> None:
         for info in infos:
-            await self._send_queue.send_now(
-                "get", info.to_wire(None if whole else conf.RESULT_PREVIEW)
-            )
+            await self._send_queue.send_now("get", info.to_wire(conf.RESULT_PREVIEW))
 
     async def _send_partial_counts(self, viewport: Viewport) -> None:
         for group, shown_count in viewport.take_unreported_counts().items():

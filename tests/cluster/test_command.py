@@ -172,6 +172,7 @@ def test_errors_are_one_line_and_exit_code_1(failing):
         ("users",),
         ("job", f"--job-id={'0' * 8}-0000-4000-8000-{'0' * 12}"),
         ("cancel", f"--job-id={'0' * 8}-0000-4000-8000-{'0' * 12}"),
+        ("drain", "--wait"),
         ("schedule",),
         ("reconcile",),
         ("reconcile", "--once"),
@@ -338,8 +339,8 @@ def test_alone_it_prints_its_usage(moi, capsys):
     assert out.startswith("usage: ")
     verbs = re.findall(r"^    (\w+) ", out, re.MULTILINE)
     assert verbs == [
-        *("submit", "job", "logs", "cancel", "retry", "run", "userjobs", "users"),
-        *("top", "watch", "schedule", "reconcile", "up"),
+        *("submit", "job", "logs", "cancel", "retry", "prefer", "run", "userjobs", "users"),
+        *("top", "watch", "pause", "resume", "drain", "schedule", "reconcile", "up"),
     ]
 
 

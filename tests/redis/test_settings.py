@@ -63,6 +63,16 @@ def test_every_setting_has_a_default_that_passes_its_check(moi):
         ({"TICK": -1}, "moi.E008", "0 or more"),
         ({"REDIS_URL": "localhost:6379"}, "moi.E004", "redis://localhost"),
         ({"AUTHORIZE": "nowhere.to_be_found"}, "moi.E005", "dotted path"),
+        ({"LIMITS": {"a:b": 1}}, "moi.E026", "without ':'"),
+        ({"LIMITS": {"a\n": 1}}, "moi.E026", "control characters"),
+        ({"LIMITS": {"": 1}}, "moi.E026", "Give a name"),
+        ({"LIMITS": {"matlab": -1}}, "moi.E026", "a whole number from 0 on"),
+        ({"LIMITS": {"matlab": True}}, "moi.E026", "a whole number from 0 on"),
+        ({"LIMITS": {"matlab": 1.5}}, "moi.E026", "a whole number from 0 on"),
+        ({"OWNER_LIMIT": -1}, "moi.E027", "a whole number from 0 on"),
+        ({"OWNER_LIMIT": 2.5}, "moi.E027", "a whole number from 0 on"),
+        ({"OWNER_LIMIT": "nowhere.to_be_found"}, "moi.E027", "dotted path"),
+        ({"OWNER_LIMIT": "moi_django.conf.NO_USER"}, "moi.E027", "dotted path"),
         ({"CHANNEL_LAYER": "other"}, "moi.E006", "CHANNEL_LAYERS = "),
         ({"CONTEXTS": {"default": {"profle": "x"}}}, "moi.E007", "profile_dir"),
         ({"CONTEXTS": {"default": {}, "gpu": {}}}, "moi.E007", "connection_file"),
@@ -88,6 +98,11 @@ def test_what_the_site_lacks_is_found(moi, settings):
 def test_what_makes_sense_is_not_complained_of(moi):
     moi.update(TICK=0, LEASE=1, RESULT_PATIENCE=float("inf"), VERBS_PER_SECOND=0.5)
     moi.update(STATE_DIR=Path("x"), WEBSOCKET_URL="/ws/", ANONYMOUS_USER="guest")
+    moi.update(LIMITS={"mat lab": 0, "gpu-1": 5}, OWNER_LIMIT=0)
+    assert complaints() == {}
+    moi.update(OWNER_LIMIT="tests.site.work.hello", LIMITS={})
+    assert complaints() == {}
+    moi.update(OWNER_LIMIT=lambda owner, context: 3)
     moi.update(PRELOAD=["numpy", "pandas"], MEMORY_LIMIT=10**9, LINGER=0, WORK_TURN=60)
     assert complaints() == {}
 

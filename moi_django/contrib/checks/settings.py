@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
 from moi_django.conf import DEFAULT_CONTEXT, DEFAULTS, conf
+from moi_django.validation import unfit_character
 
 CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id"}
 
@@ -135,3 +136,45 @@ def check_authorize(**kwargs: Any) -> list[CheckMessage]:
     if hook is not None and not callable(hook):
         return [Error('MOI["AUTHORIZE"] cannot be called.', id="moi.E005")]
     return []
+
+
+@register("moi")
+def check_limits(**kwargs: Any) -> list[CheckMessage]:
+    """Check that limits are names with numbers."""
+    limits = conf.LIMITS
+    if not isinstance(limits, dict):
+        return []  # check_settings says so
+    found: list[CheckMessage] = []
+    for name, number in limits.items():
+        problem = None
+        if not _is_limit_name(name):
+            problem = "Give a name without ':' and control characters; Options(limit=NAME) uses it."
+        elif not _is_count(number):
+            problem = "Give how many jobs may run at once, a whole number from 0 on."
+        if problem:
+            complaint = f'MOI["LIMITS"] has {name!r}: {number!r}.'
+            found.append(Error(complaint, hint=problem, id="moi.E026"))
+    return found
+
+
+@register("moi")
+def check_owner_limit(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the limit of an owner is a number, or a function that can be found."""
+    limit: Any = conf.OWNER_LIMIT
+    hint = "Give a whole number from 0 on, None, or a function (owner, context) or its dotted path."
+    complaint = f'MOI["OWNER_LIMIT"] is {limit!r}.'
+    try:
+        limit = import_string(limit) if isinstance(limit, str) else limit
+    except ImportError as error:
+        complaint = f'MOI["OWNER_LIMIT"] cannot be imported: {error}.'
+    if limit is None or _is_count(limit) or callable(limit):
+        return []
+    return [Error(complaint, hint=hint, id="moi.E027")]
+
+
+def _is_limit_name(name: Any) -> bool:
+    return isinstance(name, str) and name != "" and ":" not in name and not unfit_character(name)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -33,6 +33,7 @@ from moi_django.models import UNFINISHED, Info
 from moi_django.pages.page_urls import page_url
 from moi_django.pages.status_div import Row, StatusDiv
 from moi_django.presentation.ansi import note_gaps, strip_control
+from moi_django.presentation.place_text import describe_place
 from moi_django.site_store import get_store
 
 View = Callable[..., HttpResponseBase]
@@ -94,7 +95,7 @@ def job_page(request: HttpRequest, info: Info) -> HttpResponseBase:
     parent = _visible_parent(request, info)
     shown = {
         "info": info,
-        "row": Row(info),
+        "row": Row(info, place=describe_place(info)),
         "took": info.ran_seconds(),
         "result": results.preview_result(info, get_store().artifacts.load_display(info.id)),
         "output": output,

@@ -40,7 +40,8 @@ class Overview:
 
 
 def _engine_dict(engine: cluster_state.EngineState) -> dict[str, Any]:
-    own = {name: getattr(engine, name) for name in ("id", "context", "condition", "busy", "seen")}
+    fields = ("id", "context", "condition", "busy", "seen", "drained")
+    own = {name: getattr(engine, name) for name in fields}
     metrics = asdict(engine.metrics)
     job = {"job": engine.job and engine.job.id, "job_name": engine.job and engine.job.name}
     return {

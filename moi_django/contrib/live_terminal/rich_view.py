@@ -180,7 +180,7 @@ def _render_overview(found: Overview) -> RenderableType:
             CONTEXTS,
             (
                 [
-                    each.name,
+                    _marked(Text(escape_terminal(each.name)), "paused", each.paused),
                     Text("answers") if each.answers else Text("no answer", "red"),
                     *map(str, (each.engines, each.busy, each.waiting)),
                     format_duration(each.longest),
@@ -207,12 +207,19 @@ def _render_overview(found: Overview) -> RenderableType:
     )
 
 
+def _marked(text: Text, word: str, since: str | None) -> Text:
+    """Return a text with a word after it while that is so."""
+    return Text.assemble(text, (f" {word}", "yellow")) if since else text
+
+
 def _engine_cells(engine: EngineState) -> list[str | Text]:
     metrics = engine.metrics
     load = f"{metrics.load:.2f}/{metrics.cpus or '?'}" if metrics.load is not None else "—"
     return [
         f"{metrics.host}:{metrics.pid}" if metrics.host else engine.id[:8],
-        Text(engine.condition, STYLES.get(engine.condition, "red")),
+        _marked(
+            Text(engine.condition, STYLES.get(engine.condition, "red")), "drained", engine.drained
+        ),
         engine.job.name if engine.job else "—",
         format_duration(engine.busy),
         format_percent(metrics.cpu),

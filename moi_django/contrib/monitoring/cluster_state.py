@@ -1,7 +1,7 @@
 """Contexts and engines as they are now: what controllers, engines and Redis say, put together."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -9,6 +9,7 @@ from moi_django.cluster import connections
 from moi_django.conf import conf
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
+from moi_django.store import policy
 from moi_django.store.engines import EngineMetrics, EngineReport
 
 # Seconds for which the answer of a controller is believed, and for which its silence is.
@@ -43,6 +44,8 @@ class EngineState:
     # Seconds since it has said something, and for which it has run its job.
     seen: float | None
     busy: float | None
+    # Since when it claims nothing, if it is drained.
+    drained: str | None = None
 
     @property
     def metrics(self) -> EngineMetrics:
@@ -62,6 +65,8 @@ class ContextState:
     # Jobs in its queues, and the seconds that the first of them has waited.
     waiting: int
     longest: float | None
+    # Since when nothing of it begins, if it is paused.
+    paused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +95,23 @@ def get_cluster_state() -> ClusterState:
     known = {name: _controller_cache.engines(name) or None for name in conf.CONTEXTS}
     store = get_store()
     present, reports, jobs = store.connection.server_time(), store.engines.reports(), _running()
+    fields = store.policy.read()
     engines = [
-        _describe_engine(id, known, reports.get(id), jobs.get(id), present)
+        replace(
+            _describe_engine(id, known, reports.get(id), jobs.get(id), present),
+            drained=fields.get(policy.drained(id)),
+        )
         for id in {*reports, *jobs, *(id for ids in known.values() for id in ids or ())}
     ]
     shown = [each for each in engines if _is_listed(each)]
     return ClusterState(
-        contexts=[_describe_context(name, known[name], shown, present) for name in known],
+        contexts=[
+            replace(
+                _describe_context(name, known[name], shown, present),
+                paused=fields.get(policy.paused(name)),
+            )
+            for name in known
+        ],
         engines=sorted(shown, key=_sort_key),
         states=store.statistics.count_by_state(),
         paused=store.queue.delayed_count(),

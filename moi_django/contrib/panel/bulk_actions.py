@@ -15,7 +15,7 @@ from moi_django import authorization
 from moi_django.conf import conf
 from moi_django.contrib.monitoring import job_search
 from moi_django.jobs import actions
-from moi_django.models import Info
+from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store.job_index import IndexPosition
 
@@ -31,7 +31,7 @@ BATCH_SIZE = 200
 class BulkAction:
     """What can be done with chosen jobs; its words are for a number of them, `n`."""
 
-    verb: actions.Verb
+    verb: str
     label: str | Promise
     question: str | Promise
     # Label of the button that does it.
@@ -41,6 +41,8 @@ class BulkAction:
     left: str | Promise
     # Tell whether there may be something to do with a job.
     suits: Callable[[Info], bool]
+    # Do it; tell whether there was something to do. Raises MoiError.
+    act: Callable[[Info], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def confirmation(request: HttpRequest, action: BulkAction, choice: ChosenJobs) -
 def apply_to_all(request: HttpRequest, action: BulkAction, ids: list[str]) -> None:
     """Do it with each job, and say with how many it was done."""
     done = left = 0
-    for id, is_done in _apply_to_each(action.verb, ids):
+    for id, is_done in _apply_to_each(action, ids):
         done, left = done + is_done, left + (not is_done)
         if is_done:
             logger.info("%s: %s, job %s", request.user, action.verb, id)
@@ -120,7 +122,7 @@ def apply_to_all(request: HttpRequest, action: BulkAction, ids: list[str]) -> No
         messages.warning(request, text % {"n": later})
 
 
-def _apply_to_each(verb: actions.Verb, ids: Sequence[str]) -> Iterator[tuple[str, bool]]:
+def _apply_to_each(action: BulkAction, ids: Sequence[str]) -> Iterator[tuple[str, bool]]:
     """Act on one job after another while there is time; yield with which there was something to do.
 
     The first one is always tried.
@@ -129,20 +131,53 @@ def _apply_to_each(verb: actions.Verb, ids: Sequence[str]) -> Iterator[tuple[str
     for start in range(0, len(ids), BATCH_SIZE):
         batch = ids[start : start + BATCH_SIZE]
         for id, info in zip(batch, get_store().jobs.get_many(batch), strict=True):
-            yield id, info is not None and _perform(verb, info)
+            yield id, info is not None and _perform(action, info)
             if time.monotonic() > end:
                 return
 
 
-def _perform(verb: actions.Verb, info: Info) -> bool:
+def _perform(action: BulkAction, info: Info) -> bool:
     try:
-        return actions.perform(verb, info).affected > 0
+        return action.act(info)
     except actions.REFUSALS as error:
-        logger.info("No %s: %s", verb, error)
+        logger.info("No %s: %s", action.verb, error)
         return False
 
 
+def _cancel(info: Info) -> bool:
+    return actions.perform("cancel", info).affected > 0
+
+
+def _retry(info: Info) -> bool:
+    return actions.perform("retry", info).affected > 0
+
+
+def _remove(info: Info) -> bool:
+    return actions.perform("remove", info).affected > 0
+
+
+def _move_to_front(info: Info) -> bool:
+    # The newest come first, so the oldest is the next one in the end.
+    return get_store().queue.prefer(info)
+
+
 ACTIONS: dict[str, BulkAction] = {
+    "prefer": BulkAction(
+        "prefer",
+        pgettext_lazy("job", "Move to the front"),
+        ngettext_lazy(
+            "Move %(n)d job to the front of its queue?",
+            "Move %(n)d jobs to the front of their queues?",
+            "n",
+        ),
+        ngettext_lazy("Yes, move %(n)d job", "Yes, move %(n)d jobs", "n"),
+        ngettext_lazy("%(n)d job moved to the front.", "%(n)d jobs moved to the front.", "n"),
+        ngettext_lazy(
+            "%(n)d job does not wait in a queue.", "%(n)d jobs do not wait in a queue.", "n"
+        ),
+        lambda info: info.state is State.QUEUED,
+        _move_to_front,
+    ),
     "cancel": BulkAction(
         "cancel",
         pgettext_lazy("job", "Cancel"),
@@ -155,6 +190,7 @@ ACTIONS: dict[str, BulkAction] = {
         ngettext_lazy("%(n)d job cancelled.", "%(n)d jobs cancelled.", "n"),
         ngettext_lazy("%(n)d job had ended before.", "%(n)d jobs had ended before.", "n"),
         lambda info: info.cancellable,
+        _cancel,
     ),
     "retry": BulkAction(
         "retry",
@@ -174,6 +210,7 @@ ACTIONS: dict[str, BulkAction] = {
             "n",
         ),
         lambda info: info.retryable,
+        _retry,
     ),
     "remove": BulkAction(
         "remove",
@@ -187,5 +224,6 @@ ACTIONS: dict[str, BulkAction] = {
         ngettext_lazy("%(n)d job removed.", "%(n)d jobs removed.", "n"),
         ngettext_lazy("%(n)d job was gone before.", "%(n)d jobs were gone before.", "n"),
         lambda info: True,
+        _remove,
     ),
 }

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from moi_django import authorization
 from moi_django.contrib.monitoring import job_search
 from moi_django.contrib.monitoring.cluster_state import get_cluster_state
-from moi_django.contrib.panel import bulk_actions, plots
+from moi_django.contrib.panel import bulk_actions, operations, plots
 from moi_django.contrib.panel.bulk_actions import ACTIONS
 from moi_django.exceptions import MoiError
 from moi_django.models import State
@@ -62,6 +62,8 @@ def _ask_or_apply(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Ask whether to do it, or do it and show the panel again."""
     if not authorization.changes_all(request.user):
         raise PermissionDenied
+    if found := operations.find_operation(request.POST):
+        return _ask_or_operate(request, site, *found)
     action = ACTIONS.get(request.POST.get("action", ""))
     query = _parse_query(request.GET)
     choice = bulk_actions.find_chosen(request, action, query) if action else None
@@ -71,6 +73,22 @@ def _ask_or_apply(request: HttpRequest, site: AdminSite) -> HttpResponse:
         bulk_actions.apply_to_all(request, action, choice.ids)
     else:
         shown = {"panel_title": TITLE, **bulk_actions.confirmation(request, action, choice)}
+        return _render_page(request, site, "confirm", shown)
+    return HttpResponseRedirect(request.get_full_path())
+
+
+def _ask_or_operate(
+    request: HttpRequest, site: AdminSite, verb: str, operation: operations.Operation
+) -> HttpResponse:
+    """Ask whether to do something with a context or an engine, or do it."""
+    target = request.POST[verb]
+    name = operations.describe_target(operation, target)
+    if name is None:
+        messages.warning(request, _("Nothing was done: it is not there any more."))
+    elif "confirmed" in request.POST:
+        operations.perform(request, verb, target, name)
+    else:
+        shown = {"panel_title": TITLE, **operations.confirmation(request, verb, target, name)}
         return _render_page(request, site, "confirm", shown)
     return HttpResponseRedirect(request.get_full_path())
 

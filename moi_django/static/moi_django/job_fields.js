@@ -38,6 +38,8 @@ const FILLERS = {
   totals: (hole, info, { catalog }) => fillTotals(hole, info.totals ?? {}, catalog),
   amount: (hole, info, { catalog }) => setText(hole, amountOf(info, catalog)),
   progress: (hole, info) => fillProgress(hole, info),
+  // It is asked for, while the job waits.
+  place: (hole, { state }) => state === "queued" || setText(hole, ""),
 };
 
 /** Fill one hole; `site` has the `catalog` of messages, and the `pages` as `linkOf` wants them. */

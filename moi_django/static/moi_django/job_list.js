@@ -6,6 +6,9 @@ const { JobRow } = await moiModule("job_row");
 const { PointerGuard } = await moiModule("pointer_guard");
 const { localizeTimes } = await moiModule("time_format");
 
+// Of how many jobs is asked at once where they stand: each counts as a verb.
+const MAX_PLACES = 4;
+
 /** The rows of a <moi-jobs>, its host: rendered by the server, or made when they come. */
 export class JobList {
   // The row of the group that is shown itself, if the template has an element for it.
@@ -73,6 +76,13 @@ export class JobList {
   tick(now) {
     if (document.hidden) return;
     for (const row of this.#rows.values()) row.tick(now);
+  }
+
+  /** Return some jobs of which to ask where they stand, those first that have waited longest. */
+  takePlacesDue(now) {
+    const due = [...this.#rows.values()].filter((row) => row.isPlaceDue(now));
+    due.sort((row, other) => row.placeDueAt - other.placeDueAt).splice(MAX_PLACES);
+    return due.map((row) => row.takePlaceTurn(now));
   }
 
   /** Let the buttons that need the server be used, or not. */

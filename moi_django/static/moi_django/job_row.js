@@ -6,6 +6,9 @@ const { formatClock, roundDuration, runTime } = await moiModule("time_format");
 
 // Maximum of milliseconds for which a button shows that what it asked for is under way.
 const PENDING_TIMEOUT = 5_000;
+// The same between two looks at where a job stands; and after news, until the server may look anew.
+const PLACE_INTERVAL = 10_000;
+const PLACE_DELAY = 2_500;
 
 /** Return the holes of a row that are not in a row within; a new row may have no id yet. */
 function ownHoles(element) {
@@ -23,6 +26,8 @@ export class JobRow {
   #site;
   // When the job said last how far it is.
   #measuredAt = 0;
+  // When to ask where it stands in its queue.
+  placeDueAt = 0;
   #isEnabled = false;
   // The button that was pressed last, until there is news of the row.
   #pendingButton = null;
@@ -69,6 +74,7 @@ export class JobRow {
     this.#showAttributes(info);
     if (info.progress !== this.info?.progress) this.#measuredAt = Date.now();
     this.info = { ...info, result: null };
+    this.placeDueAt = Date.now() + PLACE_DELAY;
     this.size = info.size ?? 0;
     this.clearPending();
     for (const hole of this.holes) fillHole(hole, info, this.#site);
@@ -117,6 +123,24 @@ export class JobRow {
   updateMore(covered = this.covered) {
     this.covered = covered;
     offerMore(this.findHole("more"), this.findHole("left"), this.size - this.covered);
+  }
+
+  /** Tell whether somebody sees a job that waits, and it is time to ask where it stands. */
+  isPlaceDue(now) {
+    if (this.element.dataset.state !== "queued" || now < this.placeDueAt || !this.findHole("place")) return false;
+    const { top, bottom } = this.element.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight && this.element.checkVisibility();
+  }
+
+  /** Ask not again for a while; return the id. */
+  takePlaceTurn(now) {
+    this.placeDueAt = now + PLACE_INTERVAL;
+    return this.id;
+  }
+
+  /** Show where the job stands, unless it has begun meanwhile. */
+  showPlace({ place }) {
+    if (this.element.dataset.state === "queued") setText(this.findHole("place"), place);
   }
 
   get isCollapsed() {

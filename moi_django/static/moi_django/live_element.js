@@ -14,11 +14,17 @@ export class LiveElement extends HTMLElement {
   // What is done with the payload of each verb that the server sends.
   verbs = {};
   isLive = false;
-  connection = new Connection(() => this.getAttribute("socket"), {
+  connection = new Connection(() => this.#address, {
     opened: () => this.subscribe(),
     received: (verb, payload) => this.verbs[verb]?.(payload),
     lost: (isFinal) => this.onLost(isFinal),
   });
+
+  get #address() {
+    const address = new URL(this.getAttribute("socket"), document.baseURI);
+    address.searchParams.set("language", this.lang);
+    return address;
+  }
 
   disconnectedCallback() {
     this.stop();

@@ -31,12 +31,18 @@ class MoiJobs extends LiveElement {
     this.addEventListener("click", this.#onClick);
     this.#showPreference();
     this.connection.start();
-    this.#timer = setInterval(() => this.#list.tick(Date.now()), 1000);
+    this.#timer = setInterval(() => this.#tick(Date.now()), 1000);
   }
 
   disconnectedCallback() {
     clearInterval(this.#timer);
     super.disconnectedCallback();
+  }
+
+  #tick(now) {
+    this.#list.tick(now);
+    const ids = this.isLive && !document.hidden ? this.#list.takePlacesDue(now) : [];
+    if (ids.length) this.connection.send("get", ids);
   }
 
   get group() {
@@ -56,7 +62,7 @@ class MoiJobs extends LiveElement {
   verbs = {
     add: (info) => this.#show(info, true),
     update: (info) => this.#show(info, true),
-    get: (info) => this.#show(info, this.isLive),
+    get: (info) => ("place" in info ? this.#list.find(info.id)?.showPlace(info) : this.#show(info, this.isLive)),
     remove: ({ id }) => this.#list.remove(id),
     more: (sent) => this.#list.setCovered(sent),
     sync: ({ complete }) => (complete ? this.#endSnapshot() : this.#list.beginSnapshot()),
@@ -76,6 +82,7 @@ class MoiJobs extends LiveElement {
   }
 
   #onError(error) {
+    if (error.verb === "get") return; // nobody has pressed anything
     this.#list.find(error.id)?.clearPending();
     this.showError(error);
   }

@@ -39,7 +39,13 @@ class MoiJob extends LiveElement {
     this.addEventListener("click", this.#onClick);
     this.#refresher.start();
     this.connection.start();
-    this.#timer = setInterval(() => this.#row.tick(Date.now()), 1000);
+    this.#timer = setInterval(() => this.#tick(Date.now()), 1000);
+  }
+
+  #tick(now) {
+    this.#row.tick(now);
+    if (!this.isLive || document.hidden || !this.#row.isPlaceDue(now)) return;
+    this.connection.send("get", [this.#row.takePlaceTurn(now)]);
   }
 
   stop() {
@@ -59,7 +65,7 @@ class MoiJob extends LiveElement {
   verbs = {
     add: (info) => this.#show(info),
     update: (info) => this.#show(info),
-    get: (info) => this.#show(info),
+    get: (info) => ("place" in info ? this.#row.showPlace(info) : this.#show(info)),
     remove: () => this.#end("removed"),
     log: (output) => this.#print(output),
     sync: ({ complete }) => complete && this.#endSnapshot(),

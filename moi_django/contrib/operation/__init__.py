@@ -1,0 +1,1 @@
+"""What an operator does with contexts, engines and waiting jobs, in a shell and in the panel."""
