@@ -6,13 +6,11 @@ from moi_django.store.connection import Connection
 from moi_django.store.dependencies import Dependencies
 from moi_django.store.engines import EngineRegistry
 from moi_django.store.job_batches import JobBatches
-from moi_django.store.job_index import JobIndex
 from moi_django.store.job_records import JobRecords
 from moi_django.store.logs import Logs
 from moi_django.store.policy import QueuePolicy
 from moi_django.store.queue import JobQueue
 from moi_django.store.queue_order import QueueOrders
-from moi_django.store.statistics import Statistics
 from moi_django.store.tree import JobTree
 from moi_django.store.tree_pages import TreePages
 from moi_django.store.users import UserMap
@@ -35,8 +33,6 @@ class Store:
         self.dependencies = Dependencies(self.connection, self.jobs, self.batches, self.tree)
         self.jobs.settle_children = self.dependencies.settle
         self.pages = TreePages(self.connection, self.jobs, self.tree)
-        self.index = JobIndex(self.connection, self.jobs)
-        self.statistics = Statistics(self.connection)
         self.users = UserMap(self.connection)
         self.artifacts = Artifacts(self.connection, self.jobs)
         self.logs = Logs(self.connection)

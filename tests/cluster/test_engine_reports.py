@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from moi_django import ctx_default, submit
+from moi_django.contrib.monitoring.statistics import Statistics
 from tests.helpers.held_job import Held
 from tests.helpers.processes import wait_for
 
@@ -14,10 +15,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_what_cannot_be_sent_counts_as_failed(cluster, store):
     submit(ctx_default, "ada", "a job", None, print, threading.Lock())
     assert (
-        sum(ended.jobs.get("failed", 0) for _, ended in store.statistics.completed_by_minute(2))
+        sum(
+            ended.jobs.get("failed", 0)
+            for _, ended in Statistics(store.connection).completed_by_minute(2)
+        )
         == 1
     )
-    assert store.statistics.count_by_state()["failed"] == 1
+    assert Statistics(store.connection).count_by_state()["failed"] == 1
 
 
 def test_an_engine_says_how_it_is_while_it_has_a_job(cluster, moi, store, tmp_path):

@@ -189,6 +189,7 @@ def contents(client, key):
         "hash": client.hgetall,
         "zset": lambda key: client.zrange(key, 0, -1),
         "stream": client.xrange,
+        "list": lambda key: client.lrange(key, 0, -1),
     }
     return str(read[client.type(key)](key))
 

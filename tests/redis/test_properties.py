@@ -16,6 +16,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from moi_django import Group, Options
 from moi_django.cluster import dispatch
 from moi_django.cluster.payloads import sign_payload
+from moi_django.contrib.monitoring.statistics import Statistics
 from moi_django.engine.payloads import Payload
 from moi_django.exceptions import JobNotFound
 from moi_django.models import Info, State, now
@@ -49,7 +50,11 @@ def ended_attempt(attempt, ok, info):
 def ended(store):
     """Return how many jobs have ended in each state."""
     return sum(
-        (Counter(minute.jobs) for _, minute in store.statistics.completed_by_minute(60)), Counter()
+        (
+            Counter(minute.jobs)
+            for _, minute in Statistics(store.connection).completed_by_minute(60)
+        ),
+        Counter(),
     )
 
 

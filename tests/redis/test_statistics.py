@@ -7,11 +7,11 @@ import psutil
 import pytest
 
 from moi_django import Group
+from moi_django.contrib.monitoring.job_index import IndexPosition, JobIndex
+from moi_django.contrib.monitoring.statistics import Completed, Statistics
 from moi_django.engine.metrics import MetricsSampler
 from moi_django.models import State
 from moi_django.store.engines import EngineMetrics
-from moi_django.store.job_index import IndexPosition
-from moi_django.store.statistics import Completed
 from tests.helpers.records import finish, job_in, many_jobs_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +30,9 @@ def read_all(store, key=None, count=3):
     """Return the names of all jobs of an index, read a few at a time."""
     read, place, is_last = [], None, False
     while not is_last:
-        infos, place = store.index.newest(key or store.keys.jobs, place, count)
+        infos, place = JobIndex(store.connection, store.jobs).newest(
+            key or store.keys.jobs, place, count
+        )
         read += [info.name for info in infos]
         is_last = place is None
     return read
@@ -51,7 +53,7 @@ def test_jobs_of_all_users_are_found_the_newest_first(store, groups):
         *(inner.name, "job 7", "job 5", "job 3", "job 1")
     ]
     store.tree.remove(inner.id)
-    assert store.statistics.count_by_state() == {
+    assert Statistics(store.connection).count_by_state() == {
         **dict.fromkeys(map(str, State), 0),
         "queued": 5,
         "running": 1,
@@ -78,11 +80,13 @@ def test_what_has_expired_is_taken_out_when_it_is_met(store, groups):
     store.connection.redis.delete(
         store.keys.info(jobs[1].id), store.keys.info(jobs[2].id)
     )  # as when they have expired
-    assert names(store.index.newest(store.keys.owner_jobs(groups[0].id), None)) == [
+    assert names(
+        JobIndex(store.connection, store.jobs).newest(store.keys.owner_jobs(groups[0].id), None)
+    ) == [
         "job 3",
         "job 0",
     ]
-    assert store.statistics.count_by_state()["success"] == 0
+    assert Statistics(store.connection).count_by_state()["success"] == 0
     assert store.connection.redis.zcard(store.keys.owner_jobs(groups[0].id)) == 2
     assert store.connection.redis.zcard(store.keys.jobs) == 2
 
@@ -93,7 +97,7 @@ def test_what_has_expired_does_not_pile_up_though_nobody_looks(store, groups):
         store.connection.redis.delete(store.keys.info(job.id))
     assert store.connection.redis.zcard(store.keys.jobs) < 50
     assert store.connection.redis.zcard(store.keys.owner_jobs(groups[0].id)) < 50
-    assert store.statistics.count_by_state()["queued"] < 50
+    assert Statistics(store.connection).count_by_state()["queued"] < 50
 
 
 def test_an_end_is_counted_with_the_seconds_it_took(store, groups):
@@ -110,7 +114,7 @@ def test_an_end_is_counted_with_the_seconds_it_took(store, groups):
     # By clocks that do not agree.
     end(State.LOST, 30, 20, 10)
     total = Completed()
-    minutes = store.statistics.completed_by_minute(60)
+    minutes = Statistics(store.connection).completed_by_minute(60)
     for _, ended in minutes:
         total.add(ended)
     assert total.jobs == {"success": 2, "failed": 1, "cancelled": 1, "lost": 1}
@@ -126,7 +130,7 @@ def test_what_is_removed_is_in_no_index(store, groups):
     finish(store, jobs[0])
     store.tree.remove(groups[0].id)
     assert store.connection.redis.exists(store.keys.jobs, store.keys.owner_jobs(groups[0].id)) == 0
-    assert set(store.statistics.count_by_state().values()) == {0}
+    assert set(Statistics(store.connection).count_by_state().values()) == {0}
 
 
 def test_a_process_is_measured():

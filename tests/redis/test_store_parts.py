@@ -4,16 +4,16 @@ from contextlib import ExitStack
 
 import pytest
 
+from moi_django.contrib.monitoring.job_index import JobIndex
+from moi_django.contrib.monitoring.statistics import Statistics
 from moi_django.models import State, now
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import Connection
 from moi_django.store.engines import EngineMetrics, EngineRegistry
 from moi_django.store.job_batches import JobBatches
-from moi_django.store.job_index import JobIndex
 from moi_django.store.job_records import JobRecords
 from moi_django.store.logs import Logs, OutputPiece
 from moi_django.store.queue import JobQueue, QueuedAttempt, Worker
-from moi_django.store.statistics import Statistics
 from moi_django.store.tree import JobTree
 from moi_django.store.users import UserMap
 from tests.helpers.failover import Pair

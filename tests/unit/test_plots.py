@@ -8,6 +8,7 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from moi_django.contrib.monitoring.statistics import Completed
 from moi_django.contrib.panel import plots
 from moi_django.contrib.panel.plots import HEIGHT, LEFT, RIGHT, SLOTS, WIDTH
 from moi_django.presentation.formatting import (
@@ -16,7 +17,6 @@ from moi_django.presentation.formatting import (
     format_percent,
     format_size,
 )
-from moi_django.store.statistics import Completed
 
 NOW = 1_767_366_245.0
 MINUTE = int(NOW // 60)

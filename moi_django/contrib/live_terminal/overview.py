@@ -7,9 +7,9 @@ from typing import Any
 from moi_django import owners
 from moi_django.conf import conf
 from moi_django.contrib.monitoring import cluster_state, job_search
+from moi_django.contrib.monitoring.statistics import Completed, Statistics
 from moi_django.exceptions import GroupNotFound
 from moi_django.site_store import get_store
-from moi_django.store.statistics import Completed
 from moi_django.store.tree_pages import TreePage
 
 # For how many minutes is shown what ended, and how many of the newest jobs are listed.
@@ -60,7 +60,7 @@ def _job_dict(row: job_search.JobSummary) -> dict[str, Any]:
 def get_overview() -> Overview:
     """Return how all of the site is now. Raises StoreUnavailable or NotRunning."""
     ended = Completed()
-    for _, minute in get_store().statistics.completed_by_minute(MINUTES):
+    for _, minute in Statistics(get_store().connection).completed_by_minute(MINUTES):
         ended.add(minute)
     return Overview(
         cluster_state.get_cluster_state(), ended, job_search.search_jobs(None, count=JOBS).rows

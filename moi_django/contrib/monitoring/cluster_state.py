@@ -7,6 +7,7 @@ from typing import Any
 
 from moi_django.cluster import connections
 from moi_django.conf import conf
+from moi_django.contrib.monitoring.statistics import Statistics
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store import policy
@@ -113,7 +114,7 @@ def get_cluster_state() -> ClusterState:
             for name in known
         ],
         engines=sorted(shown, key=_sort_key),
-        states=store.statistics.count_by_state(),
+        states=Statistics(store.connection).count_by_state(),
         paused=store.queue.delayed_count(),
     )
 

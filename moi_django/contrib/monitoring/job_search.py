@@ -6,9 +6,9 @@ from typing import Any
 
 from moi_django import authorization, owners
 from moi_django.conf import conf
+from moi_django.contrib.monitoring.job_index import IndexPosition, JobIndex
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
-from moi_django.store.job_index import IndexPosition
 from moi_django.validation import is_uuid, unfit_character
 
 # Jobs on a page; the most that are looked at for one page, and for all of them.
@@ -78,7 +78,7 @@ def search_jobs(
     index = _index_key(query)
     found, page = list[Info](), SearchPage(older=before)
     while len(found) < count and page.looked_at < MAX_SCANNED:
-        infos, place = get_store().index.newest(index, page.older)
+        infos, place = JobIndex(get_store().connection, get_store().jobs).newest(index, page.older)
         page.looked_at += len(infos)
         fitting = [info for info in infos if fits(info)]
         left = count - len(found)

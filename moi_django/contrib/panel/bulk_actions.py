@@ -14,10 +14,10 @@ from django.utils.translation import ngettext, ngettext_lazy, pgettext_lazy
 from moi_django import authorization
 from moi_django.conf import conf
 from moi_django.contrib.monitoring import job_search
+from moi_django.contrib.monitoring.job_index import IndexPosition
 from moi_django.jobs import actions
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
-from moi_django.store.job_index import IndexPosition
 
 logger = logging.getLogger("moi_django.panel")
 

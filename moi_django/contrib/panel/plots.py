@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 
+from moi_django.contrib.monitoring.statistics import Completed
 from moi_django.models import BAR_PARTS
 from moi_django.presentation.formatting import format_duration, format_localized
-from moi_django.store.statistics import Completed
 
 # Slots on the axis of time, and minutes between its marks: the least of which at most six fit in.
 SLOTS, MARK_STEPS = 60, (15, 60, 240)

@@ -16,13 +16,14 @@ from django.utils.translation import gettext_lazy as _
 from moi_django import authorization
 from moi_django.contrib.monitoring import job_search
 from moi_django.contrib.monitoring.cluster_state import get_cluster_state
+from moi_django.contrib.monitoring.job_index import IndexPosition
+from moi_django.contrib.monitoring.statistics import Statistics
 from moi_django.contrib.panel import bulk_actions, operations, plots
 from moi_django.contrib.panel.bulk_actions import ACTIONS
 from moi_django.exceptions import MoiError
 from moi_django.models import State
 from moi_django.pages.status_div import websocket_url
 from moi_django.site_store import get_store
-from moi_django.store.job_index import IndexPosition
 
 logger = logging.getLogger("moi_django.panel")
 
@@ -113,7 +114,9 @@ def _panel_content(request: HttpRequest) -> dict[str, Any]:
     minutes = plots.minutes_to_read(hours, store.connection.server_time())
     return {
         "cluster_state": get_cluster_state(),
-        "history": plots.build_history(hours, store.statistics.completed_by_minute(minutes)),
+        "history": plots.build_history(
+            hours, Statistics(store.connection).completed_by_minute(minutes)
+        ),
         "hours": [{"hours": n, "query": _changed_query(asked, hours=n)} for n in sorted(HOURS)],
         "states": list(State),
         "query": query,
