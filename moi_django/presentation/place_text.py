@@ -1,9 +1,14 @@
 """Where a waiting job stands in its queue, as a row of a page or a line in a terminal says it."""
 
+import time
+from datetime import UTC, datetime
+
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy, ngettext_lazy, pgettext_lazy
 
 from moi_django.jobs.standings import find_standing
-from moi_django.models import Info
+from moi_django.models import Info, timestamp
 from moi_django.presentation.formatting import round_duration
 from moi_django.store.queue_order import Hold, Standing
 
@@ -22,8 +27,20 @@ _STARTS = {
 
 def describe_place(info: Info) -> str:
     """Return where a job stands in its queue; empty unless it waits and that is known."""
-    standing = find_standing(info)
-    return describe_standing(standing) if standing else ""
+    standing, begin = find_standing(info), timestamp(info.run_after)
+    if standing is None:
+        return ""
+    if begin > time.time():
+        return gettext("starts at %(time)s") % {"time": _local_time(begin)}
+    return describe_standing(standing)
+
+
+def _local_time(seconds: float) -> str:
+    """Return a time of the site's zone, with its date unless that is today's."""
+    moment = localtime(datetime.fromtimestamp(seconds, UTC))
+    is_today = moment.date() == localtime(datetime.now(UTC)).date()
+    written = date_format(moment, "TIME_FORMAT" if is_today else "SHORT_DATETIME_FORMAT")
+    return f"{written} {moment.tzname()}"
 
 
 def describe_standing(standing: Standing) -> str:

@@ -20,7 +20,7 @@ from moi_django.bridge.tree_index import Frame
 from moi_django.conf import conf
 from moi_django.jobs.standings import find_standing
 from moi_django.models import Info
-from moi_django.presentation.place_text import describe_standing
+from moi_django.presentation.place_text import describe_place
 from moi_django.protocol.send_queue import PendingUpdate, SendQueue
 from moi_django.protocol.viewport import Viewport
 from moi_django.site_store import get_store
@@ -214,7 +214,7 @@ class Subscriptions:
         if standing is None:
             return info.to_wire()
         with translation.override(self._language):
-            place = describe_standing(standing)
+            place = describe_place(info)
         return json.dumps(json.loads(info.to_wire()) | asdict(standing) | {"place": place})
 
     def _walk_visible(self, id: str) -> Iterator[Info]:

@@ -2,6 +2,8 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -11,13 +13,13 @@ from django.utils import translation
 
 from moi_django import Group
 from moi_django.jobs import standings
-from moi_django.models import State
+from moi_django.models import DATE_FORMAT, State
 from moi_django.presentation.place_text import describe_place, describe_standing
 from moi_django.store import policy
 from moi_django.store.queue_order import Hold, Standing
 from tests.helpers.processes import wait_for
 from tests.helpers.queues import claim, queued_job
-from tests.helpers.records import finish, job_in
+from tests.helpers.records import finish, job_in, new_group
 from tests.helpers.rendering import live, render
 from tests.helpers.websocket import connected, hear, say
 
@@ -184,3 +186,19 @@ def test_the_states_that_wait_are_queued_alone(store):
     for state in State:
         job = job_in(store, Group.of("ada"), state=state)
         assert (standings.find_standing(job) is None) == (state is not State.QUEUED)
+
+
+def test_one_that_is_to_begin_later_says_when(store, settings):
+    settings.TIME_ZONE = "Europe/Berlin"
+    root, zone = store.users.enrol("ada", new_group), ZoneInfo("Europe/Berlin")
+    soon, begun = datetime.now(UTC) + timedelta(seconds=5), datetime.now(UTC) - timedelta(days=1)
+    later = [queued_job(store, root, run_after=f"{time:{DATE_FORMAT}}") for time in (soon, begun)]
+    far = queued_job(store, root, run_after="2099-07-14 12:30:00.000000")
+    # With its date only on another day.
+    is_today = soon.astimezone(zone).date() == datetime.now(zone).date()
+    assert describe_place(later[0]).startswith("starts at ")
+    assert ("/" in describe_place(later[0])) == (not is_today)
+    assert describe_place(later[1]) == "next in line"
+    assert describe_place(far) == "starts at 07/14/2099 2:30 p.m. CEST"
+    with translation.override("de"):
+        assert describe_place(far) == "beginnt um 14.07.2099 14:30 CEST"
