@@ -126,6 +126,8 @@ class Info:
     # Higher ones come first, from -100 to 100; and the key of MOI["LIMITS"] that it counts for.
     priority: int = 0
     limit: str | None = None
+    # The key that it shares with no other unfinished job of its owner.
+    unique: str | None = None
     # CPU seconds, and bytes of memory at most, of the process of the last attempt that has ended.
     cpu_seconds: float | None = None
     peak_memory: int | None = None
@@ -296,11 +298,9 @@ _FIELDS = tuple(field.name for field in fields(Info) if field.name not in _COUNT
 _STATES = {state.value: state for state in State}
 # For jobs that only tell their status: what moi 0.2 wrote had no state.
 _STATE_OF_STATUS = {state.status: state for state in State if state is not State.LOST}
-
-
 _TEXTS = (
     *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
-    *("context", "engine", "retried", "python", "limit"),
+    *("context", "engine", "retried", "python", "limit", "unique"),
 )
 _NUMBERS = ("done", "total", "cpu_seconds", "peak_memory")
 _ATTEMPT_DATES = ("date_start", "date_end")

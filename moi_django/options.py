@@ -5,6 +5,7 @@ from numbers import Real
 from typing import Any
 
 from moi_django.exceptions import InvalidJob
+from moi_django.validation import is_id
 
 # Seconds: no pause between two attempts is longer.
 MAX_BACKOFF = 3600.0
@@ -32,6 +33,10 @@ class Options:
     priority: int = 0
     # Key of MOI["LIMITS"], which says how many of those that name it may run at once.
     limit: str | None = None
+    # While a job of this owner is unfinished that has given the same key, there is no other: that
+    # one is returned, or InvalidJob is raised.
+    unique: str | None = None
+    on_duplicate: str = "return"
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -78,6 +83,14 @@ class Options:
             (
                 bool(self.retries) or not self.retry_on_lost,
                 "retry_on_lost needs retries: say how many times, retries=1 or more.",
+            ),
+            (
+                self.unique is None or is_id(self.unique),
+                f"unique is {self.unique!r}: give 1 to 200 printable characters, or None.",
+            ),
+            (
+                self.on_duplicate in ("return", "raise"),
+                f'on_duplicate is {self.on_duplicate!r}: give "return" or "raise".',
             ),
         ]
 

@@ -15,12 +15,7 @@ from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.engine import pickling
 from moi_django.engine.current import note_wait
 from moi_django.engine.payloads import Payload
-from moi_django.exceptions import (
-    GroupNotFound,
-    InvalidJob,
-    JobFailed,
-    JobNotFound,
-)
+from moi_django.exceptions import DuplicateJob, GroupNotFound, InvalidJob, JobFailed, JobNotFound
 from moi_django.jobs import creation, on_commit, retries
 from moi_django.models import Info, State
 from moi_django.options import Options
@@ -84,8 +79,8 @@ def submit_as(
     else:
         payloads.check_length(pickled)
         create = partial(dispatch.enqueue, payload=Payload(pickled, options, context))
-    job = Job(info)
-    _create_or_defer([job], partial(_create_for, owner, info, create))
+    job, is_shared = Job(info), options.on_duplicate == "return"
+    _create_or_defer([job], partial(_create_for, owner, job, create, is_shared))
     return job
 
 
@@ -127,13 +122,24 @@ def _create_or_defer(jobs: list["Job"], create: Callable[[], Any]) -> Any:
     return None if is_deferred else create()
 
 
-def _create_for(owner: Any, info: Info, create: Callable[[Info], object]) -> None:
-    """Create a job; the group in which it is to be may have expired since it was seen last."""
+def _create_for(owner: Any, job: "Job", create: Callable[[Info], object], is_shared: bool) -> None:
+    """Create a job; the group in which it is to be may have expired since it was seen last.
+
+    With `is_shared` it becomes the unfinished one that has its unique key, if there is one.
+    """
     try:
-        create(info)
+        create(job.info)
+        return
     except GroupNotFound:
         group = owners.group_of(owner)
-        create(replace(info, parent=group.id, path=f"{group.path}:{info.id}"))
+        job.info = replace(job.info, parent=group.id, path=f"{group.path}:{job.id}")
+    except DuplicateJob as error:
+        if not is_shared:
+            raise
+        if other := get_store().jobs.get(error.id):
+            job.info = other
+            return
+    _create_for(owner, job, create, is_shared)
 
 
 class _Handle:

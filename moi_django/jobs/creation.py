@@ -40,6 +40,7 @@ def new_job_info(
         attempts=options.attempts,
         priority=options.priority,
         limit=options.limit,
+        unique=options.unique,
         python=python,
         id=id,
     )

@@ -87,7 +87,7 @@ class JobBatches:
                 self._jobs.creation(info, payload, instead_of=marked),
             ]
         answers = self._connection.run_at_once(calls)[1::2] if calls else []
-        return [answer not in (b"changed", b"gone") for answer in answers]
+        return [answer in (b"done", b"call", b"taken") for answer in answers]
 
 
 def _chunks(items: Sequence[T], goes_on: GoesOn) -> Iterator[Sequence[T]]:

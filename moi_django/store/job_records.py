@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from moi_django.exceptions import GroupNotFound, JobNotFound
+from moi_django.exceptions import DuplicateJob, GroupNotFound, JobNotFound
 from moi_django.models import Info, State, timestamp
 from moi_django.store.connection import Connection, Wait
 from moi_django.store.engines import EngineRegistry
 from moi_django.store.keys import member
 from moi_django.store.scripts import ScriptCall
+from moi_django.validation import text_of
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 CHUNK_SIZE = 200
 # How many are created in one round trip.
 CREATED_AT_ONCE = 500
+# How create.lua says which other job has the unique key.
+DUPLICATE = b"duplicate:"
 
 
 class JobRecords:
@@ -100,7 +103,7 @@ class JobRecords:
         Tells whether a worker is to be called, which is then noted as `call`: fewer are at the
         queue than there are `engines`, and none has nothing to do. With a `delay` it waits only in
         so many seconds. Raises GroupNotFound when that group is gone; ValueError when the id is
-        taken.
+        taken; DuplicateJob when an unfinished job has its unique key.
         """
         answer = self._run(self.creation(info, payload, engines, call, delay))
         return self._created(info, answer, bool(call))
@@ -122,7 +125,8 @@ class JobRecords:
                     self.creation(info, payload, engines, call, instead_of=after),
                 ]
             )
-            if raw in (1, written):  # the latter: done, its answer was lost
+            # The latter: done, its answer was lost.
+            if raw in (1, written) or answer.startswith(DUPLICATE):
                 return self._created(info, answer, bool(call))
         return None
 
@@ -141,6 +145,8 @@ class JobRecords:
     def _created(self, info: Info, answer: bytes, may_call: bool) -> bool:
         if answer == b"gone":
             raise GroupNotFound.for_id(info.parent)
+        if answer.startswith(DUPLICATE):
+            raise DuplicateJob(text_of(answer.removeprefix(DUPLICATE)), info.unique)
         if answer != b"taken":
             return answer == b"call"
         if not self._is_same(info, self.get(info.id)):
@@ -177,6 +183,7 @@ class JobRecords:
             "jobs": self._keys.jobs,
             "owner_jobs": self._keys.owner_jobs(info.owner),
             "ended": self._keys.ended,
+            "unique": self._keys.unique(info.owner, info.unique or ""),
             "ancestors": self._keys.ancestors(info),
         }
         ran, waited = _durations(info)
@@ -198,6 +205,7 @@ class JobRecords:
             "engines": engines,
             "call": call,
             "delay": "" if delay is None else delay,
+            "is_unique": "1" if info.unique else "",
         }
         return ScriptCall("create", keys, args)
 
@@ -247,6 +255,7 @@ class JobRecords:
             "owner_jobs": self._keys.owner_jobs(old.owner),
             "ended": self._keys.ended,
             "durations": self._keys.durations(old.context or ""),
+            "unique": self._keys.unique(old.owner, old.unique or ""),
             "ancestors": self._keys.ancestors(old),
         }
         ran, waited = _durations(new)

@@ -1,6 +1,6 @@
 -- Replace the info object of a job or group by what its writer has made of it.
 -- KEYS: info users payload log display files checkpoint jobs owner_jobs ended
---       durations ancestors...
+--       durations unique ancestors...
 -- ARGS: old_json new_json lifetime prefix channel message old_state new_state old_member new_member
 --       queue owner limit priority move_to seconds max_payload id created used ran waited
 -- USES: indices queue
@@ -14,6 +14,8 @@
 
 local present = redis.call('GET', info_key)
 if present ~= old_json then return present end
+-- What runs instead of it is not created either.
+if new_state == RETRIED and unfinished_of(unique_key, jobs_key, prefix) then return present end
 redis.call('SET', info_key, new_json, 'EX', lifetime)
 for _, key in ipairs({users_key, payload_key, log_key, display_key, files_key, checkpoint_key}) do
   redis.call('EXPIRE', key, lifetime)

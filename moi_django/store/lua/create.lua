@@ -1,8 +1,8 @@
 -- Write a new job or group, put it in its group, and let it wait if it has a payload.
 -- KEYS: info instead_of users seal payload checkpoint old_checkpoint queues workers jobs owner_jobs
---       ended ancestors...
+--       ended unique ancestors...
 -- ARGS: json instead_json lifetime id channel message state member queue owner limit priority payload
---       created prefix ran waited engines call delay
+--       created prefix ran waited engines call delay is_unique
 -- USES: indices queue
 --
 -- `ancestors` are four keys for each group above, the nearest first: its info object, its members,
@@ -12,14 +12,18 @@
 -- this queue, and else "done". It waits only in `delay` seconds, unless that is empty. Unless
 -- `instead_json` is empty, the job is one that runs instead of another, and that one's info object
 -- has to be this by now; else "changed" is returned. Its checkpoint goes over to the new one.
+-- "duplicate:" and an id is returned when that is an unfinished job of the same `unique` key.
 
 local parent_key = ancestors_keys[1]
 if redis.call('EXISTS', info_key) == 1 then return 'taken' end
+local other = is_unique ~= '' and unfinished_of(unique_key, jobs_key, prefix)
+if other then return 'duplicate:' .. other end
 if instead_json ~= '' and redis.call('GET', instead_of_key) ~= instead_json then return 'changed' end
 if parent_key and (redis.call('EXISTS', parent_key) == 0 or redis.call('EXISTS', seal_key) == 1) then
   return 'gone'
 end
 redis.call('SET', info_key, json, 'EX', lifetime)
+if is_unique ~= '' then redis.call('SET', unique_key, id, 'EX', lifetime) end
 redis.call('EXPIRE', users_key, lifetime)
 if parent_key then
   redis.call('SADD', ancestors_keys[2], id)

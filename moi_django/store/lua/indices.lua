@@ -20,6 +20,15 @@ local function remove_from_indices(jobs_key, owner_jobs_key, id, states)
   for state in string.gmatch(states, '%a+') do redis.call('ZREM', jobs_key .. ':' .. state, id) end
 end
 
+-- The id of the unfinished job that has a unique key; nil when there is none.
+local function unfinished_of(unique_key, jobs_key, prefix)
+  local id = redis.call('GET', unique_key)
+  if not id or redis.call('EXISTS', prefix .. id) == 0 then return nil end
+  for _, state in ipairs({QUEUED, RUNNING}) do
+    if redis.call('ZSCORE', jobs_key .. ':' .. state, id) then return id end
+  end
+end
+
 -- Jobs that have expired go from the indices a few at a time.
 local function drop_expired(jobs_key, owner_jobs_key, prefix)
   for _, index in ipairs({jobs_key, owner_jobs_key}) do
