@@ -85,12 +85,10 @@ class Options:
                 "retry_on_lost needs retries: say how many times, retries=1 or more.",
             ),
             (
-                self.unique is None or is_id(self.unique),
-                f"unique is {self.unique!r}: give 1 to 200 printable characters, or None.",
-            ),
-            (
-                self.on_duplicate in ("return", "raise"),
-                f'on_duplicate is {self.on_duplicate!r}: give "return" or "raise".',
+                is_id("-" if self.unique is None else self.unique)
+                and self.on_duplicate in ("return", "raise"),
+                f"unique is {self.unique!r}, on_duplicate {self.on_duplicate!r}: give 1 to 200 "
+                'printable characters or None, and "return" or "raise".',
             ),
         ]
 

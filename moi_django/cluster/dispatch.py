@@ -22,6 +22,7 @@ from moi_django.exceptions import (
 )
 from moi_django.models import Info, State
 from moi_django.site_store import engine_store_config, get_store
+from moi_django.store.job_records import CREATED_AT_ONCE
 from moi_django.store.queue import QueuedAttempt, split_queue
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,20 @@ def enqueue(info: Info, payload: Payload, instead_of: str | None = None) -> None
         raise InvalidJob(f"Job {instead_of} was retried or removed by somebody else just now.")
     if is_called:
         call_worker(info.queue, call)
+
+
+def enqueue_many(jobs: Sequence[tuple[Info, Payload | None]]) -> None:
+    """Create jobs of one queue, which wait unless they have failed already; call workers.
+
+    What was created before an error stays.
+    """
+    for start in range(0, len(jobs), CREATED_AT_ONCE):
+        chunk = jobs[start : start + CREATED_AT_ONCE]
+        publish_limits_for(chunk[0][0])
+        get_store().jobs.create_many(
+            [(info, sign_payload(info, payload) if payload else b"") for info, payload in chunk]
+        )
+        call_workers(chunk[0][0].queue)
 
 
 def enqueue_instead(retries: Sequence[tuple[Info, Info, Payload]]) -> list[bool]:

@@ -1,7 +1,8 @@
 """Pickle a call for an engine, with the source of what is sent by value, and load it there.
 
 Such a function is in no file of the engine: without its source a traceback would show bare numbers
-of lines. The source is a pickle of its own behind that of the call, and may be missing.
+of lines. The source is a pickle of its own behind that of the call, and may be missing. For many
+items (function, kwargs) is pickled once, and the pickle of each item put behind both.
 """
 
 import io
@@ -28,7 +29,7 @@ Sources = dict[str, dict[int, str]]
 _installed_files: set[str] = set()
 
 
-def pickle_call(call: Call, limit: int) -> bytes:
+def pickle_call(call: Call | tuple[Any, Any], limit: int) -> bytes:
     """Pickle a function and its arguments; add source only as long as all is within the limit."""
     file = io.BytesIO()
     pickler = _Pickler(file)
@@ -43,16 +44,20 @@ def pickle_call(call: Call, limit: int) -> bytes:
 
 def unpickle_call(payload: bytes) -> Call:
     """Unpickle a function and its arguments; what it raises says what may be missing."""
-    file = io.BytesIO(payload)
+    file, more = io.BytesIO(payload), list[Any]()
     try:
         call = cloudpickle.load(file)
+        while file.tell() < len(payload):
+            more.append(cloudpickle.load(file))
     except Exception as error:
         error.add_note(
             "The engine could not load the function or its arguments. Are their modules "
             "importable on the engine, in the versions that the site has?"
         )
         raise
-    _install_sources(cloudpickle.load(file) if file.tell() < len(payload) else {})
+    if len(call) == 2:  # of a map
+        call = call[0], (more.pop(),), call[1]
+    _install_sources(more[0] if more else {})
     return call
 
 

@@ -17,6 +17,7 @@ from moi_django.engine.current import note_wait
 from moi_django.engine.payloads import Payload
 from moi_django.exceptions import DuplicateJob, GroupNotFound, InvalidJob, JobFailed, JobNotFound
 from moi_django.jobs import creation, on_commit, retries
+from moi_django.jobs.many import ManyJobs
 from moi_django.models import Info, State
 from moi_django.options import Options
 from moi_django.site_store import get_store
@@ -80,7 +81,7 @@ def submit_as(
         payloads.check_length(pickled)
         create = partial(dispatch.enqueue, payload=Payload(pickled, options, context))
     job, is_shared = Job(info), options.on_duplicate == "return"
-    _create_or_defer([job], partial(_create_for, owner, job, create, is_shared))
+    on_commit.create_or_defer([job], partial(_create_for, owner, job, create, is_shared))
     return job
 
 
@@ -106,20 +107,6 @@ async def asubmit(
 def _take_options(kwargs: dict[str, Any]) -> Options:
     """Take the options out of the keywords that were given for the function."""
     return kwargs.pop("options") if isinstance(kwargs.get("options"), Options) else Options()
-
-
-def _create_or_defer(jobs: list["Job"], create: Callable[[], Any]) -> Any:
-    """Create jobs in Redis now and return what `create` does; None when that waits for a commit."""
-
-    def create_now() -> None:
-        for job in jobs:
-            job._awaits_commit = False
-        create()
-
-    is_deferred = on_commit.defer_to_commit(create_now)
-    for job in jobs:
-        job._awaits_commit = is_deferred
-    return None if is_deferred else create()
 
 
 def _create_for(owner: Any, job: "Job", create: Callable[[Info], object], is_shared: bool) -> None:
@@ -268,7 +255,7 @@ class Job(_Handle):
         old = self.refresh().info
         info, payload = retries.prepare_retry(old, signed)
         job = Job(info)
-        _create_or_defer([job], partial(dispatch.enqueue, info, payload, old.id))
+        on_commit.create_or_defer([job], partial(dispatch.enqueue, info, payload, old.id))
         return job
 
     def remove(self) -> None:
@@ -293,8 +280,10 @@ class Job(_Handle):
         return info
 
 
-class Group(_Handle):
+class Group(_Handle, ManyJobs):
     """A node of the tree that holds jobs and groups."""
+
+    _job_type = Job
 
     @classmethod
     def create(cls, owner: Any, name: str, url: str | None = None) -> Self:
@@ -387,7 +376,7 @@ class Group(_Handle):
 def _retry_all(prepared: list[retries.Retry]) -> list[Job]:
     """Create jobs that run instead of others, now or when the open transaction commits."""
     jobs = [Job(info) for _, info, _ in prepared]
-    done = _create_or_defer(jobs, partial(dispatch.enqueue_instead, prepared))
+    done = on_commit.create_or_defer(jobs, partial(dispatch.enqueue_instead, prepared))
     if done is None:
         return jobs
     return [job for job, is_done in zip(jobs, done, strict=True) if is_done]

@@ -56,10 +56,11 @@ def new_group_info(parent: Info, name: str, url: str | None) -> Info:
 
 def failed_at_submit(info: Info, error: Exception) -> Info:
     """Return a job that has failed because it cannot be sent."""
-    error.add_note(
-        "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
-        "pass what they are made from instead (a path, a primary key), and open it in the job."
-    )
+    if not isinstance(error, InvalidJob):  # which says by itself what to do
+        error.add_note(
+            "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
+            "pass what they are made from instead (a path, a primary key), and open it in the job."
+        )
     return info.ended(State.FAILED, result=failure_text(error, conf.RESULT_LIMIT))
 
 

@@ -1,6 +1,6 @@
 """Put off what is to be done when the open database transactions commit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import connections, transaction
@@ -28,6 +28,23 @@ def defer_to_commit(callback: Callable[[], object]) -> bool:
         # robust: what the commit does besides is not held up by a Redis that is away.
         transaction.on_commit(noting_commit(database), database, robust=True)
     return bool(databases)
+
+
+def create_or_defer(handles: Sequence[Any], create: Callable[[], Any]) -> Any:
+    """Create jobs in Redis now and return what `create` does; None when that waits for a commit.
+
+    Their handles, or that of their group, say so meanwhile.
+    """
+
+    def create_now() -> None:
+        for handle in handles:
+            handle._awaits_commit = False
+        create()
+
+    is_deferred = defer_to_commit(create_now)
+    for handle in handles:
+        handle._awaits_commit = is_deferred
+    return None if is_deferred else create()
 
 
 def _with_transactions() -> set[str]:
