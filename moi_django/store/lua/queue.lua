@@ -9,7 +9,11 @@
 -- A level is a priority, reversed; below it is room for a place, or for milliseconds.
 local LEVEL = 2 ^ 44
 
-local function exact(number) return string.format('%.0f', number) end
+-- A whole number as text; what is rounded up to nothing gives "-0", which is none to Redis.
+local function exact(number)
+  local text = string.format('%.0f', number)
+  return text == '-0' and '0' or text
+end
 
 local function context_of(queue) return string.match(queue, '^(.*):') end
 
