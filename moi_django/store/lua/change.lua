@@ -3,7 +3,7 @@
 --       durations unique ancestors...
 -- ARGS: old_json new_json lifetime prefix channel message old_state new_state old_member new_member
 --       queue owner limit priority move_to seconds max_payload id created used ran waited
--- USES: indices queue
+-- USES: lifetimes indices queue
 --
 -- The states are as what a job counts in the totals above it; empty for a group. `move_to` says in
 -- which zset a job belongs from now on: "waiting", "delayed" for some `seconds`, "running", "none"
@@ -55,7 +55,7 @@ for i = 1, #ancestors_keys, 4 do
     count_in(ancestors_keys[i + 2], old_state, -1)
     count_in(ancestors_keys[i + 2], new_state, 1)
   end
-  for j = i, i + 3 do redis.call('EXPIRE', ancestors_keys[j], lifetime) end
 end
+renew_ancestors(ancestors_keys, lifetime)
 redis.call('PUBLISH', channel, message)
 return 1

@@ -3,7 +3,7 @@
 --       ended unique ancestors...
 -- ARGS: json instead_json lifetime id channel message state member queue owner limit priority payload
 --       created prefix ran waited engines call delay is_unique
--- USES: indices queue
+-- USES: lifetimes indices queue
 --
 -- `ancestors` are four keys for each group above, the nearest first: its info object, its members,
 -- its totals and its order. `seal` is that of the nearest. `state` is empty for a group; `ran` is
@@ -28,11 +28,13 @@ redis.call('EXPIRE', users_key, lifetime)
 if parent_key then
   redis.call('SADD', ancestors_keys[2], id)
   redis.call('ZADD', ancestors_keys[4], created, id)
+  -- These two are new again where all was removed.
+  renew_together({ancestors_keys[4], ancestors_keys[2]}, lifetime)
 end
 for i = 1, #ancestors_keys, 4 do
   if state ~= '' then count_in(ancestors_keys[i + 2], state, 1) end
-  for j = i, i + 3 do redis.call('EXPIRE', ancestors_keys[j], lifetime) end
 end
+renew_ancestors(ancestors_keys, lifetime)
 if state ~= '' then
   drop_expired(jobs_key, owner_jobs_key, prefix)
   add_to_indices(jobs_key, owner_jobs_key, id, created, state, state, lifetime)
@@ -54,6 +56,7 @@ if delay ~= '' then
   return 'done'
 end
 enqueue(queue, member, owner, limit, priority)
+if engines == '0' and not is_lingered_at(queue) then return 'done' end
 if wake_one(queue) or redis.call('ZCARD', workers_key) >= tonumber(engines) then return 'done' end
 redis.call('ZADD', workers_key, 0, call)
 redis.call('EXPIRE', workers_key, lifetime)

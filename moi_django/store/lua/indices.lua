@@ -6,9 +6,15 @@ local function server_time()
   return time[1] + time[2] / 1000000
 end
 
-local function add_to_indices(jobs_key, owner_jobs_key, id, created, old_state, new_state, lifetime)
+local function move_in_indices(jobs_key, id, created, old_state, new_state, lifetime)
   if old_state ~= new_state then redis.call('ZREM', jobs_key .. ':' .. old_state, id) end
-  for _, index in ipairs({jobs_key, owner_jobs_key, jobs_key .. ':' .. new_state}) do
+  redis.call('ZADD', jobs_key .. ':' .. new_state, created, id)
+  redis.call('EXPIRE', jobs_key .. ':' .. new_state, lifetime)
+end
+
+local function add_to_indices(jobs_key, owner_jobs_key, id, created, old_state, new_state, lifetime)
+  move_in_indices(jobs_key, id, created, old_state, new_state, lifetime)
+  for _, index in ipairs({jobs_key, owner_jobs_key}) do
     redis.call('ZADD', index, created, id)
     redis.call('EXPIRE', index, lifetime)
   end
