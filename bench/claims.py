@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 import uuid
+from typing import Any
 
 from services import running_services
 
@@ -35,6 +36,7 @@ class WaitingJobs:
 
     def __init__(self, url: str, owners: int, jobs: int) -> None:
         from moi_django.store import Store, StoreConfig
+        from moi_django.store.job_records import CREATED_AT_ONCE
         from moi_django.store.queue import Worker
         from tests.helpers.queues import job_for
         from tests.helpers.records import new_group
@@ -43,10 +45,12 @@ class WaitingJobs:
         self.worker = Worker(QUEUE, "an engine")
         roots = [self.store.users.enrol(f"owner {n}", new_group) for n in range(owners)]
         how = {"context": "default", "python": "3.11"}
-        self.store.jobs.create_many(
-            [(job_for(roots[n % owners], **how), b"payload") for n in range(jobs)]
-        )
-        self.running = self.store.queue.claim(self.worker, "first", _now())
+        for start in range(0, jobs, CREATED_AT_ONCE):
+            numbers = range(start, min(jobs, start + CREATED_AT_ONCE))
+            self.store.jobs.create_many(
+                [(job_for(roots[n % owners], **how), b"payload") for n in numbers]
+            )
+        self.running: Any = self.store.queue.claim(self.worker, "first", _now())
         self.seconds: list[float] = []
 
     def claim(self, number: int) -> None:

@@ -306,8 +306,8 @@ _NUMBERS = ("done", "total", "cpu_seconds", "peak_memory")
 _ATTEMPT_DATES = ("date_start", "date_end")
 
 
-def _dump_json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+# One encoder for all: json.dumps makes another each time.
+_dump_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 def _complete_fields(data: Mapping[str, Any]) -> dict[str, Any]:

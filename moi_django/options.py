@@ -33,8 +33,7 @@ class Options:
     priority: int = 0
     # Key of MOI["LIMITS"], which says how many of those that name it may run at once.
     limit: str | None = None
-    # While a job of this owner is unfinished that has given the same key, there is no other: that
-    # one is returned, or InvalidJob is raised.
+    # A key that one unfinished job of an owner may have: it is returned, or InvalidJob raised.
     unique: str | None = None
     on_duplicate: str = "return"
 

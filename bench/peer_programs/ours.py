@@ -39,7 +39,7 @@ class Ours(Peer):
         return submit(ctx_default, self._group, "a job", None, abs, -1, options=self._options)
 
     def submit_many(self, jobs: int) -> Callable[[], list[Any]]:
-        """Create them in the store by hundreds, then call workers."""
+        """Create them in the store, then call workers."""
         from moi_django import ctx_default
         from moi_django.cluster import dispatch
         from moi_django.cluster.payloads import sign_payload

@@ -58,18 +58,12 @@ def enqueue(info: Info, payload: Payload, instead_of: str | None = None) -> None
         call_worker(info.queue, call)
 
 
-def enqueue_many(jobs: Sequence[tuple[Info, Payload | None]]) -> None:
-    """Create jobs of one queue, which wait unless they have failed already; call workers.
-
-    What was created before an error stays.
-    """
+def enqueue_many(jobs: Sequence[tuple[Info, bytes]]) -> None:
+    """Create jobs of one queue, each with its signed payload if it is to run; call workers."""
     for start in range(0, len(jobs), CREATED_AT_ONCE):
-        chunk = jobs[start : start + CREATED_AT_ONCE]
-        publish_limits_for(chunk[0][0])
-        get_store().jobs.create_many(
-            [(info, sign_payload(info, payload) if payload else b"") for info, payload in chunk]
-        )
-        call_workers(chunk[0][0].queue)
+        publish_limits_for(jobs[start][0])
+        get_store().jobs.create_many(jobs[start : start + CREATED_AT_ONCE])
+        call_workers(jobs[start][0].queue)
 
 
 def enqueue_instead(retries: Sequence[tuple[Info, Info, Payload]]) -> list[bool]:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -109,14 +109,10 @@ def _take_options(kwargs: dict[str, Any]) -> Options:
     return kwargs.pop("options") if isinstance(kwargs.get("options"), Options) else Options()
 
 
-def _create_for(owner: Any, job: "Job", create: Callable[[Info], object], is_shared: bool) -> None:
-    """Create a job; the group in which it is to be may have expired since it was seen last.
-
-    With `is_shared` it becomes the unfinished one that has its unique key, if there is one.
-    """
+def _create_for(owner: Any, job: "Job", create: Callable[[Info], Any], is_shared: bool) -> Any:
+    """Create a job, in the group that its owner has now; it may become one that has its key."""
     try:
-        create(job.info)
-        return
+        return create(job.info)
     except GroupNotFound:
         group = owners.group_of(owner)
         job.info = replace(job.info, parent=group.id, path=f"{group.path}:{job.id}")
@@ -125,8 +121,8 @@ def _create_for(owner: Any, job: "Job", create: Callable[[Info], object], is_sha
             raise
         if other := get_store().jobs.get(error.id):
             job.info = other
-            return
-    _create_for(owner, job, create, is_shared)
+            return None
+    return _create_for(owner, job, create, is_shared)
 
 
 class _Handle:
@@ -180,8 +176,8 @@ class _Handle:
 class Job(_Handle):
     """A function sent to a cluster; its properties are as of the last read, see `refresh`."""
 
-    # True until the transaction in which it was submitted commits.
-    _awaits_commit = False
+    # The transactions in which it was submitted, until they commit.
+    _awaits_commit: Collection[str] = ()
 
     @property
     def status(self) -> str:

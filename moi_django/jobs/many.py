@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,13 +23,14 @@ from moi_django.models import Info, State
 from moi_django.options import Options
 from moi_django.site_store import get_store
 from moi_django.store.job_records import CHUNK_SIZE, parse_info
+from moi_django.store.tree_pages import PageRequest
 
 
 class ManyJobs:
     """What a group does with many jobs at once."""
 
     info: Info
-    _awaits_commit = False
+    _awaits_commit: Collection[str] = ()
     # That of the API, which imports this module.
     _job_type: Any
 
@@ -48,9 +49,8 @@ class ManyJobs:
     ) -> Self:
         """Send `func(item, **kwargs)` for each item, as jobs in a new group; return the group.
 
-        `owner`, `context` and `options` are as in `submit`, `url` is the group's. Unless the
-        options name a process, the jobs share one on each engine. Inside a transaction the group is
-        made at once, and the jobs when that commits.
+        The rest is as in `submit`, but `url` is the group's, which is made at once also inside a
+        transaction; and unless the options name a process, the jobs share one on each engine.
 
         An item that cannot be pickled, or is too long, gives a job that has failed. Raises what
         `submit` does, and InvalidJob when the function or its keywords cannot be pickled.
@@ -85,8 +85,8 @@ class ManyJobs:
         first that did not succeed, or puts that in its place if `return_exceptions`; TimeoutError
         after so many seconds; InvalidJob while the jobs wait for a commit.
         """
-        found = [_result_of(info) for info in self._ended(timeout, together=True)]
-        failed = [each for each in found if isinstance(each, JobFailed)]
+        found = [result for _, result in self._ended(timeout, together=True)]
+        failed = [result for result in found if isinstance(result, JobFailed)]
         if failed and not return_exceptions:
             raise failed[0]
         return found
@@ -96,15 +96,14 @@ class ManyJobs:
 
         Of a job that did not succeed it yields the JobFailed, which is not raised.
         """
-        for info in self._ended(timeout, together=False):
-            yield self._job_type(info), _result_of(info)
+        return self._ended(timeout, together=False)
 
-    def _ended(self, timeout: float | None, together: bool) -> Iterator[Info]:
-        """Yield the jobs once they have ended; with `together`, few of them are waited for."""
+    def _ended(self, timeout: float | None, together: bool) -> Iterator[tuple[Any, Any]]:
+        """Yield jobs that have ended; with `together`, few of them are waited for."""
         if self._awaits_commit:
             raise InvalidJob("These jobs start when the open transaction commits: wait after that.")
         deadline = None if timeout is None else time.monotonic() + timeout
-        ids, instead = get_store().tree.ordered_members(self.info.id), set[str]()
+        [ids], instead = get_store().pages.load_ids([PageRequest(self.info.id, 0, 0)]), set[str]()
         for start in range(0, len(ids), CHUNK_SIZE):
             left = ids[start : start + CHUNK_SIZE]
             if together:
@@ -116,7 +115,7 @@ class ManyJobs:
                         break  # and read again: others have ended meanwhile
                     del left[0]
                     if info:
-                        yield info
+                        yield self._job_type(info), _result_of(info)
 
     def _wait(self, id: str, deadline: float | None) -> None:
         with suppress(JobNotFound):  # it was removed meanwhile, or is a group
@@ -135,24 +134,22 @@ class ManyJobs:
             yield info if is_ours else None
 
 
-def _jobs_of(
-    items: Iterable[Any], pattern: Info, call: bytes, options: Options
-) -> Iterator[tuple[Info, Payload | None]]:
-    """Yield a job for each item, and what it is to do; None when it has failed already."""
-    begun, parent = datetime.now(UTC).replace(tzinfo=None), pattern.path.rpartition(":")[0]
+def _jobs_of(items: Iterable[Any], like: Info, call: bytes, options: Options) -> Iterator[Any]:
+    """Yield for each item a job and its signed payload, b"" when it has failed already."""
+    begun, parent = datetime.now(UTC).replace(tzinfo=None), like.path.rpartition(":")[0]
     for number, item in enumerate(items, 1):
         # So that their order is exactly that of the items.
         created = (begun + timedelta(microseconds=number)).isoformat(" ", "microseconds")
-        id, name = str(uuid.uuid4()), f"{pattern.name} {number}"[: conf.NAME_LIMIT]
+        id, name = str(uuid.uuid4()), f"{like.name} {number}"[: conf.NAME_LIMIT]
         where: dict[str, Any] = {"pubsub": f"{id}:pubsub", "path": f"{parent}:{id}"}
-        info = replace(pattern, id=id, name=name, date_created=created, **where)
+        info = replace(like, id=id, name=name, date_created=created, **where)
         try:
             pickled = call + cloudpickle.dumps(item)
             payloads.check_length(pickled)
         except Exception as error:
-            yield creation.failed_at_submit(info, error), None
+            yield creation.failed_at_submit(info, error), b""
         else:
-            yield info, Payload(pickled, options, pattern.context or "")
+            yield info, payloads.sign_payload(info, Payload(pickled, options, like.context or ""))
 
 
 def _result_of(info: Info) -> Any:

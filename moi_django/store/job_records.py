@@ -22,10 +22,8 @@ logger = logging.getLogger(__name__)
 
 # How many are read at once; each may have a result of RESULT_LIMIT bytes.
 CHUNK_SIZE = 200
-# How many are created in one round trip.
+# How many are best created in one round trip.
 CREATED_AT_ONCE = 500
-# How create.lua says which other job has the unique key.
-DUPLICATE = b"duplicate:"
 
 
 class JobRecords:
@@ -118,35 +116,30 @@ class JobRecords:
         raw: Any = self.get_raw_many([old])[0]
         while (before := parse_info(raw, old)) and before.finished and not before.retried:
             after = before.changed(retried=info.id)
-            written = after.to_json().encode()
             raw, answer = self._connection.run_at_once(
                 [
                     self.replacement(raw, before, after),
                     self.creation(info, payload, engines, call, instead_of=after),
                 ]
             )
-            # The latter: done, its answer was lost.
-            if raw in (1, written) or answer.startswith(DUPLICATE):
+            if answer != b"changed":
                 return self._created(info, answer, bool(call))
         return None
 
     def create_many(self, jobs: Sequence[tuple[Info, bytes]]) -> None:
-        """Do what `create` does with many jobs in a few round trips; it calls no worker.
+        """Do what `create` does with some jobs in one round trip; it calls no worker.
 
         What was created before an error stays.
         """
-        for start in range(0, len(jobs), CREATED_AT_ONCE):
-            chunk = jobs[start : start + CREATED_AT_ONCE]
-            calls = [self.creation(info, payload) for info, payload in chunk]
-            answers = self._connection.run_scripts(calls)
-            for (info, _), answer in zip(chunk, answers, strict=True):
-                self._created(info, answer, False)
+        answers = self._connection.run_scripts([self.creation(*job) for job in jobs])
+        for (info, _), answer in zip(jobs, answers, strict=True):
+            self._created(info, answer, False)
 
-    def _created(self, info: Info, answer: bytes, may_call: bool) -> bool:
+    def _created(self, info: Info, answer: bytes | list[bytes], may_call: bool) -> bool:
         if answer == b"gone":
             raise GroupNotFound.for_id(info.parent)
-        if answer.startswith(DUPLICATE):
-            raise DuplicateJob(text_of(answer.removeprefix(DUPLICATE)), info.unique)
+        if isinstance(answer, list):
+            raise DuplicateJob(text_of(answer[0]), info.unique)
         if answer != b"taken":
             return answer == b"call"
         if not self._is_same(info, self.get(info.id)):

@@ -50,12 +50,6 @@ class JobTree:
                 found += [set(map(text_of, ids)) for ids in pipeline.execute()]
         return found
 
-    def ordered_members(self, group: str) -> list[str]:
-        """Return the ids of the jobs and groups directly in a group, the oldest first."""
-        with self._connection.translated_errors():
-            found: Any = self._redis.zrange(self._keys.order(group), 0, -1)
-        return list(map(text_of, found))
-
     def are_members(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         """Tell for each (group, id) whether the group has that member."""
         with self._connection.translated_errors():

@@ -74,7 +74,7 @@ def test_every_write_is_told(store, root, heard):
     ]
 
 
-# What many writes share has somewhat more than its lifetime, so that most of them need not renew it.
+# What many writes share is kept somewhat longer, so that most of them need not renew it.
 KEPT_LONGER = 102
 
 

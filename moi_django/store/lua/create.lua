@@ -12,12 +12,12 @@
 -- this queue, and else "done". It waits only in `delay` seconds, unless that is empty. Unless
 -- `instead_json` is empty, the job is one that runs instead of another, and that one's info object
 -- has to be this by now; else "changed" is returned. Its checkpoint goes over to the new one.
--- "duplicate:" and an id is returned when that is an unfinished job of the same `unique` key.
+-- A list is returned with the id of an unfinished job that has the same unique key, if there is one.
 
 local parent_key = ancestors_keys[1]
 if redis.call('EXISTS', info_key) == 1 then return 'taken' end
 local other = is_unique ~= '' and unfinished_of(unique_key, jobs_key, prefix)
-if other then return 'duplicate:' .. other end
+if other then return {other} end
 if instead_json ~= '' and redis.call('GET', instead_of_key) ~= instead_json then return 'changed' end
 if parent_key and (redis.call('EXISTS', parent_key) == 0 or redis.call('EXISTS', seal_key) == 1) then
   return 'gone'
