@@ -388,7 +388,7 @@ def _state_of_dates(known: Mapping[str, Any]) -> State:
 
 def now() -> str:
     """Return the present time as an info object has it."""
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def timestamp(date: str | None) -> float:
