@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import redis
 from redis.exceptions import NoScriptError, ReadOnlyError
 
-from moi_django.models import RETRIED, State
+from moi_django.models import RETRIED, UNFINISHED, State
 
 LUA = Path(__file__).parent / "lua"
 # Seconds for which is counted what has ended in a minute.
@@ -33,6 +33,7 @@ STATISTICS_LIFETIME = 90_000
 USED_GUESS = 1_000
 CONSTANTS = {
     "STATES": " ".join(State),
+    "UNFINISHED": " ".join(UNFINISHED),
     "QUEUED": str(State.QUEUED),
     "RUNNING": str(State.RUNNING),
     "SUCCESS": str(State.SUCCESS),

@@ -30,7 +30,7 @@ end
 local function unfinished_of(unique_key, jobs_key, prefix)
   local id = redis.call('GET', unique_key)
   if not id or redis.call('EXISTS', prefix .. id) == 0 then return nil end
-  for _, state in ipairs({QUEUED, RUNNING}) do
+  for state in string.gmatch(UNFINISHED, '%a+') do
     if redis.call('ZSCORE', jobs_key .. ':' .. state, id) then return id end
   end
 end
