@@ -28,6 +28,7 @@ PARALLEL_FAST = ("-n", str(2 * (os.cpu_count() or 1)))
 BENCHMARKS = {
     "startup": ["5"],
     "throughput": ["300", "5"],
+    "claims": ["10000", "500"],
     "large_tree": ["5000", "5"],
     "growth": ["5000"],
     "process_cost": ["300"],

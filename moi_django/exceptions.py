@@ -27,6 +27,14 @@ class InvalidJob(MoiError):
     """Say that what was asked for cannot be a job: its function, name, url or owner is wrong."""
 
 
+class DuplicateJob(InvalidJob):
+    """Say that an unfinished job of the owner, with this id, has the same unique key."""
+
+    def __init__(self, id: str, key: str | None) -> None:
+        self.id = id
+        super().__init__(f"Job {id} is unfinished and has the unique key {key!r}, too.")
+
+
 class JobNotFound(MoiError):
     """Say that Redis holds no job of this id: it never was, was removed, or expired."""
 

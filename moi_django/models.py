@@ -48,8 +48,6 @@ BAR_PARTS: dict[str, tuple[State, ...]] = {
 }
 JOB, GROUP = "job", "group"
 RETRIED = "retried"
-# Times of an info object, which are UTC.
-DATE_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 # What becomes of a job when one of its parents does not succeed.
 SKIP, RUN = "skip", "run"
 GROUP_STATUS = "Group"
@@ -137,6 +135,8 @@ class Info:
     after: tuple[str, ...] = ()
     on_failure: str = SKIP
     failed_parent: str | None = None
+    # The key that it shares with no other unfinished job of its owner.
+    unique: str | None = None
     # CPU seconds, and bytes of memory at most, of the process of the last attempt that has ended.
     cpu_seconds: float | None = None
     peak_memory: int | None = None
@@ -295,14 +295,18 @@ class Info:
 _COUNTED = ("size", "totals")
 INFO_FIELDS = tuple(field.name for field in fields(Info) if field.name not in _COUNTED)
 
-
-def _dump_json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+# One encoder for all: json.dumps makes another each time.
+_dump_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 def now() -> str:
     """Return the present time as an info object has it."""
-    return f"{datetime.now(UTC):{DATE_FORMAT}}"
+    return format_date(datetime.now(UTC))
+
+
+def format_date(time: datetime) -> str:
+    """Return a time with a zone as an info object has it."""
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def timestamp(date: str | None) -> float:

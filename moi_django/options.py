@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from moi_django.exceptions import InvalidJob
 from moi_django.models import RUN, SKIP
+from moi_django.validation import is_id
 
 # Seconds: no pause between two attempts is longer.
 MAX_BACKOFF = 3600.0
@@ -43,6 +44,9 @@ class Options:
     on_failure: str = SKIP
     # Key of MOI["LIMITS"], which says how many of those that name it may run at once.
     limit: str | None = None
+    # A key that one unfinished job of an owner may have: it is returned, or InvalidJob raised.
+    unique: str | None = None
+    on_duplicate: str = "return"
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -90,6 +94,12 @@ class Options:
             (
                 bool(self.retries) or not self.retry_on_lost,
                 "retry_on_lost needs retries: say how many times, retries=1 or more.",
+            ),
+            (
+                is_id("-" if self.unique is None else self.unique)
+                and self.on_duplicate in ("return", "raise"),
+                f"unique is {self.unique!r}, on_duplicate {self.on_duplicate!r}: give 1 to 200 "
+                'printable characters or None, and "return" or "raise".',
             ),
         ]
 

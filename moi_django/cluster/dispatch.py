@@ -22,6 +22,7 @@ from moi_django.exceptions import (
 )
 from moi_django.models import Info, State
 from moi_django.site_store import engine_store_config, get_store
+from moi_django.store.job_records import CREATED_AT_ONCE
 from moi_django.store.queue import QueuedAttempt, split_queue
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,14 @@ def enqueue(info: Info, payload: Payload, instead_of: str | None = None) -> None
         call_worker(info.queue, call)
     elif info.after:  # which may have ended before
         call_workers(info.queue)
+
+
+def enqueue_many(jobs: Sequence[tuple[Info, bytes]]) -> None:
+    """Create jobs of one queue, each with its signed payload if it is to run; call workers."""
+    for start in range(0, len(jobs), CREATED_AT_ONCE):
+        publish_limits_for(jobs[start][0])
+        get_store().jobs.create_many(jobs[start : start + CREATED_AT_ONCE])
+        call_workers(jobs[start][0].queue)
 
 
 def enqueue_instead(retries: Sequence[tuple[Info, Info, Payload]]) -> list[bool]:

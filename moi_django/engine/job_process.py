@@ -16,7 +16,7 @@ import termios
 import threading
 import traceback
 import weakref
-from _signal import getsignal  # type: ignore[import-not-found] # `signal.getsignal` is slow
+from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found] # faster
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _SIGNALS = [int(number) for number in signal.valid_signals()]
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 # Bound before a job can replace them.
-_exit, _signal, _getsignal, _sigmask = os._exit, signal.signal, getsignal, signal.pthread_sigmask
+_exit, _signal, _getsignal, _sigmask = os._exit, signal.signal, getsignal, pthread_sigmask
 
 # How many functions are called at exit without any of the job's.
 _inherited_callbacks = 0

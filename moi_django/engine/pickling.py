@@ -1,7 +1,8 @@
 """Pickle a call for an engine, with the source of what is sent by value, and load it there.
 
 Such a function is in no file of the engine: without its source a traceback would show bare numbers
-of lines. The source is a pickle of its own behind that of the call, and may be missing.
+of lines. The source is a pickle of its own behind that of the call, and may be missing. For many
+items (function, kwargs) is pickled once, and the pickle of each item put behind both.
 """
 
 import io
@@ -30,7 +31,7 @@ Sources = dict[str, dict[int, str]]
 _installed_files: set[str] = set()
 
 
-def pickle_call(call: Call, limit: int) -> bytes:
+def pickle_call(call: Call | tuple[Any, Any], limit: int) -> bytes:
     """Pickle a function and its arguments; add source only as long as all is within the limit."""
     file = io.BytesIO()
     pickler = _Pickler(file)
@@ -48,16 +49,21 @@ def unpickle_call(payload: bytes, inputs: Mapping[str, Any] = MappingProxyType({
 
     What it raises says what may be missing.
     """
-    file = io.BytesIO(payload)
+    file, more = io.BytesIO(payload), list[Any]()
     try:
-        function, args, kwargs = cloudpickle.load(file)
+        call = cloudpickle.load(file)
+        while file.tell() < len(payload):
+            more.append(cloudpickle.load(file))
     except Exception as error:
         error.add_note(
             "The engine could not load the function or its arguments. Are their modules "
             "importable on the engine, in the versions that the site has?"
         )
         raise
-    _install_sources(cloudpickle.load(file) if file.tell() < len(payload) else {})
+    if len(call) == 2:  # of a map
+        call = call[0], (more.pop(),), call[1]
+    _install_sources(more[0] if more else {})
+    function, args, kwargs = call
     return function, with_results(args, inputs), with_results(kwargs, inputs)
 
 

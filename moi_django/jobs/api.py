@@ -13,12 +13,10 @@ from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.engine import pickling
 from moi_django.engine.payloads import Payload
 from moi_django.engine.references import ResultOf, leaves, replaced
-from moi_django.exceptions import (
-    GroupNotFound,
-    InvalidJob,
-)
+from moi_django.exceptions import DuplicateJob, GroupNotFound, InvalidJob
 from moi_django.jobs import creation
-from moi_django.jobs.handles import Group, Handle, Job, create_or_defer
+from moi_django.jobs.handles import Group, Handle, Job
+from moi_django.jobs.on_commit import create_or_defer
 from moi_django.models import Info
 from moi_django.options import Options
 from moi_django.site_store import get_store
@@ -87,8 +85,8 @@ def submit_as(
         inputs = {each.id: each.id for each in results}
         payload = Payload(pickled, options.without_order(), context, inputs=inputs)
         create = partial(dispatch.enqueue, payload=payload)
-    job = Job(info)
-    create_or_defer([job], partial(_create_for, owner, info, create))
+    job, is_shared = Job(info), options.on_duplicate == "return"
+    create_or_defer([job], partial(_create_for, owner, job, create, is_shared))
     return job
 
 
@@ -123,10 +121,17 @@ def _with_references(*values: Any) -> Any:
     return replaced(values, lambda leaf: ResultOf(leaf.id) if isinstance(leaf, Handle) else leaf)
 
 
-def _create_for(owner: Any, info: Info, create: Callable[[Info], object]) -> None:
-    """Create a job; the group in which it is to be may have expired since it was seen last."""
+def _create_for(owner: Any, job: Job, create: Callable[[Info], Any], is_shared: bool) -> Any:
+    """Create a job, in the group that its owner has now; it may become one that has its key."""
     try:
-        create(info)
+        return create(job.info)
     except GroupNotFound:
         group = owners.group_of(owner)
-        create(replace(info, parent=group.id, path=f"{group.path}:{info.id}"))
+        job.info = replace(job.info, parent=group.id, path=f"{group.path}:{job.id}")
+    except DuplicateJob as error:
+        if not is_shared:
+            raise
+        if other := get_store().jobs.get(error.id):
+            job.info = other
+            return None
+    return _create_for(owner, job, create, is_shared)

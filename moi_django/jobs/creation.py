@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from moi_django.conf import conf
 from moi_django.engine.invocation import failure_text
 from moi_django.exceptions import InvalidJob
-from moi_django.models import DATE_FORMAT, GROUP, JOB, Info, State, now
+from moi_django.models import GROUP, JOB, Info, State, format_date, now
 from moi_django.options import MAX_PARENTS, Options
 from moi_django.site_store import get_store
 from moi_django.store.dependencies import waiting_status
@@ -48,6 +48,7 @@ def new_job_info(
         run_after=_begin_time(options.run_after),
         after=tuple(each.id for each in parents),
         on_failure=options.on_failure,
+        unique=options.unique,
         python=python,
         id=id,
     )
@@ -83,7 +84,7 @@ def find_parents(given: Iterable[Any], group: Info) -> list[Info]:
 
 def _begin_time(given: datetime | timedelta | None) -> str | None:
     time = datetime.now(UTC) + given if isinstance(given, timedelta) else given
-    return None if time is None else f"{time.astimezone(UTC):{DATE_FORMAT}}"
+    return None if time is None else format_date(time)
 
 
 def new_group_info(parent: Info, name: str, url: str | None) -> Info:
@@ -96,10 +97,11 @@ def new_group_info(parent: Info, name: str, url: str | None) -> Info:
 
 def failed_at_submit(info: Info, error: Exception) -> Info:
     """Return a job that has failed because it cannot be sent."""
-    error.add_note(
-        "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
-        "pass what they are made from instead (a path, a primary key), and open it in the job."
-    )
+    if not isinstance(error, InvalidJob):  # which says by itself what to do
+        error.add_note(
+            "The function or its arguments cannot be pickled, so they cannot be sent to an engine: "
+            "pass what they are made from instead (a path, a primary key), and open it in the job."
+        )
     return info.ended(State.FAILED, result=failure_text(error, conf.RESULT_LIMIT))
 
 

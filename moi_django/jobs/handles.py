@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any, Self
 
@@ -11,7 +11,8 @@ from moi_django.cluster import dispatch
 from moi_django.engine.current import note_wait
 from moi_django.exceptions import GroupNotFound, InvalidJob, JobFailed, JobNotFound
 from moi_django.jobs import creation, retries
-from moi_django.jobs.on_commit import defer_to_commit
+from moi_django.jobs.many import ManyJobs
+from moi_django.jobs.on_commit import create_or_defer
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store.job_batches import RETRIED_AT_ONCE, GoesOn, always
@@ -68,8 +69,8 @@ class Handle:
 class Job(Handle):
     """A function sent to a cluster; its properties are as of the last read, see `refresh`."""
 
-    # True until the transaction in which it was submitted commits.
-    _awaits_commit = False
+    # The transactions in which it was submitted, until they commit.
+    _awaits_commit: Collection[str] = ()
 
     @property
     def status(self) -> str:
@@ -176,8 +177,10 @@ class Job(Handle):
         return info
 
 
-class Group(Handle):
+class Group(Handle, ManyJobs):
     """A node of the tree that holds jobs and groups."""
+
+    _job_type = Job
 
     @classmethod
     def create(cls, owner: Any, name: str, url: str | None = None) -> Self:
@@ -266,20 +269,6 @@ class Group(Handle):
         if info is None or not info.is_group:
             raise GroupNotFound.for_id(id)
         return info
-
-
-def create_or_defer(jobs: list[Job], create: Callable[[], Any]) -> Any:
-    """Create jobs in Redis now and return what `create` does; None when that waits for a commit."""
-
-    def create_now() -> None:
-        for job in jobs:
-            job._awaits_commit = False
-        create()
-
-    is_deferred = defer_to_commit(create_now)
-    for job in jobs:
-        job._awaits_commit = is_deferred
-    return None if is_deferred else create()
 
 
 def _retry_all(prepared: list[retries.Retry]) -> list[Job]:

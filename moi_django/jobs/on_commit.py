@@ -1,6 +1,6 @@
 """Put off what is to be done when the open database transactions commit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from django.db import connections, transaction
@@ -8,8 +8,8 @@ from django.db import connections, transaction
 from moi_django.conf import conf
 
 
-def defer_to_commit(callback: Callable[[], object]) -> bool:
-    """Do something when all open transactions have committed; tell whether there are any.
+def defer_to_commit(callback: Callable[[], object]) -> Collection[str]:
+    """Do something when all open transactions have committed; return those that have not yet.
 
     It is not done when one of them is rolled back. With MOI["ON_COMMIT"] off nothing is put off.
     """
@@ -27,7 +27,15 @@ def defer_to_commit(callback: Callable[[], object]) -> bool:
     for database in databases:
         # robust: what the commit does besides is not held up by a Redis that is away.
         transaction.on_commit(noting_commit(database), database, robust=True)
-    return bool(databases)
+    return pending
+
+
+def create_or_defer(handles: Sequence[Any], create: Callable[[], Any]) -> Any:
+    """Create jobs now and return what `create` does; None when handles await a commit."""
+    pending = defer_to_commit(create)
+    for handle in handles:
+        handle._awaits_commit = pending
+    return None if pending else create()
 
 
 def _with_transactions() -> set[str]:

@@ -96,7 +96,7 @@ class JobBatches:
         answers = self._connection.run_at_once(calls)[1::2] if calls else []
         if b"settle" in answers:
             self._jobs.settle()
-        return [answer not in (b"changed", b"gone") for answer in answers]
+        return [answer in (b"done", b"call", b"taken", b"settle") for answer in answers]
 
 
 def _chunks(items: Sequence[T], goes_on: GoesOn) -> Iterator[Sequence[T]]:

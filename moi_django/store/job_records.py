@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from moi_django.exceptions import GroupNotFound, JobNotFound, StoreUnavailable
+from moi_django.exceptions import DuplicateJob, GroupNotFound, JobNotFound, StoreUnavailable
 from moi_django.info_json import info_from_json
 from moi_django.models import Info, State, timestamp
 from moi_django.store.connection import Connection, Wait
@@ -25,12 +25,13 @@ from moi_django.store.record_args import (
     used_seconds,
 )
 from moi_django.store.scripts import ScriptCall
+from moi_django.validation import text_of
 
 logger = logging.getLogger(__name__)
 
 # How many are read at once; each may have a result of RESULT_LIMIT bytes.
 CHUNK_SIZE = 200
-# How many are created in one round trip.
+# How many are best created in one round trip.
 CREATED_AT_ONCE = 500
 
 
@@ -110,7 +111,8 @@ class JobRecords:
 
         Tells whether a worker is to be called, which is then noted as `call`: fewer are at the
         queue than there are `engines`, and none has nothing to do. Raises GroupNotFound when that
-        group is gone; ValueError when the id is taken.
+        group is gone; ValueError when the id is taken; DuplicateJob when an unfinished job has its
+        unique key.
         """
         answer = self._run(self.creation(info, payload, engines, call))
         return self._created(info, answer, bool(call))
@@ -131,27 +133,26 @@ class JobRecords:
                     self.creation(info, payload, engines, call, instead_of=after),
                 ]
             )
-            if self.is_written(raw, after):
+            if answer != b"changed":
                 return self._created(info, answer, bool(call))
         return None
 
     def create_many(self, jobs: Sequence[tuple[Info, bytes]]) -> None:
-        """Do what `create` does with many jobs in a few round trips; it calls no worker.
+        """Do what `create` does with some jobs in one round trip; it calls no worker.
 
         What was created before an error stays.
         """
-        for start in range(0, len(jobs), CREATED_AT_ONCE):
-            chunk = jobs[start : start + CREATED_AT_ONCE]
-            calls = [self.creation(info, payload) for info, payload in chunk]
-            answers = self._connection.run_scripts(calls)
-            for (info, _), answer in zip(chunk, answers, strict=True):
-                self._created(info, answer, False)
+        answers = self._connection.run_scripts([self.creation(*job) for job in jobs])
+        for (info, _), answer in zip(jobs, answers, strict=True):
+            self._created(info, answer, False)
 
-    def _created(self, info: Info, answer: bytes, may_call: bool) -> bool:
+    def _created(self, info: Info, answer: bytes | list[bytes], may_call: bool) -> bool:
         if answer == b"gone":
             raise GroupNotFound.for_id(info.parent)
         if answer == b"settle":
             self.settle()
+        if isinstance(answer, list):
+            raise DuplicateJob(text_of(answer[0]), info.unique)
         if answer != b"taken":
             return answer == b"call"
         if not self._is_same(info, self.get(info.id)):
@@ -187,6 +188,7 @@ class JobRecords:
             "jobs": self._keys.jobs,
             "owner_jobs": self._keys.owner_jobs(info.owner),
             "ended": self._keys.ended,
+            "unique": self._keys.unique(info.owner, info.unique or ""),
             "ancestors": self._keys.ancestors(info),
         }
         ran, waited = durations(info)
@@ -208,6 +210,7 @@ class JobRecords:
             "engines": engines,
             "call": call,
             "delay": delay_of(info),
+            "is_unique": "1" if info.unique else "",
             "parents": info.after,
         }
         return ScriptCall("create", keys, args)
@@ -272,6 +275,7 @@ class JobRecords:
             "owner_jobs": self._keys.owner_jobs(old.owner),
             "ended": self._keys.ended,
             "durations": self._keys.durations(old.context or ""),
+            "unique": self._keys.unique(old.owner, old.unique or ""),
             "ancestors": self._keys.ancestors(old),
         }
         ran, waited = durations(new)

@@ -41,6 +41,7 @@ delayed               zset     attempts that are to wait later -> when
 blocked               zset     attempts that wait for other jobs -> when each was created
 ended-parents         list     <number>:<id> of what has ended and has children
 running               zset     attempts that run -> a number that their engine lets grow
+unique:<group>:<key>  string   id of the latest job below a root group that has this unique key
 with-files            set      ids of jobs that have attached something
 <group>:all           zset     ids of all jobs below a root group -> when each was created
 jobs                  zset     ids of the jobs of all users -> when each was created
@@ -235,6 +236,10 @@ class Keys:
     def policy(self) -> str:
         """The key of the hash of what bounds the queues."""
         return f"{self.prefix}policy"
+
+    def unique(self, root: str, key: str) -> str:
+        """Return the key of the id of the job that has a unique key of an owner."""
+        return f"{self.prefix}unique:{root}:{key}"
 
     # Indices and statistics
 

@@ -164,6 +164,7 @@ class JobQueue:
             "running": self._keys.running,
             "info": self._keys.info(info.id),
             **self._keys.artifacts(info.id),
+            "unique": self._keys.unique(info.owner, info.unique or ""),
             "ancestors": self._keys.ancestors(info),
         }
         args = {"member": member(info), "lifetime": self._config.expire}
@@ -280,6 +281,7 @@ class JobQueue:
                 *self._keys.slots(info),
                 self._keys.waits(info.id),
                 *map(self._keys.children, (info.id, *info.after)),
+                self._keys.unique(info.owner, info.unique or ""),
             )
         }
         with self._connection.translated_errors():

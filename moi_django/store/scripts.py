@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import redis
 from redis.exceptions import NoScriptError, ReadOnlyError
 
-from moi_django.models import RETRIED, State
+from moi_django.models import RETRIED, UNFINISHED, State
 
 LUA = Path(__file__).parent / "lua"
 # Seconds for which is counted what has ended in a minute.
@@ -33,6 +33,7 @@ STATISTICS_LIFETIME = 90_000
 USED_GUESS = 1_000
 CONSTANTS = {
     "STATES": " ".join(State),
+    "UNFINISHED": " ".join(UNFINISHED),
     "QUEUED": str(State.QUEUED),
     "RUNNING": str(State.RUNNING),
     "SUCCESS": str(State.SUCCESS),
@@ -62,7 +63,8 @@ class Script:
     """
 
     def __init__(self, name: str) -> None:
-        self._source, self._keys, self._args = load_script(name)
+        self._source, *self._names = load_script(name)
+        self._known = [{each.removesuffix("...") for each in names} for names in self._names]
         self._name = name
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
@@ -92,11 +94,11 @@ class Script:
         return answer
 
     def _values(self, call: ScriptCall) -> list[Any]:
-        for given, names in ((call.keys, self._keys), (call.args, self._args)):
-            if given.keys() != {name.removesuffix("...") for name in names}:
+        for given, names, known in zip(call[1:], self._names, self._known, strict=True):
+            if given.keys() != known:
                 raise TypeError(f"{self._name}.lua takes {', '.join(names)}; not {[*given]}")
-        keys = _flatten(self._keys, call.keys)
-        return [len(keys), *keys, *_flatten(self._args, call.args)]
+        keys, args = map(_flatten, self._names, call[1:])
+        return [len(keys), *keys, *args]
 
 
 @lru_cache(maxsize=64)
@@ -130,9 +132,7 @@ def _locals(source: str, names: list[str], suffix: str) -> list[str]:
 
 
 def _flatten(names: list[str], given: Mapping[str, Any]) -> list[Any]:
-    """Return values in the order of their names, those of a list one by one."""
-    values: list[Any] = []
-    for name in names:
-        value = given[name.removesuffix("...")]
-        values += value if name.endswith("...") else [value]
-    return values
+    """Return values in the order of their names, those of a list, which is the last, one by one."""
+    if names and names[-1].endswith("..."):
+        return [*map(given.__getitem__, names[:-1]), *given[names[-1].removesuffix("...")]]
+    return [given[name] for name in names]

@@ -80,7 +80,7 @@ class TreePages:
         pages: list[list[Info]] = [[] for _ in requests]
         wanted = list(range(len(requests)))
         while wanted:
-            found = self._load_ids([requests[index] for index in wanted])
+            found = self.load_ids([requests[index] for index in wanted])
             raws = iter(self._jobs.get_raw_many([id for ids in found for id in ids]))
             again = []
             for index, ids in zip(wanted, found, strict=True):
@@ -95,7 +95,7 @@ class TreePages:
 
     def load_unknown(self, request: PageRequest, known: Container[str]) -> list[Info]:
         """Return what of a request is not known."""
-        [ids] = self._load_ids([request])
+        [ids] = self.load_ids([request])
         fresh = [id for id in ids if id not in known]
         infos = self._jobs.get_many(fresh)
         gone = [id for id, info in zip(fresh, infos, strict=True) if info is None]
@@ -124,8 +124,8 @@ class TreePages:
             yield from page
             start += len(page)
 
-    def _load_ids(self, requests: Sequence[PageRequest]) -> list[list[str]]:
-        """Return the ids in each request."""
+    def load_ids(self, requests: Sequence[PageRequest]) -> list[list[str]]:
+        """Return the ids in each request; all of the group with a count of 0."""
         with self._connection.translated_errors():
             pipeline = self._redis.pipeline()
             for request in requests:
@@ -142,7 +142,7 @@ class TreePages:
         ):
             if size != ordered:
                 self._repair_order(request.group)
-                found += self._load_ids([request])
+                found += self.load_ids([request])
             else:
                 found.append(list(map(text_of, ids)))
         return found

@@ -12,6 +12,7 @@ from tests.helpers.processes import ROOT
 RUNS = {
     "startup": (["1"], r"manage\.py moi submit --block +\d+ ms +x\d+\.\d\d of check"),
     "throughput": (["5", "1"], r"moi_django +\d+ a second .*\nratio +x\d+\.\d\d"),
+    "claims": (["200", "100"], r"   100 owners +[\d,]+ +\d+\.\d\d +\d+\.\d\d"),
     "large_tree": (["60", "1"], r"snapshot, many +\d+\.\d +\d+\.\d"),
     "growth": (["20"], r"     20 jobs +\d+\.\d MB +\d+\.\d s"),
     "process_cost": (["5"], r"CPU of a process, the kernel's +\d+\.\d ms"),

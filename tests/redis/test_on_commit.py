@@ -67,7 +67,7 @@ def test_what_cannot_be_done_then_is_logged_and_does_not_undo_the_rest(caplog):
 
 @pytest.mark.django_db(transaction=True, databases=BOTH)
 def test_without_a_transaction_nothing_is_put_off():
-    assert defer_to_commit(lambda: None) is False
+    assert not defer_to_commit(lambda: None)
 
 
 class InATestCase(TestCase):

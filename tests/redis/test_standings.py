@@ -13,7 +13,7 @@ from django.utils import translation
 
 from moi_django import Group
 from moi_django.jobs import standings
-from moi_django.models import DATE_FORMAT, State
+from moi_django.models import State, format_date
 from moi_django.presentation.place_text import describe_place, describe_standing
 from moi_django.store import policy
 from moi_django.store.queue_order import Hold, Standing
@@ -192,7 +192,7 @@ def test_one_that_is_to_begin_later_says_when(store, settings):
     settings.TIME_ZONE = "Europe/Berlin"
     root, zone = store.users.enrol("ada", new_group), ZoneInfo("Europe/Berlin")
     soon, begun = datetime.now(UTC) + timedelta(seconds=5), datetime.now(UTC) - timedelta(days=1)
-    later = [queued_job(store, root, run_after=f"{time:{DATE_FORMAT}}") for time in (soon, begun)]
+    later = [queued_job(store, root, run_after=format_date(time)) for time in (soon, begun)]
     far = queued_job(store, root, run_after="2099-07-14 12:30:00.000000")
     # With its date only on another day.
     is_today = soon.astimezone(zone).date() == datetime.now(zone).date()

@@ -74,6 +74,10 @@ def test_every_write_is_told(store, root, heard):
     ]
 
 
+# What many writes share is kept somewhat longer, so that most of them need not renew it.
+KEPT_LONGER = 102
+
+
 def test_every_key_expires_and_a_group_outlives_its_jobs(redis_server, moi):
     store = Store(StoreConfig(redis_server.url, moi["KEY_PREFIX"], expire=100))
     root = store.users.enrol("user:1", new_group)
@@ -83,9 +87,8 @@ def test_every_key_expires_and_a_group_outlives_its_jobs(redis_server, moi):
     for key in everything(store):
         store.connection.redis.expire(store.config.prefix + key, 50)
     store.jobs.change(job.id, lambda info: info.changed(status="x"))
-    assert {store.connection.redis.ttl(store.config.prefix + key) for key in everything(store)} == {
-        100
-    }
+    left = {store.connection.redis.ttl(store.config.prefix + key) for key in everything(store)}
+    assert left == {100, KEPT_LONGER}
     store.connection.disconnect()
 
 

@@ -114,7 +114,7 @@ def test_an_order_lasts_as_long_as_its_group(store, root):
     group = Group.create(root, "a sweep")
     job = job_in(store, group)
     keys = [store.keys.order(each.id) for each in (root, group)]
-    for key in keys:
+    for key in store.keys.ancestors(job):
         store.connection.redis.expire(key, 10)
     store.jobs.change(job.id, lambda info: info.changed(status="on my way"))
     assert all(store.connection.redis.ttl(key) > 1000 for key in keys)

@@ -372,6 +372,14 @@ def test_what_took_longer_costs_more(store):
     assert claim(store).info.owner == ada.id
 
 
+def test_one_that_took_nearly_what_was_guessed_comes_to_its_end(store):
+    job = queued_job(store, store.users.enrol("ada", new_group))
+    claim(store)
+    # Rounded to whole milliseconds, the difference is "-0", which Redis takes for no number.
+    seconds = (USED_GUESS - 0.3) / 1000
+    assert store.jobs.change(job.id, partial(ended_after, seconds)).finished
+
+
 def test_it_starts_when_those_before_it_have_run(store):
     root = store.users.enrol("ada", new_group)
     for _ in range(7):

@@ -57,8 +57,8 @@ def test_when_the_engine_dies_all_ends(tmp_path, number, is_frozen):
     path = tmp_path / "pid"
     engine = psutil.Popen([sys.executable, "-c", ENGINE, str(path)], cwd=ROOT)
     wait_for(path.exists)
-    pids = below(engine)
-    assert len(pids) == 3  # the server, the job and its daemon
+    # The server, the job and its daemon.
+    pids = wait_for(lambda: len(found := below(engine)) == 3 and found)
     if is_frozen:
         engine.children()[0].suspend()
     engine.send_signal(number)

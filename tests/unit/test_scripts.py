@@ -50,10 +50,10 @@ def test_what_goes_by_name_comes_in_its_place():
         ["j", "o"],
         ["i", "c", "m"],
     )
-    names = ("running", "info", "payload", "log", "display", "files", "checkpoint")
+    names = ("running", "info", "payload", "log", "display", "files", "checkpoint", "unique")
     keys = dict.fromkeys(names, "k")
     found, _ = sent("renew", {**keys, "ancestors": ["a", "b"]}, {"member": 1, "lifetime": 3})
-    assert found == [*"kkkkkkk", "a", "b"]
+    assert found == [*"kkkkkkkk", "a", "b"]
 
 
 @pytest.mark.parametrize("keys", [{"members": "j"}, {"members": "j", "order": "o", "seal": "s"}])

@@ -53,23 +53,17 @@ end
 
 -- Renew all that a job is kept in, and count it in the groups above it.
 local function count_as_running(id, path)
-  for _, suffix in ipairs({'', ':payload', ':log', ':display', ':files', ':checkpoint'}) do
+  for _, suffix in ipairs({':payload', ':log', ':display', ':files', ':checkpoint'}) do
     redis.call('EXPIRE', prefix .. id .. suffix, lifetime)
   end
   for i = 1, #path - 1 do
     local group = prefix .. path[i]
     count_in(group .. ':totals', QUEUED, -1)
     count_in(group .. ':totals', RUNNING, 1)
-    for _, suffix in ipairs({'', ':jobs', ':totals', ':order'}) do
-      redis.call('EXPIRE', group .. suffix, lifetime)
-    end
+    renew_together({group .. ':totals', group .. ':order', group .. ':jobs', group}, lifetime)
   end
   local created = redis.call('ZSCORE', jobs_key, id)
-  if created then
-    add_to_indices(
-      jobs_key, prefix .. path[1] .. ':all', id, created, QUEUED, RUNNING, lifetime
-    )
-  end
+  if created then move_in_indices(jobs_key, id, created, QUEUED, RUNNING, lifetime) end
 end
 
 -- What a worker is handed: {info object, payload, checkpoint}.
@@ -87,9 +81,12 @@ local function begin_attempt(member, queue, owner, limit)
   local present = id and redis.call('GET', prefix .. id)
   local text = present and running_json(present, attempt)
   local path = text and path_of(text)
-  if not path then return nil end
+  if not path then
+    redis.call('HDEL', prefix .. 'lanes', member)
+    return nil
+  end
   local handed = handed_out(id, text)
-  redis.call('SET', prefix .. id, text)
+  redis.call('SET', prefix .. id, text, 'EX', lifetime)
   redis.call('ZADD', prefix .. 'running', 0, member)
   renewed(prefix .. 'running')
   occupy(member, queue, owner, limit)

@@ -2,7 +2,7 @@
 -- was woken, as far as there are free engines.
 -- KEYS: workers lingering wake
 -- ARGS: queue engines limit call prefix lifetime
--- USES: queue
+-- USES: lifetimes queue
 --
 -- A call is noted as `call` and a number; all begin alike up to a colon. Returns how many are to be made.
 

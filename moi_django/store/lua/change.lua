@@ -1,9 +1,9 @@
 -- Replace the info object of a job or group by what its writer has made of it.
 -- KEYS: info users payload log display files checkpoint jobs owner_jobs ended
---       durations ancestors...
+--       durations unique ancestors...
 -- ARGS: old_json new_json lifetime prefix channel message old_state new_state old_member new_member
 --       queue owner limit priority move_to seconds max_payload id created used ran waited
--- USES: indices queue edges
+-- USES: lifetimes indices queue edges
 --
 -- The states are as what a job counts in the totals above it; empty for a group. `move_to` says in
 -- which zset a job belongs from now on: "waiting", "delayed" for some `seconds`, "running", "none"
@@ -14,6 +14,8 @@
 
 local present = redis.call('GET', info_key)
 if present ~= old_json then return present end
+-- What runs instead of it is not created either.
+if new_state == RETRIED and unfinished_of(unique_key, jobs_key, prefix) then return present end
 redis.call('SET', info_key, new_json, 'EX', lifetime)
 for _, key in ipairs({users_key, payload_key, log_key, display_key, files_key, checkpoint_key}) do
   redis.call('EXPIRE', key, lifetime)
@@ -53,8 +55,8 @@ for i = 1, #ancestors_keys, 4 do
     count_in(ancestors_keys[i + 2], old_state, -1)
     count_in(ancestors_keys[i + 2], new_state, 1)
   end
-  for j = i, i + 3 do redis.call('EXPIRE', ancestors_keys[j], lifetime) end
 end
+renew_ancestors(ancestors_keys, lifetime)
 redis.call('PUBLISH', channel, message)
 if ran ~= '' then
   note_ended(id)

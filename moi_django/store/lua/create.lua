@@ -1,9 +1,9 @@
 -- Write a new job or group, put it in its group, and let it wait if it has a payload.
 -- KEYS: info instead_of users seal payload checkpoint old_checkpoint queues workers jobs owner_jobs
---       ended ancestors...
+--       ended unique ancestors...
 -- ARGS: json instead_json lifetime id channel message state member queue owner limit priority payload
---       created prefix ran waited engines call delay parents...
--- USES: indices queue edges
+--       created prefix ran waited engines call delay is_unique parents...
+-- USES: lifetimes indices queue edges
 --
 -- `ancestors` are four keys for each group above, the nearest first: its info object, its members,
 -- its totals and its order. `seal` is that of the nearest. `state` is empty for a group; `ran` is
@@ -13,23 +13,29 @@
 -- waits only in `delay` seconds, unless that is empty. Unless
 -- `instead_json` is empty, the job is one that runs instead of another, and that one's info object
 -- has to be this by now; else "changed" is returned. Its checkpoint goes over to the new one.
+-- A list is returned with the id of an unfinished job that has the same unique key, if there is one.
 
 local parent_key = ancestors_keys[1]
 if redis.call('EXISTS', info_key) == 1 then return 'taken' end
+local other = is_unique ~= '' and unfinished_of(unique_key, jobs_key, prefix)
+if other then return {other} end
 if instead_json ~= '' and redis.call('GET', instead_of_key) ~= instead_json then return 'changed' end
 if parent_key and (redis.call('EXISTS', parent_key) == 0 or redis.call('EXISTS', seal_key) == 1) then
   return 'gone'
 end
 redis.call('SET', info_key, json, 'EX', lifetime)
+if is_unique ~= '' then redis.call('SET', unique_key, id, 'EX', lifetime) end
 redis.call('EXPIRE', users_key, lifetime)
 if parent_key then
   redis.call('SADD', ancestors_keys[2], id)
   redis.call('ZADD', ancestors_keys[4], created, id)
+  -- These two are new again where all was removed.
+  renew_together({ancestors_keys[4], ancestors_keys[2]}, lifetime)
 end
 for i = 1, #ancestors_keys, 4 do
   if state ~= '' then count_in(ancestors_keys[i + 2], state, 1) end
-  for j = i, i + 3 do redis.call('EXPIRE', ancestors_keys[j], lifetime) end
 end
+renew_ancestors(ancestors_keys, lifetime)
 if state ~= '' then
   drop_expired(jobs_key, owner_jobs_key, prefix)
   add_to_indices(jobs_key, owner_jobs_key, id, created, state, state, lifetime)
@@ -55,6 +61,7 @@ if delay ~= '' then
   return 'done'
 end
 enqueue(queue, member, owner, limit, priority)
+if engines == '0' and not is_lingered_at(queue) then return 'done' end
 if wake_one(queue) or redis.call('ZCARD', workers_key) >= tonumber(engines) then return 'done' end
 redis.call('ZADD', workers_key, 0, call)
 redis.call('EXPIRE', workers_key, lifetime)

@@ -1,7 +1,7 @@
 -- Let a delayed attempt wait, unless another has done so.
 -- KEYS: delayed
 -- ARGS: member queue owner limit priority prefix lifetime
--- USES: queue
+-- USES: lifetimes queue
 --
 -- Returns 1 when that was done, else 0.
 

@@ -1,6 +1,6 @@
 -- Return for each attempt why it may not begin, whatever engines are free; empty if it may.
 -- ARGS: prefix lifetime members...
--- USES: queue
+-- USES: lifetimes queue
 
 local holds = {}
 for number, member in ipairs(members) do

@@ -6,9 +6,15 @@ local function server_time()
   return time[1] + time[2] / 1000000
 end
 
-local function add_to_indices(jobs_key, owner_jobs_key, id, created, old_state, new_state, lifetime)
+local function move_in_indices(jobs_key, id, created, old_state, new_state, lifetime)
   if old_state ~= new_state then redis.call('ZREM', jobs_key .. ':' .. old_state, id) end
-  for _, index in ipairs({jobs_key, owner_jobs_key, jobs_key .. ':' .. new_state}) do
+  redis.call('ZADD', jobs_key .. ':' .. new_state, created, id)
+  redis.call('EXPIRE', jobs_key .. ':' .. new_state, lifetime)
+end
+
+local function add_to_indices(jobs_key, owner_jobs_key, id, created, old_state, new_state, lifetime)
+  move_in_indices(jobs_key, id, created, old_state, new_state, lifetime)
+  for _, index in ipairs({jobs_key, owner_jobs_key}) do
     redis.call('ZADD', index, created, id)
     redis.call('EXPIRE', index, lifetime)
   end
@@ -18,6 +24,15 @@ local function remove_from_indices(jobs_key, owner_jobs_key, id, states)
   redis.call('ZREM', jobs_key, id)
   redis.call('ZREM', owner_jobs_key, id)
   for state in string.gmatch(states, '%a+') do redis.call('ZREM', jobs_key .. ':' .. state, id) end
+end
+
+-- The id of the unfinished job that has a unique key; nil when there is none.
+local function unfinished_of(unique_key, jobs_key, prefix)
+  local id = redis.call('GET', unique_key)
+  if not id or redis.call('EXISTS', prefix .. id) == 0 then return nil end
+  for state in string.gmatch(UNFINISHED, '%a+') do
+    if redis.call('ZSCORE', jobs_key .. ':' .. state, id) then return id end
+  end
 end
 
 -- Jobs that have expired go from the indices a few at a time.

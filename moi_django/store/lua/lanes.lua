@@ -1,7 +1,7 @@
 -- Return how a queue stands: "0" if its owners take no turns, and for each lane {owner, what holds
 -- it, engine time that its owner has used, members and their scores}.
 -- ARGS: queue count prefix lifetime
--- USES: queue
+-- USES: lifetimes queue
 --
 -- About `count` attempts are given, the first ones of each lane.
 

@@ -1,7 +1,7 @@
 -- Let a worker leave its queue, or forget one that is gone or a call that nobody has followed.
 -- KEYS: workers lingering claims
 -- ARGS: worker queue prefix lifetime
--- USES: queue
+-- USES: lifetimes queue
 --
 -- Returns how many attempts could be claimed.
 

@@ -1,6 +1,6 @@
 -- Let a waiting attempt be the next of its queue, as far as limits allow.
 -- ARGS: member prefix lifetime
--- USES: queue
+-- USES: lifetimes queue
 --
 -- Returns 1, or 0 when it does not wait.
 

@@ -9,7 +9,11 @@
 -- A level is a priority, reversed; below it is room for a place, or for milliseconds.
 local LEVEL = 2 ^ 44
 
-local function exact(number) return string.format('%.0f', number) end
+-- A whole number as text; what is rounded up to nothing gives "-0", which is none to Redis.
+local function exact(number)
+  local text = string.format('%.0f', number)
+  return text == '-0' and '0' or text
+end
 
 local function context_of(queue) return string.match(queue, '^(.*):') end
 
@@ -19,11 +23,13 @@ end
 
 local function turns_key(queue, limit) return prefix .. 'turns:' .. queue .. ':' .. limit end
 
+-- Most sites have none.
+local has_policy = redis.call('EXISTS', prefix .. 'policy') == 1
 local known_policy = {}
 
 local function policy(field)
   if known_policy[field] == nil then
-    known_policy[field] = redis.call('HGET', prefix .. 'policy', field)
+    known_policy[field] = has_policy and redis.call('HGET', prefix .. 'policy', field)
   end
   return known_policy[field]
 end
@@ -36,6 +42,7 @@ end
 
 -- How many more may run at once that need a slot.
 local function room(slot)
+  if not has_policy or slot == 'limit:' then return math.huge end
   local limit = tonumber(policy(slot) or string.match(slot, '^owner:') and policy('owner') or '')
   return limit and limit - redis.call('SCARD', prefix .. 'slots:' .. slot) or math.huge
 end
@@ -44,8 +51,19 @@ local function owner_slot(queue, owner) return 'owner:' .. context_of(queue) .. 
 
 local function used_key(queue) return prefix .. 'used:' .. context_of(queue) end
 
+-- As this script has read or written it last; all queues of a script have one context.
+local known_used = {}
+
 local function used_by(queue, owner)
-  return tonumber(redis.call('HGET', used_key(queue), owner) or '0') or 0
+  if known_used[owner] == nil then
+    known_used[owner] = tonumber(redis.call('HGET', used_key(queue), owner) or '') or false
+  end
+  return known_used[owner] or 0
+end
+
+local function note_used(queue, owner, used)
+  if used ~= known_used[owner] then redis.call('HSET', used_key(queue), owner, exact(used)) end
+  known_used[owner] = used
 end
 
 -- Let a lane stand in its turns as is due now.
@@ -65,11 +83,31 @@ local function place_lane(queue, owner, limit)
   renewed(turns)
 end
 
--- The limits that what waits in a queue needs.
-local function limits_of(queue) return redis.call('HKEYS', prefix .. 'limits:' .. queue) end
+local known_limits = {}
 
-local function place_owner(queue, owner)
-  for _, limit in ipairs(limits_of(queue)) do place_lane(queue, owner, limit) end
+-- The limits that what waits in a queue needs.
+local function limits_of(queue)
+  known_limits[queue] = known_limits[queue] or redis.call('HKEYS', prefix .. 'limits:' .. queue)
+  return known_limits[queue]
+end
+
+-- Note that more or fewer wait that need a limit.
+local function count_waiting(queue, limit, number)
+  local limits = prefix .. 'limits:' .. queue
+  local count = redis.call('HINCRBY', limits, limit, number)
+  if count <= 0 then redis.call('HDEL', limits, limit) end
+  if count <= 1 then known_limits[queue] = nil end
+end
+
+-- Let all lanes of an owner stand in their turns as is due now; also that of a limit, if one is
+-- given, that nothing needs any more.
+local function place_owner(queue, owner, limit)
+  local is_placed = limit == nil
+  for _, other in ipairs(limits_of(queue)) do
+    place_lane(queue, owner, other)
+    is_placed = is_placed or other == limit
+  end
+  if not is_placed then place_lane(queue, owner, limit) end
 end
 
 local function is_present(queue, owner)
@@ -84,7 +122,8 @@ local function arrive(queue, owner, level)
   local floor = 'floor:' .. exact(level)
   local present = used_by(queue, floor)
   if used_by(queue, owner) <= present then
-    redis.call('HSET', used_key(queue), owner, exact(present), floor, exact(present + 1))
+    note_used(queue, owner, present)
+    note_used(queue, floor, present + 1)
   end
 end
 
@@ -95,13 +134,13 @@ local function enqueue(queue, member, owner, limit, priority)
   if not is_present(queue, owner) then arrive(queue, owner, level) end
   redis.call('ZADD', prefix .. 'waiting:' .. queue, place, member)
   redis.call('ZADD', lane, exact(level * LEVEL + place), member)
-  redis.call('HINCRBY', prefix .. 'limits:' .. queue, limit, 1)
+  count_waiting(queue, limit, 1)
   redis.call('HSET', prefix .. 'lanes', member, queue .. '\n' .. owner .. ':' .. limit)
-  for _, name in ipairs({'waiting:' .. queue, 'limits:' .. queue, 'lanes', 'sequence'}) do
-    renewed(prefix .. name)
-  end
+  renew_together({
+    prefix .. 'waiting:' .. queue, prefix .. 'limits:' .. queue, prefix .. 'lanes',
+    prefix .. 'sequence', used_key(queue)
+  }, lifetime)
   renewed(lane)
-  renewed(used_key(queue))
   place_lane(queue, owner, limit)
 end
 
@@ -111,32 +150,27 @@ local function lane_of(member)
   return string.match(lane or '', '^(.*)\n([^:]*):(.*)$')
 end
 
--- Take an attempt out of its lane, if it waits in one; return the queue, the owner and the limit.
-local function take_out(member)
-  local queue, owner, limit = lane_of(member)
-  if not queue or redis.call('ZREM', prefix .. 'waiting:' .. queue, member) == 0 then return nil end
+-- Take an attempt out of its lane, if it waits there; tell whether it did. Its lane stays noted.
+local function take_out(member, queue, owner, limit)
+  if redis.call('ZREM', prefix .. 'waiting:' .. queue, member) == 0 then return false end
   redis.call('ZREM', lane_key(queue, owner, limit), member)
-  local limits = prefix .. 'limits:' .. queue
-  if redis.call('HINCRBY', limits, limit, -1) <= 0 then redis.call('HDEL', limits, limit) end
-  redis.call('HDEL', prefix .. 'lanes', member)
-  return queue, owner, limit
+  count_waiting(queue, limit, -1)
+  return true
 end
 
 local function charge(queue, owner, milliseconds)
-  redis.call('HINCRBY', used_key(queue), owner, exact(milliseconds))
+  known_used[owner] = redis.call('HINCRBY', used_key(queue), owner, exact(milliseconds))
   renewed(used_key(queue))
 end
 
 -- Note that an attempt runs, which was taken out of this lane.
 local function occupy(member, queue, owner, limit)
-  redis.call('HSET', prefix .. 'lanes', member, queue .. '\n' .. owner .. ':' .. limit)
   for _, slot in ipairs({owner_slot(queue, owner), limit ~= '' and 'limit:' .. limit or nil}) do
     redis.call('SADD', prefix .. 'slots:' .. slot, member)
     renewed(prefix .. 'slots:' .. slot)
   end
   charge(queue, owner, USED_GUESS)
-  place_lane(queue, owner, limit)
-  place_owner(queue, owner)
+  place_owner(queue, owner, limit)
 end
 
 -- Take an attempt out of all in which it waits or runs; it may have run for some seconds.
@@ -144,16 +178,15 @@ local function leave_queue(member, seconds)
   for _, name in ipairs({'blocked', 'delayed', 'running'}) do
     redis.call('ZREM', prefix .. name, member)
   end
-  local queue, owner, limit = take_out(member)
-  if queue then
+  local queue, owner, limit = lane_of(member)
+  if not queue then return end
+  redis.call('HDEL', prefix .. 'lanes', member)
+  if take_out(member, queue, owner, limit) then
     place_lane(queue, owner, limit)
     return
   end
-  queue, owner, limit = lane_of(member)
-  if not queue then return end
-  redis.call('HDEL', prefix .. 'lanes', member)
   redis.call('SREM', prefix .. 'slots:' .. owner_slot(queue, owner), member)
-  redis.call('SREM', prefix .. 'slots:limit:' .. limit, member)
+  if limit ~= '' then redis.call('SREM', prefix .. 'slots:limit:' .. limit, member) end
   charge(queue, owner, (tonumber(seconds) or 0) * 1000 - USED_GUESS)
   place_owner(queue, owner)
 end
@@ -213,10 +246,13 @@ local function take_next(queue)
   end
   if not found then return nil end
   local floor = 'floor:' .. exact(math.floor(found.score / LEVEL))
-  local present = math.max(used_by(queue, floor), used_by(queue, found.owner))
-  redis.call('HSET', used_key(queue), floor, exact(present))
-  take_out(found.member)
+  note_used(queue, floor, math.max(used_by(queue, floor), used_by(queue, found.owner)))
+  take_out(found.member, queue, found.owner, found.limit)
   return found.member, found.owner, found.limit
+end
+
+local function is_lingered_at(queue)
+  return redis.call('EXISTS', prefix .. 'lingering:' .. queue) == 1
 end
 
 -- Wake a worker that lingers at the queue, if there is something for it; tell whether one was there.

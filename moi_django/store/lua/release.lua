@@ -1,6 +1,6 @@
 -- Let a job wait for one of its parents no more; if that was the last one, let it wait in its queue.
 -- ARGS: id parent member queue owner limit priority delay prefix lifetime
--- USES: queue indices
+-- USES: lifetimes indices queue
 --
 -- It waits there only in `delay` seconds, unless that is empty.
 

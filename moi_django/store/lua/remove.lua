@@ -2,7 +2,7 @@
 -- KEYS: info members totals seal order payload log display files checkpoint jobs
 --       owner_jobs ancestors...
 -- ARGS: old_json id channel parent_channel message counted_as member state ran prefix lifetime
--- USES: indices queue edges
+-- USES: lifetimes indices queue edges
 --
 -- `ancestors` as in create.lua. `counted_as` and `state` are empty for a group, `parent_channel` for
 -- a root. Returns 1, or 2 if there are jobs that wait for its end; 0 when members are left in it, or

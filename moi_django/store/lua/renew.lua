@@ -1,5 +1,5 @@
 -- Renew the lease of an attempt, and the keys of its job and of the groups above.
--- KEYS: running info payload log display files checkpoint ancestors...
+-- KEYS: running info payload log display files checkpoint unique ancestors...
 -- ARGS: member lifetime
 --
 -- A lease is a number that grows: who sees it stand still knows, by a clock of its own, for how long.
@@ -10,7 +10,8 @@ if not redis.call('ZSCORE', running_key, member) then return 0 end
 -- renewed all the same.
 redis.call('EXPIRE', running_key, lifetime)
 redis.call('ZINCRBY', running_key, 1, member)
-for _, key in ipairs({info_key, payload_key, log_key, display_key, files_key, checkpoint_key}) do
+local own = {info_key, payload_key, log_key, display_key, files_key, checkpoint_key, unique_key}
+for _, key in ipairs(own) do
   redis.call('EXPIRE', key, lifetime)
 end
 for _, key in ipairs(ancestors_keys) do redis.call('EXPIRE', key, lifetime) end

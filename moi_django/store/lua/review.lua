@@ -2,7 +2,7 @@
 -- by what does not run; halve now and then what all have used; renew all of a queue, if `renews` is
 -- not empty.
 -- ARGS: queue renews prefix lifetime
--- USES: queue
+-- USES: lifetimes queue
 
 local function drop_stale(slot)
   for _, member in ipairs(redis.call('SMEMBERS', prefix .. 'slots:' .. slot)) do
