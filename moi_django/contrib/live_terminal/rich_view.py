@@ -17,13 +17,13 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from moi_django.contrib.command_line.text_report import escape_terminal
 from moi_django.contrib.live_terminal.overview import MINUTES, Overview, UserTree
 from moi_django.contrib.monitoring.cluster_state import EngineCondition, EngineState
 from moi_django.exceptions import MoiError
 from moi_django.models import Info, State
 from moi_django.presentation import progress_text
 from moi_django.presentation.formatting import format_duration, format_percent, format_size
-from moi_django.presentation.text_report import escape_terminal
 
 # Seconds between two pictures; columns and lines of a text that goes to no terminal.
 REFRESH_INTERVAL, SIZE = 1.0, (120, 24)

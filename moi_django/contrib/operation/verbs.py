@@ -135,7 +135,7 @@ def _wait(command: BaseCommand, look: Callable[[], list[Any]], resume: str, *, s
 
 
 def _running_line(running: list[Any]) -> str:
-    from moi_django.presentation.text_report import escape_terminal
+    from moi_django.contrib.command_line.text_report import escape_terminal
 
     named = ", ".join(f"{escape_terminal(info.name)} ({info.id})" for info in running[:NAMED])
     more = f" and {len(running) - NAMED} more" if len(running) > NAMED else ""

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from moi_django.bridge.async_redis import cancel_tasks
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
+from moi_django.contrib.command_line.text_report import escape_terminal
 from moi_django.contrib.schedules.runner import ScheduleRunner
 from moi_django.contrib.services import parent_death
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis, remove_stale
@@ -37,7 +38,6 @@ from moi_django.contrib.services.service_state import lock_state_dir, write_serv
 from moi_django.engine.calls import PRIVATE_VARIABLES
 from moi_django.exceptions import MoiError, ServiceError, UsageError
 from moi_django.models import Info
-from moi_django.presentation.text_report import escape_terminal
 from moi_django.state_dir import RunningServices
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import CONNECTION_OPTIONS, without_secret

@@ -24,15 +24,15 @@ WRONG_USAGE, UNHEARD = 2, 141
 
 # Each verb in the order of the help, with the module that has it in its VERBS.
 MODULES = {
-    "submit": "management.job_verbs",
-    "job": "management.job_verbs",
-    "logs": "management.job_verbs",
-    "cancel": "management.job_verbs",
-    "retry": "management.job_verbs",
+    "submit": "contrib.command_line.verbs",
+    "job": "contrib.command_line.verbs",
+    "logs": "contrib.command_line.verbs",
+    "cancel": "contrib.command_line.verbs",
+    "retry": "contrib.command_line.verbs",
     "prefer": "contrib.operation.verbs",
     "run": "contrib.debugging.verbs",
-    "userjobs": "management.job_verbs",
-    "users": "management.job_verbs",
+    "userjobs": "contrib.command_line.verbs",
+    "users": "contrib.command_line.verbs",
     "top": "contrib.live_terminal.verbs",
     "watch": "contrib.live_terminal.verbs",
     "pause": "contrib.operation.verbs",

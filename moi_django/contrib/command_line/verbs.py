@@ -111,8 +111,9 @@ def _job(command: BaseCommand, options: dict[str, Any]) -> None:
 
 
 def _write_job(command: BaseCommand, options: dict[str, Any], info: Any) -> None:
+    from moi_django.contrib.command_line import text_report
     from moi_django.jobs.standings import find_standing
-    from moi_django.presentation import place_text, text_report
+    from moi_django.presentation import place_text
 
     if options["json"]:
         standing = find_standing(info)
@@ -130,8 +131,8 @@ def _describe_logs(parser: Any) -> None:
 
 
 def _logs(command: BaseCommand, options: dict[str, Any]) -> None:
+    from moi_django.contrib.command_line.text_report import output_lines
     from moi_django.presentation.ansi import leaves_colours
-    from moi_django.presentation.text_report import output_lines
     from moi_django.site_store import get_store
 
     job = find_job(options["job_id"])
@@ -205,8 +206,8 @@ def _describe_userjobs(parser: Any) -> None:
 
 def _userjobs(command: BaseCommand, options: dict[str, Any]) -> None:
     from moi_django import owners
+    from moi_django.contrib.command_line import text_report
     from moi_django.jobs.api import Group
-    from moi_django.presentation import text_report
 
     key = options["key"]
     unknown = GroupNotFound(f"Unknown key: {key}")
@@ -238,7 +239,7 @@ def _describe_users(parser: Any) -> None:
 
 def _users(command: BaseCommand, options: dict[str, Any]) -> None:
     from moi_django import owners
-    from moi_django.presentation import text_report
+    from moi_django.contrib.command_line import text_report
 
     names = owners.group_ids_by_name()
     if options["json"]:
