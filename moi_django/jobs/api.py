@@ -12,7 +12,7 @@ from moi_django.cluster import dispatch, payloads
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
 from moi_django.engine import pickling
 from moi_django.engine.payloads import Payload
-from moi_django.engine.references import ResultOf, leaves, replaced
+from moi_django.engine.references import ResultOf, find_in, replaced
 from moi_django.exceptions import DuplicateJob, GroupNotFound, InvalidJob
 from moi_django.jobs import creation
 from moi_django.jobs.handles import Group, Handle, Job
@@ -69,14 +69,16 @@ def submit_as(
     if not callable(func):
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
     group = owners.group_of(owner, seen=True)
-    results = [each for each in leaves([args, kwargs]) if isinstance(each, Handle)]
+    results = find_in([args, kwargs], Handle)
     parents = creation.find_parents([*options.after, *results], group)
     info = creation.new_job_info(
         context, group, name, url, options, pickling.PYTHON_VERSION, id, parents
     )
     create: Callable[[Info], object]
     try:
-        pickled = pickling.pickle_call((func, *_with_references(args, kwargs)), conf.PAYLOAD_LIMIT)
+        if results:
+            args, kwargs = replaced((args, kwargs), Handle, lambda each: ResultOf(each.id))
+        pickled = pickling.pickle_call((func, args, kwargs), conf.PAYLOAD_LIMIT)
     except Exception as error:
         info = creation.failed_at_submit(info, error)
         create = get_store().jobs.create
@@ -112,13 +114,6 @@ async def asubmit(
 def _take_options(kwargs: dict[str, Any]) -> Options:
     """Take the options out of the keywords that were given for the function."""
     return kwargs.pop("options") if isinstance(kwargs.get("options"), Options) else Options()
-
-
-def _with_references(*values: Any) -> Any:
-    """Return values with what stands for the results of the jobs and groups in them."""
-    if not any(isinstance(leaf, Handle) for leaf in leaves(list(values))):
-        return values
-    return replaced(values, lambda leaf: ResultOf(leaf.id) if isinstance(leaf, Handle) else leaf)
 
 
 def _create_for(owner: Any, job: Job, create: Callable[[Info], Any], is_shared: bool) -> Any:
