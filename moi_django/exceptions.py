@@ -57,6 +57,18 @@ class JobFailed(MoiError):
     """Say that the job which was waited for ended without success."""
 
 
+class JobLost(JobFailed):
+    """Say that it got lost: its engine is gone, or says nothing of it any more."""
+
+
+class JobCancelled(JobFailed):
+    """Say that it was cancelled, or skipped because of another one."""
+
+
+class JobTimedOut(JobFailed):
+    """Say that it took longer than its timeout."""
+
+
 class PayloadRefused(MoiError):
     """Say that the function of a job which should be run is gone or not signed by us."""
 

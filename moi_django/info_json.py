@@ -27,10 +27,10 @@ _STATE_OF_STATUS = {state.status: state for state in State if state is not State
 _TEXTS = (
     *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
     *("context", "engine", "retried", "python", "limit", "unique"),
-    *("run_after", "failed_parent"),
+    *("run_after", "failed_parent", "exception", "task"),
 )
 _NUMBERS = ("done", "total", "cpu_seconds", "peak_memory")
-_ATTEMPT_DATES = ("date_start", "date_end")
+_ATTEMPT_TEXTS = ("date_start", "date_end", "ran_on", "exception")
 
 
 def info_from_json(raw: str | bytes) -> Info:
@@ -87,8 +87,8 @@ def _earlier_attempts(value: object) -> tuple[Attempt, ...]:
 
 
 def _parse_attempt(data: Mapping[str, Any]) -> Attempt:
-    start, end = (
-        date if isinstance(date := data.get(name), str) else None for name in _ATTEMPT_DATES
+    start, end, *more = (
+        text if isinstance(text := data.get(name), str) else None for name in _ATTEMPT_TEXTS
     )
     state = _STATES.get(str(data.get("state")), State.FAILED)
     error = str(data.get("error") or "")[:MAX_ERROR_LENGTH]
@@ -100,6 +100,7 @@ def _parse_attempt(data: Mapping[str, Any]) -> Attempt:
         error,
         _number_or_none(data.get("cpu_seconds")),
         _number_or_none(data.get("peak_memory")),
+        *more,
     )
 
 

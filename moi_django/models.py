@@ -71,6 +71,9 @@ class Attempt:
     # CPU seconds, and bytes of memory at most, of its process; None when that was not measured.
     cpu_seconds: float | None = None
     peak_memory: int | None = None
+    # Id of its engine, and dotted path of the class of what it raised, where that is known.
+    ran_on: str | None = None
+    exception: str | None = None
 
     @property
     def ran_seconds(self) -> float:
@@ -140,6 +143,10 @@ class Info:
     # CPU seconds, and bytes of memory at most, of the process of the last attempt that has ended.
     cpu_seconds: float | None = None
     peak_memory: int | None = None
+    # Dotted path of the class of what it raised, of a job that failed; None when nobody knows.
+    exception: str | None = None
+    # Dotted path of the task of Django's that it runs, whose arguments are then kept with it.
+    task: str | None = None
     # Ids from the root group down to this one, joined by ":".
     path: str = ""
     # Counts of a group, when they were looked up; kept elsewhere in Redis than the rest.
@@ -244,12 +251,12 @@ class Info:
         """Return the job as it has come to its end just now, with the status text of that end."""
         return self.changed(state=state, status=state.status, date_end=now(), **fields)
 
-    def requeued(self, state: State, result: str) -> Self:
+    def requeued(self, state: State, result: str, exception: str | None = None) -> Self:
         """Return the job as it waits for its next attempt; `result` says why this one failed."""
         error = result.rstrip().rsplit("\n", 1)[-1][:MAX_ERROR_LENGTH]
         times = (self.date_start, now())
-        used = (self.cpu_seconds, self.peak_memory)
-        attempt = Attempt(self.attempt, state, *times, error, *used)
+        used = (self.cpu_seconds, self.peak_memory, self.engine)
+        attempt = Attempt(self.attempt, state, *times, error, *used, exception)
         return self.changed(
             state=State.QUEUED,
             status=State.QUEUED.status,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
+from moi_django.exceptions import JobCancelled, JobFailed, JobLost, JobTimedOut
 from moi_django.models import State
 
 
@@ -47,6 +48,20 @@ class AttemptEnd:
     reason: InterruptReason | None = None
     # True when the process waits for another task.
     reusable: bool = False
+    # Dotted path of the class of what the function raised, where that is known.
+    exception: str | None = None
+
+
+def class_path(kind: type) -> str:
+    """Return the dotted path of a class."""
+    return f"{kind.__module__}.{kind.__qualname__}"[:200]
+
+
+def failure_class(state: State | None, exception: str | None) -> type[JobFailed]:
+    """Return the error which says that a job, or an attempt, ended in a state without success."""
+    if exception == class_path(JobTimedOut):
+        return JobTimedOut
+    return {State.LOST: JobLost, State.CANCELLED: JobCancelled}.get(state or State.FAILED, JobFailed)
 
 
 def timeout_text(timeout: float, trace: object) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from moi_django.engine.attempt_end import AttemptEnd
+from moi_django.engine.attempt_end import AttemptEnd, class_path
 from moi_django.engine.current import ProgressUpdate, check_checkpoint
 from moi_django.engine.heartbeat import Heartbeat
 from moi_django.engine.log_writer import LogWriter
@@ -100,7 +100,7 @@ class AttemptRunner:
                 loan.is_reusable, loan.is_orphaned = end.reusable, end.state is State.LOST
         except PayloadRefused as error:
             logger.error("%s", error)
-            end = AttemptEnd(State.FAILED, str(error))
+            end = AttemptEnd(State.FAILED, str(error), exception=class_path(PayloadRefused))
         except NoProcess:
             self._put_back()
             raise
@@ -170,6 +170,7 @@ class AttemptRunner:
             reuse=payload.options.process is not None,
             inputs=inputs,
             checkpoint=None if kept is None else check_checkpoint(info.id, kept),
+            info=info.to_json() if info.task else None,
         )
 
     # Its end
@@ -208,8 +209,8 @@ class AttemptRunner:
             return None
         used = {"cpu_seconds": round(end.cpu_seconds, 4), "peak_memory": end.peak_memory}
         if self._is_final(end):
-            return info.ended(end.state, result=end.result, **used)
-        return info.changed(**used).requeued(end.state, end.result)
+            return info.ended(end.state, result=end.result, exception=end.exception, **used)
+        return info.changed(**used).requeued(end.state, end.result, end.exception)
 
     def _is_this(self, info: Info) -> bool:
         """Tell whether a job is still in this attempt."""

@@ -84,6 +84,8 @@ class CurrentJob:
     # Takes the id of a job that this one waits for, and whether the wait is over.
     _note_wait: Callable[[str, bool], object] = lambda id, is_over: None
     _checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    # The info object at the start of the attempt, of a job that runs a task of Django's.
+    info_json: str | None = None
 
     @property
     def keywords(self) -> dict[str, object]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
 
+from moi_django.engine.attempt_end import class_path
 from moi_django.engine.current import enter_job
 from moi_django.engine.encoding import encode_result
 from moi_django.engine.invocation import call_as_job, explain_breakpoint, failure_text
@@ -70,6 +71,8 @@ class _Outcome:
     state: State
     result: Any
     display: dict[str, str]
+    # Dotted path of the class of what it raised.
+    exception: str | None = None
 
     def encode(self, before: _Usage, lingers: bool) -> bytes:
         """Return the message that says so."""
@@ -79,6 +82,7 @@ class _Outcome:
             success=self.state is State.SUCCESS,
             result=self.result,
             display=self.display,
+            exception=self.exception,
             cpu_seconds=used.cpu - before.cpu,
             peak_memory=used.peak_memory,
             lingers=lingers,
@@ -321,7 +325,8 @@ def _failure(error: BaseException | str, task: Task) -> _Outcome:
         text = failure_text(
             f"{text}\n\nThe job called sys.exit({error.code!r}).", task.result_limit
         )
-    return _Outcome(State.FAILED, text, {})
+    kind = RuntimeError if isinstance(error, str) else type(error)
+    return _Outcome(State.FAILED, text, {}, class_path(kind))
 
 
 def _write_log(text: str) -> None:

@@ -52,6 +52,7 @@ class JobReporter:
             _attach=self.attach,
             _note_wait=self.note_wait,
             _checkpoint=self._checkpoint,
+            info_json=task.info,
         )
 
     def update_status(self, status: str) -> str:

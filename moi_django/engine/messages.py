@@ -44,6 +44,7 @@ _FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "success": (bool,),
         "result": (object,),
         "display": (dict,),
+        "exception": (str, type(None)),
         "cpu_seconds": _NUMBER,
         "peak_memory": (int,),
         "lingers": (bool,),
@@ -85,6 +86,8 @@ class Task:
     checkpoint: str | None = None
     # Results of other jobs that are arguments, by the ids that stand for them.
     inputs: dict[str, Any] = field(default_factory=dict)
+    # Its info object as JSON, of a job that runs a task of Django's.
+    info: str | None = None
 
     @property
     def max_length(self) -> int:

@@ -23,6 +23,7 @@ from moi_django.engine.attempt_end import (
     Exit,
     InterruptReason,
     after_output,
+    class_path,
     exit_text,
     timeout_text,
 )
@@ -31,6 +32,7 @@ from moi_django.engine.invocation import failure_text
 from moi_django.engine.job_output import unread_bytes
 from moi_django.engine.listener import GuardedListener, Listener
 from moi_django.engine.messages import READ_SIZE, BadMessage, Message, Task, pop_checked
+from moi_django.exceptions import JobTimedOut
 from moi_django.models import State
 
 # Seconds from SIGTERM to SIGKILL at most, and from that to giving up.
@@ -316,7 +318,14 @@ class Supervisor:
             reusable=self._task.reuse
             and outcome is not None
             and not (self._exit or self._reason or self._received or self._unsent),
+            exception=self._exception(),
         )
+
+    def _exception(self) -> str | None:
+        """Return of what class the error is with which the attempt has ended, if it has any."""
+        if self._reason is InterruptReason.TIMEOUT:
+            return class_path(JobTimedOut)
+        return self._outcome["exception"] if self._outcome and not self._reason else None
 
     def _failure_text(self) -> str | None:
         """Return why the attempt has failed; None when it has not."""

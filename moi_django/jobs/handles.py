@@ -8,8 +8,9 @@ from typing import Any, Self
 
 from moi_django import owners
 from moi_django.cluster import dispatch
+from moi_django.engine.attempt_end import failure_class
 from moi_django.engine.current import note_wait
-from moi_django.exceptions import GroupNotFound, InvalidJob, JobFailed, JobNotFound
+from moi_django.exceptions import GroupNotFound, InvalidJob, JobNotFound
 from moi_django.jobs import creation, retries
 from moi_django.jobs.many import ManyJobs
 from moi_django.jobs.on_commit import create_or_defer
@@ -113,11 +114,13 @@ class Job(Handle):
     def value(self, timeout: float | None = None) -> Any:
         """Wait for the end and return the result.
 
-        Raises JobFailed with the traceback when the job did not succeed, or as `wait` does.
+        Raises JobFailed with the traceback when the job did not succeed: JobLost, JobCancelled or
+        JobTimedOut when that is why; or as `wait` does.
         """
         self.wait(timeout)
         if self.state is not State.SUCCESS:
-            raise JobFailed(f"Job {self.id} ended as {self.state}: {self.result}")
+            kind = failure_class(self.state, self.info.exception)
+            raise kind(f"Job {self.id} ended as {self.state}: {self.result}")
         return self.result
 
     def cancel(self) -> bool:

@@ -16,6 +16,7 @@ from moi_django import owners
 from moi_django.cluster import dispatch, payloads
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine import pickling
+from moi_django.engine.attempt_end import failure_class
 from moi_django.engine.payloads import Payload
 from moi_django.exceptions import InvalidJob, JobFailed, JobNotFound
 from moi_django.jobs import creation, on_commit
@@ -157,4 +158,5 @@ def _jobs_of(items: Iterable[Any], like: Info, call: bytes, options: Options) ->
 def _result_of(info: Info) -> Any:
     if info.state is State.SUCCESS:
         return info.result
-    return JobFailed(f"Job {info.id} ({info.name}) ended as {info.state}: {info.result}")
+    kind = failure_class(info.state, info.exception)
+    return kind(f"Job {info.id} ({info.name}) ended as {info.state}: {info.result}")

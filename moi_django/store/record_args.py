@@ -16,7 +16,12 @@ def next_place(old: Info, new: Info, delay: float) -> str:
 
 
 def max_payload(info: Info, retry_limit: int) -> int | str:
-    """Return the length beyond which the payload of a job is dropped; "" keeps any."""
+    """Return the length beyond which the payload of a job is dropped; "" keeps any.
+
+    With that of a task are the arguments that its result tells.
+    """
+    if info.task:
+        return ""
     if info.state is State.SUCCESS or info.retried:
         return 0
     # No longer sent by itself, but somebody may retry it.

@@ -285,6 +285,7 @@ OUTCOME = {
     "cpu_seconds": 0.0,
     "peak_memory": 0,
     "lingers": False,
+    "exception": None,
 }
 
 
