@@ -255,8 +255,9 @@ class Info:
         """Return the job as it waits for its next attempt; `result` says why this one failed."""
         error = result.rstrip().rsplit("\n", 1)[-1][:MAX_ERROR_LENGTH]
         times = (self.date_start, now())
-        used = (self.cpu_seconds, self.peak_memory, self.engine)
-        attempt = Attempt(self.attempt, state, *times, error, *used, exception)
+        used = (self.cpu_seconds, self.peak_memory)
+        why = (self.engine, exception)
+        attempt = Attempt(self.attempt, state, *times, error, *used, *why)
         return self.changed(
             state=State.QUEUED,
             status=State.QUEUED.status,

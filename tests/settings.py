@@ -44,6 +44,17 @@ TEMPLATES = [
         },
     }
 ]
+# Django 5.2 has no such setting; the backport reads it.
+TASKS = {
+    "default": {
+        "BACKEND": "moi_django.tasks.MoiBackend",
+        "QUEUES": ["default", "reports", "elsewhere"],
+    },
+    "hurried": {
+        "BACKEND": "moi_django.tasks.MoiBackend",
+        "OPTIONS": {"JOB": {"retries": 1, "backoff": 0, "retry_on_lost": True}},
+    },
+}
 ASGI_APPLICATION = "moi_django.asgi.application"
 CHANNEL_LAYERS = {"default": {"BACKEND": "moi_django.layers.MoiChannelLayer"}}
 # A file: threads of the server and engines have to see what a test writes.

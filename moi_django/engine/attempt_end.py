@@ -61,7 +61,9 @@ def failure_class(state: State | None, exception: str | None) -> type[JobFailed]
     """Return the error which says that a job, or an attempt, ended in a state without success."""
     if exception == class_path(JobTimedOut):
         return JobTimedOut
-    return {State.LOST: JobLost, State.CANCELLED: JobCancelled}.get(state or State.FAILED, JobFailed)
+    return {State.LOST: JobLost, State.CANCELLED: JobCancelled}.get(
+        state or State.FAILED, JobFailed
+    )
 
 
 def timeout_text(timeout: float, trace: object) -> str:

@@ -64,6 +64,25 @@ def submit_as(
     id: str, context: str, owner: Any, name: str, url: str | None, call: Any, options: Options
 ) -> Job:
     """Do what `submit` does with (func, args, kwargs); raise ValueError when the id is taken."""
+    job, create = prepare_job(id, context, owner, name, url, call, options)
+    create_or_defer([job], create)
+    return job
+
+
+def prepare_job(
+    id: str,
+    context: str,
+    owner: Any,
+    name: str,
+    url: str | None,
+    call: Any,
+    options: Options,
+    task: str | None = None,
+) -> tuple[Job, Callable[[], Any]]:
+    """Return a job that is not there yet, and what creates it.
+
+    `task` is the path of the task of Django's that it runs.
+    """
     func, args, kwargs = call
     conf.context(context)
     if not callable(func):
@@ -74,6 +93,7 @@ def submit_as(
     info = creation.new_job_info(
         context, group, name, url, options, pickling.PYTHON_VERSION, id, parents
     )
+    info = replace(info, task=task) if task else info
     create: Callable[[Info], object]
     try:
         if results:
@@ -88,8 +108,7 @@ def submit_as(
         payload = Payload(pickled, options.without_order(), context, inputs=inputs)
         create = partial(dispatch.enqueue, payload=payload)
     job, is_shared = Job(info), options.on_duplicate == "return"
-    create_or_defer([job], partial(_create_for, owner, job, create, is_shared))
-    return job
+    return job, partial(_create_for, owner, job, create, is_shared)
 
 
 def submit_nouser(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Job:

@@ -4,7 +4,8 @@
 key                   type     content
 ====================  =======  ========================================================
 <id>                  string   the info object of a job or group, as JSON
-<id>:payload          string   the signed function and arguments of a job that did not succeed yet
+<id>:payload          string   the signed function and arguments of a job that did not succeed yet,
+                               or that runs a task of Django's
 <id>:log              stream   what a job has printed, in pieces: name of the stream, text
 <id>:display          string   how the result of a job looks, as JSON: MIME type -> data
 <id>:checkpoint       string   where a job that did not succeed is to go on, as JSON

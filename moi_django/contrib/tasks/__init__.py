@@ -1,0 +1,1 @@
+"""Django's own task interface: its tasks run as jobs."""

@@ -1,0 +1,5 @@
+"""The backend for Django's own task interface: TASKS names `moi_django.tasks.MoiBackend`."""
+
+from moi_django.contrib.tasks.backend import MoiBackend, MoiTask
+
+__all__ = ["MoiBackend", "MoiTask"]
