@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from moi_django.exceptions import MoiError
     from moi_django.jobs.api import Group, Job, asubmit, ctx_default, submit, submit_nouser
+    from moi_django.jobs.decorator import JobFunction, job
     from moi_django.options import Options
 
 __version__ = "0.3.0"
@@ -30,13 +31,14 @@ _NAMES = {
     "engine.current": "CurrentJob attach checkpoint current_job progress resume track",
     "exceptions": "MoiError",
     "jobs.api": "Group Job asubmit ctx_default submit submit_nouser",
+    "jobs.decorator": "JobFunction job",
     "options": "Options",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = ["CurrentJob", "Group", "Job", "MoiError", "Options", "asubmit", "attach", "checkpoint"]
-__all__ += ["ctx_default", "current_job", "progress", "resume", "submit", "submit_nouser"]
-__all__ += ["system_call", "track"]
+__all__ = ["CurrentJob", "Group", "Job", "JobFunction", "MoiError", "Options", "asubmit", "attach"]
+__all__ += ["checkpoint", "ctx_default", "current_job", "job", "progress", "resume", "submit"]
+__all__ += ["submit_nouser", "system_call", "track"]
 
 
 def __getattr__(name: str) -> Any:

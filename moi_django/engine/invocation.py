@@ -63,12 +63,8 @@ def _wanted_names(function: Any, names: Iterable[str]) -> set[str]:
     """Return which of these keyword arguments a callable asks for."""
     if isinstance(function, partial):
         return _wanted_names(function.func, names) - function.keywords.keys()
-    if isinstance(function, MethodType):
-        return _wanted_names(function.__func__, names)
-    if isinstance(function, type):
-        return _wanted_names(function.__init__, names)  # type: ignore[misc]
-    if isinstance(call := type(function).__call__, FunctionType):
-        return _wanted_names(call, names)
+    if (called := _called_by(function)) is not function:
+        return _wanted_names(called, names)
     if not isinstance(function, FunctionType):
         return _named_in_signature(function, names)
     code = function.__code__
@@ -82,6 +78,18 @@ def _wanted_names(function: Any, names: Iterable[str]) -> set[str]:
         if (wrapped := getattr(function, "__wrapped__", None)) is not None:
             wanted |= _wanted_names(wrapped, names)
     return wanted
+
+
+def _called_by(function: Any) -> Any:
+    """Return the function that is called when a callable is; itself if there is none."""
+    if isinstance(function, MethodType):
+        return function.__func__
+    if isinstance(function, type):
+        return function.__init__  # type: ignore[misc]
+    wrapped, call = getattr(function, "__wrapped__", None), type(function).__call__
+    if isinstance(wrapped, FunctionType) and not isinstance(function, FunctionType):
+        return wrapped  # as of `@job`
+    return call if isinstance(call, FunctionType) else function
 
 
 def _named_in_signature(function: Any, names: Iterable[str]) -> set[str]:

@@ -1,5 +1,6 @@
 """The Python API: send a function to a cluster, which gives a `Job`; keep jobs in a `Group`."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -57,7 +58,9 @@ def submit(
     A function that cannot be pickled gives a job that has failed and says why. Raises InvalidJob,
     UnknownContext, GroupNotFound, StoreUnavailable or NotRunning, and then there is no job.
     """
-    return submit_as("", context, owner, name, url, (func, args, kwargs), _take_options(kwargs))
+    return submit_as(
+        "", context, owner, name, url, (func, args, kwargs), _take_options(func, kwargs)
+    )
 
 
 def submit_as(
@@ -130,9 +133,24 @@ async def asubmit(
     return await sync_to_async(submit)(context, owner, name, url, func, *args, **kwargs)
 
 
-def _take_options(kwargs: dict[str, Any]) -> Options:
+def _take_options(func: Callable[..., Any], kwargs: dict[str, Any]) -> Options:
     """Take the options out of the keywords that were given for the function."""
-    return kwargs.pop("options") if isinstance(kwargs.get("options"), Options) else Options()
+    given = kwargs.get("options")
+    if isinstance(given, Options):
+        return kwargs.pop("options")  # type: ignore[no-any-return]
+    if isinstance(given, dict) and not _takes_options(func):
+        raise InvalidJob(f"options is {given!r:.200}: give moi_django.Options(...).")
+    return Options()
+
+
+def _takes_options(func: Callable[..., Any]) -> bool:
+    """Tell whether a keyword `options` may be the function's own."""
+    try:
+        parameters = inspect.signature(func).parameters
+    except (TypeError, ValueError):
+        return True  # one of C that does not tell, or none that can be called
+    kinds = {each.kind for each in parameters.values()}
+    return "options" in parameters or inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def _create_for(owner: Any, job: Job, create: Callable[[Info], Any], is_shared: bool) -> Any:
