@@ -318,7 +318,7 @@ def test_all_have_their_turns(redis_server, moi):
         prefix = f"{moi['KEY_PREFIX']}{next(numbers)}:"
         return Turns(StoreConfig(redis_server.url, prefix))
 
-    run_machine(start, settings=settings(max_examples=60, stateful_step_count=60, deadline=None))
+    run_machine(start, settings=settings(max_examples=40, stateful_step_count=50, deadline=None))
 
 
 @given(
@@ -327,7 +327,7 @@ def test_all_have_their_turns(redis_server, moi):
     st.booleans(),
 )
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_the_position_is_the_order_of_the_claims(redis_server, moi, jobs, ends, is_fair):
     store = Store(StoreConfig(redis_server.url, f"{moi['KEY_PREFIX']}{uuid.uuid4()}:"))
