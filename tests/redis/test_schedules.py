@@ -498,8 +498,8 @@ def test_the_command_runs_one_now(schedule, runner, clock, store, capsys):
 
 def test_one_that_pauses_runs_no_tick_and_makes_up_for_none(schedule, runner, clock, store, capsys):
     schedule(cron="* * * * * *", overlap=True)
-    assert run("--pause", "hourly", capsys=capsys) == "hourly is paused\n"
-    assert run("--pause", "hourly", capsys=capsys) == "hourly is already paused\n"
+    assert run("--pause", "hourly", capsys=capsys) == "hourly: paused\n"
+    assert run("--pause", "hourly", capsys=capsys) == "hourly: was paused before\n"
     assert run(capsys=capsys).split(" : ")[3] == "paused"
     now = store.connection.server_time()
     assert at(runner, clock, now - NOON + 5) == 0
@@ -509,7 +509,7 @@ def test_one_that_pauses_runs_no_tick_and_makes_up_for_none(schedule, runner, cl
     assert now <= resumed
     assert at(runner, clock, resumed - NOON) == 0
     assert at(runner, clock, resumed - NOON + 2) == 1
-    assert run("--resume", "hourly", capsys=capsys) == "hourly is already not paused\n"
+    assert run("--resume", "hourly", capsys=capsys) == "hourly: was not paused\n"
 
 
 @pytest.mark.parametrize("option", ["--run", "--pause", "--resume"])
