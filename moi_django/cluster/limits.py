@@ -20,7 +20,14 @@ OWNER_LIMIT_TTL = 60.0
 def publish_limits() -> None:
     """Let Redis have what the settings say of all owners; done again and again by reconcilers."""
     wanted, present = _fields_of_settings(), get_store().policy.read()
-    stale = [field for field in present if policy.is_of_settings(field) and field not in wanted]
+    # What was said of single owners holds as long as somebody is asked about them.
+    asks = conf.OWNER_LIMIT is not None and not isinstance(conf.OWNER_LIMIT, int)
+    stale = [
+        field
+        for field in present
+        if field not in wanted
+        and (policy.is_of_settings(field) or (policy.is_of_owner(field) and not asks))
+    ]
     changed = {name: each for name, each in wanted.items() if present.get(name) != str(each)}
     if stale or changed:
         get_store().policy.update({**dict.fromkeys(stale), **changed})

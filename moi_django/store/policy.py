@@ -16,6 +16,11 @@ def is_of_settings(field: str) -> bool:
     return field in (FAIR, EACH_OWNER) or field.startswith(limit_slot(""))
 
 
+def is_of_owner(field: str) -> bool:
+    """Tell whether a field bounds one owner in a context."""
+    return field.startswith(f"{EACH_OWNER}:")
+
+
 def limit_slot(limit: str) -> str:
     """Return what jobs take that need a named limit."""
     return f"limit:{limit}"
