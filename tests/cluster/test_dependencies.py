@@ -198,7 +198,8 @@ def test_what_cannot_be_is_refused(engine, tmp_path):
     for wrong in ({"after": held}, {"after": [held] * 101}, {"on_failure": "wait"}):
         with pytest.raises(InvalidJob, match="give"):
             Options(**wrong)
-    for wrong in (datetime(2030, 1, 1), 5, "tomorrow"):
+    first, last = (edge.replace(tzinfo=UTC) for edge in (datetime.min, datetime.max))
+    for wrong in (datetime(2030, 1, 1), 5, "tomorrow", timedelta.max, timedelta.min, first, last):
         with pytest.raises(
             InvalidJob, match=r"run_after is .* give a timedelta, or a time with its zone"
         ):
