@@ -13,14 +13,15 @@ class ResultOf:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Yield what is in a value of lists, tuples and dicts, however deep."""
-    if type(value) in (list, tuple):
-        for each in value:
-            yield from leaves(each)
-    elif type(value) is dict:
-        yield from leaves(list(value.values()))
-    else:
-        yield value
+    """Yield what is in a value of lists, tuples and dicts, however deep; also of one in itself."""
+    seen, left = set[int](), [value]
+    while left:
+        each = left.pop()
+        if type(each) not in (list, tuple, dict):
+            yield each
+        elif id(each) not in seen:
+            seen.add(id(each))
+            left += reversed(each.values() if type(each) is dict else each)
 
 
 def replaced(value: Any, replace: Callable[[Any], Any]) -> Any:
