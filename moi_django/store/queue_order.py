@@ -7,6 +7,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
+from moi_django.options import MAX_PRIORITY
 from moi_django.store.connection import Connection
 from moi_django.store.queue import QueuedAttempt
 from moi_django.store.scripts import USED_GUESS
@@ -113,7 +114,9 @@ def _in_order(
 
     def turn(lane: _Lane) -> tuple[int, float, int]:
         _, level, place = lane.waiting[-1]
-        return level, used[lane.owner] if is_fair else place, place
+        # What operators prefer comes before all priorities and in no turns.
+        is_in_turns = is_fair and level >= -MAX_PRIORITY
+        return level, used[lane.owner] if is_in_turns else place, place
 
     for lane in lanes:
         lane.waiting.reverse()

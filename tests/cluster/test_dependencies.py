@@ -111,6 +111,28 @@ def test_a_retry_in_a_group_puts_back_what_waits_for_the_group(engine, tmp_path)
     assert len(again.value(SOON)["values"]) == 2
 
 
+def test_it_is_put_back_also_when_its_parents_are_retried_one_by_one(engine, tmp_path):
+    parents = [send(name, work.works_and_fails, str(tmp_path / name), 1) for name in "ab"]
+    child = send("both", work.collect, parents, None)
+    ended(child, State.CANCELLED)
+    for parent in [ended(parent, State.FAILED) for parent in parents]:
+        parent.retry()
+    assert len(Job.get(child.refresh().info.retried).value(SOON)["values"]) == 2
+
+
+def test_it_is_not_put_back_when_the_parent_that_failed_was_removed(engine, tmp_path):
+    gone, failed = (
+        send(name, work.works_and_fails, str(tmp_path / name), 1).wait(SOON) for name in "ab"
+    )
+    child = send("both", work.triple, 1, after=[gone, failed])
+    assert ended(child, State.CANCELLED).info.failed_parent in (gone.id, failed.id)
+    if child.info.failed_parent == failed.id:
+        gone, failed = failed, gone
+    gone.remove()
+    assert failed.retry().wait(SOON).state is State.SUCCESS
+    assert child.refresh().info.retried is None
+
+
 @pytest.mark.parametrize("end", [Job.cancel, Job.remove])
 def test_cancelling_and_removing_follow_the_edges(engine, tmp_path, end):
     gate = tmp_path / "gate"
@@ -176,7 +198,8 @@ def test_what_cannot_be_is_refused(engine, tmp_path):
     for wrong in ({"after": held}, {"after": [held] * 101}, {"on_failure": "wait"}):
         with pytest.raises(InvalidJob, match="give"):
             Options(**wrong)
-    for wrong in (datetime(2030, 1, 1), 5, "tomorrow"):
+    first, last = (edge.replace(tzinfo=UTC) for edge in (datetime.min, datetime.max))
+    for wrong in (datetime(2030, 1, 1), 5, "tomorrow", timedelta.max, timedelta.min, first, last):
         with pytest.raises(
             InvalidJob, match=r"run_after is .* give a timedelta, or a time with its zone"
         ):

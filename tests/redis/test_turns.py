@@ -100,7 +100,8 @@ class Model:
 
         def turn(lane):
             level, place, _ = heads[lane]
-            return (level, self.used.get(lane[0], 0) if self.is_fair else place, place)
+            is_in_turns = self.is_fair and level >= -100  # what is preferred is not
+            return (level, self.used.get(lane[0], 0) if is_in_turns else place, place)
 
         lane = min(heads, key=turn)
         level, _, id = heads[lane]
@@ -359,6 +360,16 @@ def test_one_owner_s_thousands_delay_nobody_else(store):
     later = queued_job(store, bob)
     assert store.orders.standings(QUEUE)[later.id].position == 1
     assert (first, claim(store).info) == ([ada.id] * 10, store.jobs.get(later.id))
+
+
+def test_what_is_preferred_last_is_the_next_whoever_has_used_less(store):
+    ada, bob = (store.users.enrol(name, new_group) for name in ("ada", "bob"))
+    jobs = [queued_job(store, ada), queued_job(store, ada), queued_job(store, bob)]
+    assert claim(store).info.id == jobs[0].id
+    assert store.queue.prefer(jobs[2]) and store.queue.prefer(jobs[1])
+    places = {id: standing.position for id, standing in store.orders.standings(QUEUE).items()}
+    assert places == {jobs[1].id: 1, jobs[2].id: 2}
+    assert claim_all(store) == [jobs[1].id, jobs[2].id]
 
 
 def test_what_took_longer_costs_more(store):
