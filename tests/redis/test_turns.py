@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 
@@ -402,8 +402,33 @@ def test_it_starts_when_those_before_it_have_run(store):
         running = next(info for info in running_jobs(store) if info.engine == engine)
         store.jobs.change(running.id, partial(ended_after, seconds))
         claim(store, engine)
-    left = sorted(store.orders.standings(QUEUE).values(), key=lambda each: each.position)
-    assert [(each.position, each.starts_in) for each in left] == [(1, 30.0), (2, 60.0)]
+    assert starts(store) == {1: 60, 2: 60}
+    store.policy.start(policy.drained("two"))
+    assert starts(store) == {1: 60, 2: 120}
+    # What takes longer than most tells nothing of when it will end.
+    for info in running_jobs(store):
+        long_ago = f"{datetime.now(UTC) - timedelta(seconds=90):%Y-%m-%d %H:%M:%S.%f}"
+        store.jobs.change(info.id, lambda info, date=long_ago: info.changed(date_start=date))
+    assert starts(store) == {1: None, 2: None}
+
+
+def starts(store):
+    """Return by position after how many seconds jobs will begin, to whole ones."""
+    found = store.orders.standings(QUEUE).values()
+    return {each.position: each.starts_in and round(each.starts_in) for each in found}
+
+
+def test_who_may_run_few_has_places_for_few(store):
+    ada, bob = (store.users.enrol(name, new_group) for name in ("ada", "bob"))
+    store.policy.update({policy.limit_slot("matlab"): 2, policy.owner_slot("lab", bob.id): 1})
+    jobs = [queued_job(store, ada, limit="matlab") for _ in range(4)]
+    jobs += [queued_job(store, bob) for _ in range(2)]
+    standings = store.orders.standings(QUEUE)
+    assert [standings[job.id].position for job in jobs] == [1, 3, None, None, 2, None]
+    assert [standings[job.id].hold for job in jobs] == [
+        *(None, None, Hold.LIMIT, Hold.LIMIT),
+        *(None, Hold.OWNER),
+    ]
 
 
 def running_jobs(store):
