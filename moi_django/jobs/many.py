@@ -71,10 +71,10 @@ class ManyJobs:
         group = creation.new_group_info(owners.group_of(owner), name, url)
         options = replace(options, process=options.process or group.id)
         parents = creation.find_parents([*options.after, *results], group)
-        how = (context, group, name, None, options, pickling.PYTHON_VERSION, "", parents)
+        how = (context, group, name, None, options, pickling.PYTHON_VERSION, "", parents.values())
         # Pickled now, as with `submit`: who changes an item later does not change its job.
         like = creation.new_job_info(*how)
-        inputs = {each.id: each.id for each in results}
+        inputs = {each.id: parents[each.id].id for each in results}
         payload = Payload(call, options.without_order(), context, inputs=inputs)
         jobs = list(_jobs_of(items, like, payload))
         get_store().jobs.create(group)

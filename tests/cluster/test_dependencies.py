@@ -100,6 +100,32 @@ def test_a_retry_puts_back_what_was_skipped(engine, tmp_path):
     assert child.refresh().state is State.CANCELLED and child.info.retried in grandchild.info.after
 
 
+def test_who_waits_for_one_that_was_retried_waits_for_its_successor(engine, tmp_path):
+    parent = send("first", work.works_and_fails, str(tmp_path / "runs"), 1)
+    ended(parent, State.FAILED)
+    again = parent.retry()
+    job = send("second", work.collect, parent, None)
+    assert job.info.after == (again.id,)
+    assert job.value(SOON)["values"] == again.value(SOON)
+
+
+def test_in_a_transaction_one_waits_for_the_job_that_has_the_key(engine, tmp_path):
+    gate = tmp_path / "gate"
+    held = send("held", work.held_until, str(gate), unique="a key")
+    with transaction.atomic():
+        same = send("same", work.held_until, str(gate), unique="a key")
+        job = send("second", work.collect, [same], None)
+    gate.touch()
+    assert job.value(SOON)["values"] == [held.value(SOON)]
+    assert (same.id, job.info.after) == (held.id, (held.id,))
+
+
+def test_a_map_waits_for_a_job_among_its_keywords(engine):
+    first = send("first", work.triple, 2)
+    group = Group.map(work.collect, [1, 2], owner="ada", name="map", more=first)
+    assert group.results(SOON) == [{"values": 1, "more": 6}, {"values": 2, "more": 6}]
+
+
 def test_a_retry_in_a_group_puts_back_what_waits_for_the_group(engine, tmp_path):
     group = Group.create("ada", "sweep")
     send("item", work.works_and_fails, str(tmp_path / "runs"), 1, owner=group)
