@@ -211,7 +211,7 @@ class Conf:
         """
         contexts = self.CONTEXTS
         if name not in contexts:
-            raise UnknownContext(f"Unknown context: {name}")
+            raise UnknownContext(f"Unknown context: {name}. There are: {', '.join(contexts)}.")
         if self.is_isolated:
             return {"connection_file": os.devnull + "/none"}
         found = dict(contexts[name])

@@ -15,8 +15,9 @@ MAX_BACKOFF = 3600.0
 MAX_PRIORITY = 100
 # A job waits for so many jobs and groups at most.
 MAX_PARENTS = 100
-# No number of an option is larger: as seconds that is longer than anybody waits.
-MAX_NUMBER = 1e9
+# No number of an option is larger: as seconds that is longer than anybody waits. And no time is
+# farther from 1970: that is in the year 3871, which every zone and clock can show.
+MAX_NUMBER, MAX_TIME = 1e9, 6e10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +105,11 @@ class Options:
         ]
 
     def _order(self) -> list[tuple[bool, str]]:
-        time = self.run_after
-        is_aware = isinstance(time, datetime) and time.utcoffset() is not None
         return [
             (
-                time is None or isinstance(time, timedelta) or is_aware,
-                f"run_after is {time!r}: give a timedelta, or a time with its zone, such as "
-                "django.utils.timezone.now() + timedelta(hours=1).",
+                self.run_after is None or _is_time(self.run_after),
+                f"run_after is {self.run_after!r}: give a timedelta, or a time with its zone, such "
+                "as django.utils.timezone.now() + timedelta(hours=1), that one can live to see.",
             ),
             (
                 isinstance(self.after, list | tuple | set | frozenset)
@@ -142,6 +141,14 @@ def _number(value: Any) -> Any:
     """Return what is a number that anybody can wait for, else None."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     return value if is_number and abs(value) <= MAX_NUMBER else None
+
+
+def _is_time(value: Any) -> bool:
+    """Tell whether that says how long from now, or when in some zone."""
+    if isinstance(value, timedelta):
+        return abs(value.total_seconds()) <= MAX_NUMBER
+    is_aware = isinstance(value, datetime) and value.utcoffset() is not None
+    return is_aware and abs(value.timestamp()) <= MAX_TIME
 
 
 def _is_name(value: Any) -> bool:

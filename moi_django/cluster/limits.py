@@ -1,6 +1,7 @@
 """Let Redis know which limits the settings name, so that claims look at them."""
 
 import time
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from moi_django.exceptions import InvalidJob
 from moi_django.models import Info
 from moi_django.site_store import get_store
 from moi_django.store import Store, policy
+from moi_django.store.queue import split_queue
 
 # Seconds for which is believed what MOI["OWNER_LIMIT"] has said of an owner.
 OWNER_LIMIT_TTL = 60.0
@@ -20,7 +22,11 @@ OWNER_LIMIT_TTL = 60.0
 def publish_limits() -> None:
     """Let Redis have what the settings say of all owners; done again and again by reconcilers."""
     wanted, present = _fields_of_settings(), get_store().policy.read()
-    stale = [field for field in present if policy.is_of_settings(field) and field not in wanted]
+    ours = [field for field in present if field in (policy.FAIR, policy.EACH_OWNER)]
+    ours += [field for field in present if field.startswith(policy.limit_slot(""))]
+    if _owner_hook() is None:
+        ours += [field for field in present if field.startswith(f"{policy.EACH_OWNER}:")]
+    stale = [field for field in ours if field not in wanted]
     changed = {name: each for name, each in wanted.items() if present.get(name) != str(each)}
     if stale or changed:
         get_store().policy.update({**dict.fromkeys(stale), **changed})
@@ -32,11 +38,26 @@ def publish_limits_for(info: Info) -> None:
     Raises InvalidJob when MOI["OWNER_LIMIT"] says something else than a number or None.
     """
     _publish_once(get_store(), tuple(sorted(_fields_of_settings().items())))
-    limit = conf.OWNER_LIMIT
-    if limit is not None and not isinstance(limit, int):
-        call = import_string(limit) if isinstance(limit, str) else limit
+    _publish_owner_limits(info.context or "", [info.owner])
+
+
+def publish_limits_of_held(queue: str) -> None:
+    """Do so again for owners who run as many as are allowed, which may be more by now."""
+    _publish_owner_limits(split_queue(queue)[0], get_store().queue.held_owners(queue))
+
+
+def _publish_owner_limits(context: str, roots: Iterable[str]) -> None:
+    if (call := _owner_hook()) is not None:
         period = int(time.monotonic() / OWNER_LIMIT_TTL)
-        _publish_owner_limit(get_store(), call, info.context or "", info.owner, period)
+        for root in roots:
+            _publish_owner_limit(get_store(), call, context, root, period)
+
+
+def _owner_hook() -> LimitHook | None:
+    limit = conf.OWNER_LIMIT
+    if limit is None or isinstance(limit, int):
+        return None
+    return import_string(limit) if isinstance(limit, str) else limit
 
 
 def _fields_of_settings() -> dict[str, str | int]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from moi_django.cluster import connections, dispatch
-from moi_django.cluster.limits import publish_limits
+from moi_django.cluster.limits import publish_limits, publish_limits_of_held
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError, StoreUnavailable, UnknownContext
 from moi_django.models import Info, State
@@ -130,6 +130,7 @@ class Reconciler:
         for attempt in self._attempts.overdue(get_store().queue.running(), lambda _: conf.LEASE):
             self._end_lost(attempt)
         for queue in get_store().queue.names():
+            self._try(publish_limits_of_held, queue)
             self._try(get_store().queue.review, queue)
             self._try(self._drop_lost_workers, queue)
             self._try(self._call_workers, queue)

@@ -92,10 +92,10 @@ def prepare_job(
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
     group = owners.group_of(owner, seen=True)
     results = find_in([args, kwargs], Handle)
-    parents = creation.find_parents([*options.after, *results], group)
-    info = creation.new_job_info(
-        context, group, name, url, options, pickling.PYTHON_VERSION, id, parents
-    )
+    awaited = [*options.after, *results]
+    parents = creation.find_parents(awaited, group)
+    how = (context, group, name, url, options, pickling.PYTHON_VERSION, id)
+    info = creation.new_job_info(*how, parents.values())
     info = replace(info, task=task) if task else info
     create: Callable[[Info], object]
     try:
@@ -107,9 +107,10 @@ def prepare_job(
         create = get_store().jobs.create
     else:
         payloads.check_length(pickled)
-        inputs = {each.id: each.id for each in results}
+        inputs = {each.id: parents[each.id].id for each in results}
         payload = Payload(pickled, options.without_order(), context, inputs=inputs)
-        create = partial(dispatch.enqueue, payload=payload)
+        uncommitted = {each.id: each for each in awaited if getattr(each, "_awaits_commit", ())}
+        create = partial(_enqueue, payload=payload, uncommitted=uncommitted)
     job, is_shared = Job(info), options.on_duplicate == "return"
     return job, partial(_create_for, owner, job, create, is_shared)
 
@@ -151,6 +152,16 @@ def _takes_options(func: Callable[..., Any]) -> bool:
         return True  # one of C that does not tell, or none that can be called
     kinds = {each.kind for each in parameters.values()}
     return "options" in parameters or inspect.Parameter.VAR_KEYWORD in kinds
+
+
+def _enqueue(info: Info, payload: Payload, uncommitted: dict[str, Job]) -> None:
+    """Create a job; one that it waits for may have become another at the commit, by its key."""
+    ids = {id: job.id for id, job in uncommitted.items()}
+    if any(old != new for old, new in ids.items()):
+        inputs = {name: ids.get(id, id) for name, id in payload.inputs.items()}
+        payload = replace(payload, inputs=inputs)
+        info = replace(info, after=tuple(ids.get(id, id) for id in info.after))
+    dispatch.enqueue(info, payload)
 
 
 def _create_for(owner: Any, job: Job, create: Callable[[Info], Any], is_shared: bool) -> Any:

@@ -1,7 +1,7 @@
 """Check what a new job or group is to be, and make its info object; nothing is written."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,13 +25,13 @@ def new_job_info(
     options: Options,
     python: str,
     id: str = "",
-    parents: Sequence[Info] = (),
+    parents: Collection[Info] = (),
 ) -> Info:
     """Return a queued job in a group, for engines with a version of Python, of this or a new id.
 
     It waits for its `parents`. Raises InvalidJob.
     """
-    if options.limit is not None and options.limit not in conf.LIMITS:
+    if options.limit is not None and not _is_limit(options.limit):
         known = ", ".join(map(repr, conf.LIMITS)) or "none"
         raise InvalidJob(f'Unknown limit {options.limit!r}: MOI["LIMITS"] has {known}.')
     return _new_info(
@@ -54,11 +54,16 @@ def new_job_info(
     )
 
 
-def find_parents(given: Iterable[Any], group: Info) -> list[Info]:
-    """Return the jobs and groups that a job in a group is to wait for.
+def _is_limit(name: str) -> bool:
+    # Their keys in Redis are told apart by what such a name must not have.
+    return name in conf.LIMITS and name.isprintable() and ":" not in name
 
-    They are handles or ids. Raises InvalidJob when one is none of these or gone, or waits itself
-    for what is in that group.
+
+def find_parents(given: Iterable[Any], group: Info) -> dict[str, Info]:
+    """Return the jobs and groups that a job in a group is to wait for, by the ids that are given.
+
+    They are handles or ids; of a job that was retried it is the one that runs instead. Raises
+    InvalidJob when one is none of these or gone, or waits itself for what is in that group.
     """
     handles = [each for each in given if not isinstance(each, str)]
     if strange := [each for each in handles if not isinstance(getattr(each, "info", None), Info)]:
@@ -68,13 +73,15 @@ def find_parents(given: Iterable[Any], group: Info) -> list[Info]:
     ids = list(dict.fromkeys(each if isinstance(each, str) else each.id for each in given))
     if len(ids) > MAX_PARENTS:
         raise InvalidJob(f"A job waits for {MAX_PARENTS} at most: put more into a group.")
-    store = get_store()
-    parents = []
+    store, parents = get_store(), dict[str, Info]()
     for id, info in zip(ids, store.jobs.get_many(ids), strict=True):
         if (found := info or known.get(id)) is None:
             raise InvalidJob(f"The job cannot wait for {id}, which is gone or never was.")
-        parents.append(found)
-    if parents and store.dependencies.awaited_by(parents) & {group.id, *group.ancestors}:
+        while found.retried and (newer := store.jobs.get(found.retried)):
+            found = newer
+        parents[id] = found
+    awaited = store.dependencies.awaited_by(list(parents.values())) if parents else set()
+    if awaited & {group.id, *group.ancestors}:
         raise InvalidJob(
             "The job would wait for itself: it waits for a group that it is to be in, or for a job "
             "that does. Put it into another group."

@@ -18,6 +18,7 @@ from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.engine import pickling
 from moi_django.engine.attempt_end import failure_class
 from moi_django.engine.payloads import Payload
+from moi_django.engine.references import ResultOf, find_in, replaced
 from moi_django.exceptions import InvalidJob, JobFailed, JobNotFound
 from moi_django.jobs import creation, on_commit
 from moi_django.models import Info, State
@@ -61,16 +62,22 @@ class ManyJobs:
         if not callable(func) or options.unique:
             raise InvalidJob("A map takes a function, and no unique key, which is for one job.")
         try:
-            call = pickling.pickle_call((func, kwargs), conf.PAYLOAD_LIMIT)
+            # As in `submit`, those among the keywords are waited for.
+            handles: Any = (cls._job_type, ManyJobs)
+            results = find_in([kwargs], handles)
+            given = replaced(kwargs, handles, lambda each: ResultOf(each.id)) if results else kwargs
+            call = pickling.pickle_call((func, given), conf.PAYLOAD_LIMIT)
         except Exception as error:
             raise InvalidJob(f"The function and its keywords cannot be sent: {error!r}") from error
         group = creation.new_group_info(owners.group_of(owner), name, url)
         options = replace(options, process=options.process or group.id)
-        parents = creation.find_parents(options.after, group)
-        how = (context, group, name, None, options, pickling.PYTHON_VERSION, "", parents)
+        parents = creation.find_parents([*options.after, *results], group)
+        how = (context, group, name, None, options, pickling.PYTHON_VERSION, "", parents.values())
         # Pickled now, as with `submit`: who changes an item later does not change its job.
         like = creation.new_job_info(*how)
-        jobs = list(_jobs_of(items, like, call, options.without_order()))
+        inputs = {each.id: parents[each.id].id for each in results}
+        payload = Payload(call, options.without_order(), context, inputs=inputs)
+        jobs = list(_jobs_of(items, like, payload))
         get_store().jobs.create(group)
         made = cls(group)  # type: ignore[call-arg] # each handle takes its info
         on_commit.create_or_defer([made], partial(dispatch.enqueue_many, jobs))
@@ -137,8 +144,11 @@ class ManyJobs:
             yield info if is_ours else None
 
 
-def _jobs_of(items: Iterable[Any], like: Info, call: bytes, options: Options) -> Iterator[Any]:
-    """Yield for each item a job and its signed payload, b"" when it has failed already."""
+def _jobs_of(items: Iterable[Any], like: Info, payload: Payload) -> Iterator[Any]:
+    """Yield for each item a job and its signed payload, b"" when it has failed already.
+
+    `payload` is of the function and its keywords, behind which the item comes.
+    """
     begun, parent = datetime.now(UTC).replace(tzinfo=None), like.path.rpartition(":")[0]
     for number, item in enumerate(items, 1):
         # So that their order is exactly that of the items.
@@ -147,12 +157,12 @@ def _jobs_of(items: Iterable[Any], like: Info, call: bytes, options: Options) ->
         where: dict[str, Any] = {"pubsub": f"{id}:pubsub", "path": f"{parent}:{id}"}
         info = replace(like, id=id, name=name, date_created=created, **where)
         try:
-            pickled = call + cloudpickle.dumps(item)
+            pickled = payload.call + cloudpickle.dumps(item)
             payloads.check_length(pickled)
         except Exception as error:
             yield creation.failed_at_submit(info, error), b""
         else:
-            yield info, payloads.sign_payload(info, Payload(pickled, options, like.context or ""))
+            yield info, payloads.sign_payload(info, replace(payload, call=pickled))
 
 
 def _result_of(info: Info) -> Any:

@@ -79,7 +79,7 @@ def prepare_skipped(prepared: Sequence[Retry]) -> list[Retry]:
             child.id: child
             for cause in causes
             for child in get_store().dependencies.children(cause)
-            if child.failed_parent == cause and child.retryable and child.id not in instead
+            if child.id not in instead and _is_skipped(child, instead)
         }
         level = []
         signed = get_store().jobs.payloads(list(skipped))
@@ -92,6 +92,16 @@ def prepare_skipped(prepared: Sequence[Retry]) -> list[Retry]:
                 instead[child.id] = found[-1][1].id
                 level.append(child)
     return found
+
+
+def _is_skipped(child: Info, instead: Mapping[str, str]) -> bool:
+    """Tell whether a job was skipped for one of its parents that is still there.
+
+    That may be another one than those which are retried now, and was perhaps retried before.
+    """
+    if not child.failed_parent or not child.retryable:
+        return False
+    return _present_id(child.failed_parent, instead) is not None
 
 
 def prepare_retries(infos: Sequence[Info]) -> tuple[list[Retry], MoiError | None]:

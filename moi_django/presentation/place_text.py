@@ -8,7 +8,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy, ngettext_lazy, pgettext_lazy
 
 from moi_django.jobs.standings import find_standing
-from moi_django.models import Info, timestamp
+from moi_django.models import Info, State, timestamp
 from moi_django.presentation.formatting import round_duration
 from moi_django.store.queue_order import Hold, Standing
 
@@ -32,6 +32,8 @@ def describe_place(info: Info) -> str:
         return ""
     if begin > time.time():
         return gettext("starts at %(time)s") % {"time": _local_time(begin)}
+    if standing.hold and info.status != State.QUEUED.status:
+        return ""  # it says so itself
     return describe_standing(standing)
 
 

@@ -175,11 +175,7 @@ class Dependencies:
         return _Outcome(id, f"Its parent {info.name!r} {_END_WORDS.get(info.state, 'failed')}.")
 
     def _settle_children(self, parent: _Outcome) -> None:
-        children = [
-            info
-            for info in self.children(parent.id)
-            if not info.finished and parent.id in info.after
-        ]
+        children = self._waiting_children(parent.id)
         skipped = [info for info in children if parent.failure and info.on_failure == SKIP]
         self._batches.change(skipped, partial(_skipped, parent))
         others = [info for info in children if not parent.failure or info.on_failure == RUN]
@@ -188,6 +184,18 @@ class Dependencies:
         if parent.is_gone:
             with self._connection.translated_errors():
                 self._redis.delete(self._keys.children(parent.id))
+
+    def _waiting_children(self, parent: str) -> list[Info]:
+        """Return the children that still wait for a parent, the oldest first."""
+        ids = self._members(self._keys.children(parent))
+        with self._connection.translated_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for id in ids:
+                pipeline.sismember(self._keys.waits(id), parent)
+            waits = pipeline.execute()
+        infos = self._infos([id for id, is_waiting in zip(ids, waits, strict=True) if is_waiting])
+        waiting = [info for info in infos if not info.finished]
+        return sorted(waiting, key=lambda info: info.date_created or "")
 
     def _release(self, parent: str, children: Sequence[Info]) -> None:
         """Let jobs wait for one of their parents no more."""

@@ -11,11 +11,6 @@ from moi_django.validation import text_of
 FAIR, EACH_OWNER = "fair", "owner"
 
 
-def is_of_settings(field: str) -> bool:
-    """Tell whether a field says what the settings do of all owners."""
-    return field in (FAIR, EACH_OWNER) or field.startswith(limit_slot(""))
-
-
 def limit_slot(limit: str) -> str:
     """Return what jobs take that need a named limit."""
     return f"limit:{limit}"

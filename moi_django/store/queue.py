@@ -220,6 +220,12 @@ class JobQueue:
         args = {"member": member(info), **self._context_args}
         return bool(self._connection.run_script("prefer", {}, args))
 
+    def held_owners(self, queue: str) -> set[str]:
+        """Return the root groups of owners who run as many as are allowed, and have more."""
+        with self._connection.translated_errors():
+            found: Any = self._redis.smembers(f"{self._keys.prefix}held:{queue}")
+        return {text_of(lane).partition(":")[0] for lane in found}
+
     def review(self, queue: str, renews: bool = False) -> None:
         """Let jobs go on that wait for a limit which is another now; renew what waits, or not."""
         args = {"queue": queue, "renews": "1" if renews else "", **self._context_args}

@@ -2,13 +2,15 @@
 
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 from typing import Any
 
+from moi_django.options import MAX_PRIORITY
 from moi_django.store.connection import Connection
-from moi_django.store.queue import QueuedAttempt
+from moi_django.store.job_records import JobRecords
+from moi_django.store.queue import JobQueue, QueuedAttempt, split_queue
 from moi_django.store.scripts import USED_GUESS
 from moi_django.validation import number_of, text_of
 
@@ -41,16 +43,48 @@ class Standing:
 @dataclass(slots=True)
 class _Lane:
     owner: str
+    limit: str
     hold: str
-    # (id, level, place) of those that wait in it, the first one first.
+    # (id, level, place) of those that wait in it, the first one last.
     waiting: list[tuple[str, int, int]]
+
+
+@dataclass(slots=True)
+class _Order:
+    """What decides which of some lanes is next, counted on as jobs begin."""
+
+    is_fair: bool
+    # Milliseconds that one job takes, and that each owner has used.
+    cost: float
+    used: dict[str, float] = field(default_factory=dict)
+    # How many more may run, by limit and by owner; fewer than 0 for any number.
+    rooms: dict[tuple[Hold, str], int] = field(default_factory=dict)
+
+    def turn(self, lane: _Lane) -> tuple[int, float, int]:
+        """Return what is compared of lanes."""
+        _, level, place = lane.waiting[-1]
+        # What operators prefer comes before all priorities and in no turns.
+        is_in_turns = self.is_fair and level >= -MAX_PRIORITY
+        return level, self.used[lane.owner] if is_in_turns else place, place
+
+    def begin(self, lane: _Lane) -> Hold | None:
+        """Let a job of a lane begin, or return why it cannot."""
+        slots = ((Hold.LIMIT, lane.limit), (Hold.OWNER, lane.owner))
+        full = [hold for hold, name in slots if self.rooms[hold, name] == 0]
+        if full:
+            return full[0]
+        for slot in slots:
+            self.rooms[slot] -= 1
+        self.used[lane.owner] += self.cost
+        return None
 
 
 class QueueOrders:
     """Looks how the queues of one store stand."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, queue: JobQueue, jobs: JobRecords) -> None:
         self._connection, self._keys = connection, connection.keys
+        self._queue, self._jobs = queue, jobs
 
     def standings(self, queue: str) -> dict[str, Standing]:
         """Return by id how the waiting jobs of a queue stand, as if all took as long."""
@@ -61,20 +95,19 @@ class QueueOrders:
             "lifetime": self._connection.config.expire,
         }
         fair, raw_lanes = self._connection.run_script("lanes", {}, args)
-        lanes = [_parse_lane(raw) for raw in raw_lanes]
-        found = {
-            id: Standing(hold=Hold(lane.hold))
-            for lane in lanes
-            if lane.hold
-            for id, _, _ in lane.waiting
-        }
-        used = {text_of(raw[0]): number_of(raw[2]) for raw in raw_lanes}
-        seconds, engines = self._pace(queue)
-        cost = seconds * 1000 if seconds else float(USED_GUESS)
-        order = _in_order([lane for lane in lanes if not lane.hold], used, cost, fair != b"0")
-        for position, id in enumerate(islice(order, POSITIONS), 1):
-            starts_in = position * seconds / engines if seconds and engines else None
-            found[id] = Standing(position, starts_in)
+        seconds = self._median_seconds(queue)
+        order = _Order(fair != b"0", seconds * 1000 if seconds else USED_GUESS)
+        lanes = [_parse_lane(raw, order) for raw in raw_lanes]
+        free_at = self._free_times(queue, seconds) if seconds else []
+        found, number = dict[str, Standing](), 0
+        for id, hold in islice(_in_order(lanes, order), POSITIONS):
+            if hold:
+                found[id] = Standing(hold=hold)
+                continue
+            number += 1
+            found[id] = Standing(number, max(1.0, free_at[0]) if free_at else None)
+            if seconds and free_at:
+                heapq.heapreplace(free_at, free_at[0] + seconds)
         return found
 
     def holds(self, attempts: Sequence[QueuedAttempt]) -> list[Hold | None]:
@@ -87,43 +120,57 @@ class QueueOrders:
         found = self._connection.run_script("holds", {}, args)
         return [Hold(text_of(hold)) if hold else None for hold in found]
 
-    def _pace(self, queue: str) -> tuple[float | None, int]:
-        """Return how many seconds jobs took lately, by median, and how many engines there are."""
-        context = queue.rpartition(":")[0]
+    def _median_seconds(self, queue: str) -> float | None:
+        """Return how many seconds jobs of a context took lately."""
+        key = self._keys.durations(split_queue(queue)[0])
         with self._connection.translated_errors():
-            raws: Any = self._connection.redis.lrange(self._keys.durations(context), 0, -1)
-            workers: Any = self._connection.redis.zrange(self._keys.workers(queue), 0, -1)
+            raws: Any = self._connection.redis.lrange(key, 0, -1)
         times = sorted(map(number_of, raws))
-        engines = [worker for worker in workers if not worker.startswith(b"call:")]
-        return times[len(times) // 2] if times else None, len(engines)
+        return times[len(times) // 2] if times else None
+
+    def _free_times(self, queue: str, seconds: float) -> list[float]:
+        """Return after how many seconds the engines at a queue are free, as a heap.
+
+        One whose job has taken longer than the median is not counted on, nor one that is drained.
+        """
+        present = self._connection.server_time()
+        running = self._jobs.get_many([attempt.id for attempt in self._queue.running()])
+        ran = {info.engine: info.ran_seconds(present) or 0.0 for info in running if info}
+        with self._connection.translated_errors():
+            policy: Any = self._connection.redis.hkeys(self._keys.policy)
+        drained = {text_of(field).removeprefix("drained:") for field in policy}
+        times = [
+            seconds - ran[engine] if engine in ran else 0.0
+            for engine in self._queue.workers(queue).keys() - drained
+            if not engine.startswith("call:")
+        ]
+        return sorted(time for time in times if time >= 0)
 
 
-def _parse_lane(raw: list[Any]) -> _Lane:
-    members, scores = raw[3][::2], raw[3][1::2]
+def _parse_lane(raw: list[Any], order: _Order) -> _Lane:
+    """Return a lane, and note what decides of its turn."""
+    owner, limit, hold = map(text_of, raw[:3])
+    order.used[owner] = number_of(raw[3])
+    order.rooms |= {(Hold.LIMIT, limit): int(raw[4]), (Hold.OWNER, owner): int(raw[5])}
+    members, scores = raw[6][::2], raw[6][1::2]
     pairs = [divmod(int(float(score)), LEVEL) for score in scores]
     ids = [QueuedAttempt.parse(member).id for member in members]
     waiting = [(id, *pair) for id, pair in zip(ids, pairs, strict=True)]
-    return _Lane(text_of(raw[0]), text_of(raw[1]), waiting)
+    return _Lane(owner, limit, hold, waiting[::-1])
 
 
-def _in_order(
-    lanes: list[_Lane], used: dict[str, float], cost: float, is_fair: bool
-) -> Iterator[str]:
-    """Yield the ids in the order in which they will begin; `used` is counted on."""
-
-    def turn(lane: _Lane) -> tuple[int, float, int]:
-        _, level, place = lane.waiting[-1]
-        return level, used[lane.owner] if is_fair else place, place
-
-    for lane in lanes:
-        lane.waiting.reverse()
-    heap = [(turn(lane), number) for number, lane in enumerate(lanes) if lane.waiting]
+def _in_order(lanes: list[_Lane], order: _Order) -> Iterator[tuple[str, Hold | None]]:
+    """Yield the ids in the order in which they will begin, and why one cannot for now."""
+    heap = [(order.turn(lane), number) for number, lane in enumerate(lanes) if lane.waiting]
     heapq.heapify(heap)
     while heap:
         seen, number = heapq.heappop(heap)
         lane = lanes[number]
-        if seen == turn(lane):
-            yield lane.waiting.pop()[0]
-            used[lane.owner] += cost
-        if lane.waiting:
-            heapq.heappush(heap, (turn(lane), number))
+        hold = Hold(lane.hold) if lane.hold else None
+        if seen == order.turn(lane):
+            hold = hold or order.begin(lane)
+            yield lane.waiting.pop()[0], hold
+        if hold:  # and all behind it
+            yield from ((id, hold) for id, _, _ in reversed(lane.waiting))
+        elif lane.waiting:
+            heapq.heappush(heap, (order.turn(lane), number))

@@ -96,6 +96,29 @@ def test_python_that_blocks(shell):
     assert len(set(re.findall(ID, out))) == 2  # the job, and the group of no-user
 
 
+def test_a_job_waits_for_another_and_shares_its_key(shell, failing):
+    def submit(*arguments):
+        return json.loads(shell("submit", "--json", *arguments))
+
+    how = ("--cmd=return 1", "--user=ada")
+    later = submit(*how, "--run-after=3600", "--unique=report", "--process=warm")
+    assert submit(*how, "--unique=report")["id"] == later["id"]
+    assert later["unique"] == "report" and later["run_after"] > later["date_created"]
+    behind = submit(*how, f"--after={later['id']}", "--on-failure=run", "--name=behind")
+    assert (behind["after"], behind["on_failure"]) == ([later["id"]], "run")
+    shell("cancel", f"--job-id={later['id']}")
+    shell("reconcile", "--once")
+    wait_for(lambda: "Success" in shell("job", f"--job-id={behind['id']}"))
+    assert "Waits for" in behind["status"]
+    assert "is gone or never was" in failing("submit", "--cmd=return 1", "--after=nothing")
+
+
+def test_a_time_that_is_none_is_refused(env):
+    for wrong in ("tomorrow", "1e400", "2026-12-24T08:00"):
+        ran = manage("moi", "submit", "--cmd=return 1", f"--run-after={wrong}", **env)
+        assert ran.returncode == 2 and "run" in ran.stderr
+
+
 def test_a_system_call(shell):
     out = shell("submit", "--cmd", "echo 'hello from moi'", "--block", "--cmd-type=system")
     assert masked(out) == "Submitted job id: <id>\n" + FINISHED.format(

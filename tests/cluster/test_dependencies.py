@@ -100,6 +100,32 @@ def test_a_retry_puts_back_what_was_skipped(engine, tmp_path):
     assert child.refresh().state is State.CANCELLED and child.info.retried in grandchild.info.after
 
 
+def test_who_waits_for_one_that_was_retried_waits_for_its_successor(engine, tmp_path):
+    parent = send("first", work.works_and_fails, str(tmp_path / "runs"), 1)
+    ended(parent, State.FAILED)
+    again = parent.retry()
+    job = send("second", work.collect, parent, None)
+    assert job.info.after == (again.id,)
+    assert job.value(SOON)["values"] == again.value(SOON)
+
+
+def test_in_a_transaction_one_waits_for_the_job_that_has_the_key(engine, tmp_path):
+    gate = tmp_path / "gate"
+    held = send("held", work.held_until, str(gate), unique="a key")
+    with transaction.atomic():
+        same = send("same", work.held_until, str(gate), unique="a key")
+        job = send("second", work.collect, [same], None)
+    gate.touch()
+    assert job.value(SOON)["values"] == [held.value(SOON)]
+    assert (same.id, job.info.after) == (held.id, (held.id,))
+
+
+def test_a_map_waits_for_a_job_among_its_keywords(engine):
+    first = send("first", work.triple, 2)
+    group = Group.map(work.collect, [1, 2], owner="ada", name="map", more=first)
+    assert group.results(SOON) == [{"values": 1, "more": 6}, {"values": 2, "more": 6}]
+
+
 def test_a_retry_in_a_group_puts_back_what_waits_for_the_group(engine, tmp_path):
     group = Group.create("ada", "sweep")
     send("item", work.works_and_fails, str(tmp_path / "runs"), 1, owner=group)
@@ -109,6 +135,28 @@ def test_a_retry_in_a_group_puts_back_what_waits_for_the_group(engine, tmp_path)
     assert len(group.retry()) == 2
     again = Job.get(total.refresh().info.retried)
     assert len(again.value(SOON)["values"]) == 2
+
+
+def test_it_is_put_back_also_when_its_parents_are_retried_one_by_one(engine, tmp_path):
+    parents = [send(name, work.works_and_fails, str(tmp_path / name), 1) for name in "ab"]
+    child = send("both", work.collect, parents, None)
+    ended(child, State.CANCELLED)
+    for parent in [ended(parent, State.FAILED) for parent in parents]:
+        parent.retry()
+    assert len(Job.get(child.refresh().info.retried).value(SOON)["values"]) == 2
+
+
+def test_it_is_not_put_back_when_the_parent_that_failed_was_removed(engine, tmp_path):
+    gone, failed = (
+        send(name, work.works_and_fails, str(tmp_path / name), 1).wait(SOON) for name in "ab"
+    )
+    child = send("both", work.triple, 1, after=[gone, failed])
+    assert ended(child, State.CANCELLED).info.failed_parent in (gone.id, failed.id)
+    if child.info.failed_parent == failed.id:
+        gone, failed = failed, gone
+    gone.remove()
+    assert failed.retry().wait(SOON).state is State.SUCCESS
+    assert child.refresh().info.retried is None
 
 
 @pytest.mark.parametrize("end", [Job.cancel, Job.remove])
@@ -176,7 +224,8 @@ def test_what_cannot_be_is_refused(engine, tmp_path):
     for wrong in ({"after": held}, {"after": [held] * 101}, {"on_failure": "wait"}):
         with pytest.raises(InvalidJob, match="give"):
             Options(**wrong)
-    for wrong in (datetime(2030, 1, 1), 5, "tomorrow"):
+    first, last = (edge.replace(tzinfo=UTC) for edge in (datetime.min, datetime.max))
+    for wrong in (datetime(2030, 1, 1), 5, "tomorrow", timedelta.max, timedelta.min, first, last):
         with pytest.raises(
             InvalidJob, match=r"run_after is .* give a timedelta, or a time with its zone"
         ):

@@ -128,6 +128,12 @@ def test_an_unpicklable_argument_gives_a_failed_job(cluster):
     assert "cannot pickle" in job.result and "pass what they are made from" in job.result
 
 
+def test_an_argument_may_hold_itself(cluster):
+    ring = [1]
+    ring.append(ring)
+    assert submit_nouser(len, ring).value(SOON) == 2
+
+
 def test_a_function_the_engine_cannot_import_gives_a_failed_job(cluster, tmp_path, monkeypatch):
     (tmp_path / "only_here.py").write_text("def f():\n    return 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))

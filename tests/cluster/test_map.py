@@ -167,6 +167,19 @@ def test_two_maps_share_a_process_when_they_name_it_and_else_do_not(engine):
     assert mapped(mapped_items.count_calls, [8, 9]).results(SOON) == [[8, 1], [9, 2]]
 
 
+def test_a_map_begins_after_another(engine, reconciler, tmp_path):
+    path, gate = tmp_path / "noted", tmp_path / "gate"
+    how = {"path": str(path), "held": 2, "gate": str(gate)}
+    first = mapped(mapped_items.note_and_hold, range(3), **how)
+    options = Options(after=[first])
+    second = mapped(mapped_items.note, range(3, 6), options=options, path=str(path))
+    wait_for(lambda: path.exists() and 2 in mapped_items.noted(path))
+    assert second.totals() == {"queued": 3}
+    gate.touch()
+    assert second.results(SOON) == [3, 4, 5]
+    assert mapped_items.noted(path) == [*range(6)]
+
+
 def test_a_job_that_waits_for_a_map_of_its_own_ends_on_a_single_engine(engine, moi):
     assert mapped(mapped_items.map_below, [3], moi=moi).results(SOON) == [[3, 2, 1]]
 

@@ -271,6 +271,18 @@ def test_after_a_restart_of_redis_engines_have_time_to_renew_their_leases(
     assert held.job.value(SOON) == "released"
 
 
+@pytest.mark.parametrize("limit", [None, 1])
+def test_a_limit_that_was_said_of_an_owner_goes_with_who_said_it(engine, moi, limit):
+    moi["OWNER_LIMIT"] = lambda owner, context: 0
+    job = submit_nouser(work.triple, 1)
+    reconciler = Reconciler()
+    reconciler.reconcile()
+    assert job.refresh().state is State.QUEUED
+    moi["OWNER_LIMIT"] = limit
+    reconciler.reconcile()
+    assert job.value(SOON) == 3
+
+
 def test_the_command_looks_once(own_cluster, site_env, store, tmp_path):
     own_cluster(1)
     file = str(connections.connection_file("default"))

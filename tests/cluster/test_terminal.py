@@ -71,7 +71,7 @@ def test_top_once(shell, store, cluster, ada, tmp_path):
     assert lines(text, "succeeded") == [
         "0 waiting · 1 running · 2 succeeded · 1 failed · 0 cancelled · 0 lost"
     ]
-    assert re.search(r"longest wait — · paused 0 · ended in the last 60 min: 3, on average", text)
+    assert re.search(r"longest wait — · delayed 0 · ended in the last 60 min: 3, on average", text)
     assert lines(text, "answers") == ["default answers 2 1 0 —"]
     [busy] = lines(text, "busy Stars")
     assert re.search(r" busy Stars [\d.]+ s .* default ", busy)

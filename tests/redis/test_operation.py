@@ -169,5 +169,5 @@ def test_what_does_not_wait_is_not_preferred(lab, store):
         pauses.prefer(Group.of("ada").info)
     later = running.requeued(State.FAILED, "x")
     store.jobs.change(running.id, lambda info: later, delay=60.0)
-    with pytest.raises(MoiError, match="it is queued, for an attempt that is due later"):
+    with pytest.raises(MoiError, match="it waits for other jobs, or for a later time"):
         pauses.prefer(store.jobs.get(running.id))

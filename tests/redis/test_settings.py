@@ -289,7 +289,7 @@ def test_contexts_are_those_of_the_settings(moi, monkeypatch):
     assert conf.context("default") == {"profile": "default"}
     monkeypatch.setenv("MOI_CONNECTION_FILE", "/x.json")
     assert conf.context("default") == {"connection_file": "/x.json"}
-    with pytest.raises(UnknownContext, match=r"^Unknown context: tpu$"):
+    with pytest.raises(UnknownContext, match=r"^Unknown context: tpu\. There are: "):
         conf.context("tpu")
     with pytest.raises(AttributeError, match="NONSENSE"):
         _ = conf.NONSENSE

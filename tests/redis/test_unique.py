@@ -41,7 +41,7 @@ def test_of_many_processes_one_creates_it(store):
     root = store.users.enrol("ada", new_group)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(RACERS, mp_context=spawn) as pool:
-        rounds = [pool.submit(create_several, store.config, root, 50) for _ in range(RACERS * 2)]
+        rounds = [pool.submit(create_several, store.config, root, 20) for _ in range(RACERS * 2)]
         created = [id for each in rounds for id in each.result()]
     assert len(created) == 1
     assert [each.id for each in store.queue.first_waiting("lab:3.11")] == created

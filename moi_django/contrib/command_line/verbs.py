@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -56,6 +58,20 @@ def _describe_submit(parser: Any) -> None:
         "--priority", type=int, default=0, metavar="N", help="higher ones come first, up to 100"
     )
     parser.add_argument("--limit", metavar="NAME", help="what it needs a place of, as LIMITS says")
+    parser.add_argument(
+        "--after", action="append", default=[], metavar="ID", help="a job or group that ends first"
+    )
+    parser.add_argument(
+        "--on-failure",
+        choices=["skip", "run"],
+        default="skip",
+        help="what to do when one of these does not succeed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--run-after", metavar="TIME", help="seconds from now, or such as 2026-12-24T08:00+01:00"
+    )
+    parser.add_argument("--unique", metavar="KEY", help="no second one while this is unfinished")
+    parser.add_argument("--process", metavar="NAME", help="share a process with jobs of this name")
     parser.add_argument("--block", action="store_true", help="wait for the end and show the job")
     parser.add_argument("--no-block", action="store_false", dest="block", help="do not (default)")
     describe_json(parser)
@@ -86,10 +102,14 @@ def _checked_call(options: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
     from moi_django.engine import calls
     from moi_django.options import Options
 
-    names = ("retries", "backoff", "retry_on_lost", "timeout", "priority", "limit")
+    names = [
+        *("retries", "backoff", "retry_on_lost", "timeout", "priority", "limit"),
+        *("after", "on_failure", "unique", "process"),
+    ]
     try:
         conf.context(options["context"])
-        how = Options(**{name: options[name] for name in names})
+        given = {name: options[name] for name in names}
+        how = Options(**given, run_after=_begin_time(options["run_after"]))
         if options["cmd_type"] == "system":
             return calls.system_call, how
         calls.check_python(options["cmd"])
@@ -98,6 +118,18 @@ def _checked_call(options: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
         raise UsageError(f"--cmd is no Python code: {error}") from error
     except (InvalidJob, UnknownContext) as error:
         raise UsageError(str(error)) from error
+
+
+def _begin_time(text: str | None) -> datetime | timedelta | None:
+    """Return when to begin; raise UsageError for what is neither seconds nor a time."""
+    if text is None:
+        return None
+    try:
+        with suppress(ValueError):
+            return timedelta(seconds=float(text))
+        return datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--run-after {text!r} is no time: {error}") from error
 
 
 def _describe_job(parser: Any) -> None:

@@ -172,7 +172,7 @@ def _render_overview(found: Overview) -> RenderableType:
     return Group(
         _state_counts(clusters.states, all_states=True),
         Text(
-            f"longest wait {format_duration(clusters.longest)} · paused {clusters.paused} · "
+            f"longest wait {format_duration(clusters.longest)} · delayed {clusters.paused} · "
             f"ended in the last {MINUTES} min: {found.ended.total}, "
             f"on average after {format_duration(found.ended.mean_ran)}"
         ),

@@ -54,9 +54,10 @@ def resume_engine(engine: EngineState) -> bool:
 def prefer(info: Info) -> None:
     """Let a waiting job be the next of its queue. Raises MoiError when it does not wait."""
     if info.is_group or not get_store().queue.prefer(info):
-        is_delayed = info.state is State.QUEUED
-        state = "queued, for an attempt that is due later" if is_delayed else info.state
-        raise MoiError(f"The job does not wait in a queue: it is {state or 'a group'}.")
+        is_early = info.state is State.QUEUED
+        reason = "waits for other jobs, or for a later time" if is_early else f"is {info.state}"
+        reason = "is a group" if info.is_group else reason
+        raise MoiError(f"The job does not wait in a queue: it {reason}.")
 
 
 def _start(field: str) -> bool:

@@ -34,8 +34,8 @@ def _run(command: Any, options: dict[str, Any]) -> None:
     elif name := options["pause"] or options["resume"]:
         paused = bool(options["pause"])
         is_changed = runner.set_paused(registry.find(name), paused)
-        before = "" if is_changed else "already "
-        said = f"{name} is {before}paused" if paused else f"{name} is {before}not paused"
+        done, undone = ("paused", "was paused before") if paused else ("resumed", "was not paused")
+        said = f"{name}: {done if is_changed else undone}"
         facts = _facts(name)
     else:
         facts = [_facts(name) for name in registry.names()]

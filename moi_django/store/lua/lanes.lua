@@ -1,9 +1,15 @@
--- Return how a queue stands: "0" if its owners take no turns, and for each lane {owner, what holds
--- it, engine time that its owner has used, members and their scores}.
+-- Return how a queue stands: "0" if its owners take no turns, and for each lane {owner, limit, what
+-- holds it, engine time that its owner has used, how many more may run of its limit, and of its owner,
+-- members and their scores}.
 -- ARGS: queue count prefix lifetime
 -- USES: lifetimes queue
 --
--- About `count` attempts are given, the first ones of each lane.
+-- About `count` attempts are given, the first ones of each lane. A number of -1 is any number.
+
+local function room_or_any(slot)
+  local number = room(slot)
+  return number == math.huge and -1 or number
+end
 
 local lanes = {}
 local number = redis.call('SCARD', prefix .. 'held:' .. queue)
@@ -20,7 +26,10 @@ for _, limit in ipairs(limits_of(queue)) do
   for _, owner in ipairs(owners) do
     local members = redis.call('ZRANGE', lane_key(queue, owner, limit), 0, last, 'WITHSCORES')
     local used = exact(used_by(queue, owner))
-    lanes[#lanes + 1] = {owner, hold_of(queue, owner, limit), used, members}
+    lanes[#lanes + 1] = {
+      owner, limit, hold_of(queue, owner, limit), used, room_or_any('limit:' .. limit),
+      room_or_any(owner_slot(queue, owner)), members
+    }
   end
 end
 return {policy('fair') or '', lanes}

@@ -78,7 +78,9 @@ local function place_lane(queue, owner, limit)
   end
   redis.call('SREM', held, owner .. ':' .. limit)
   local level = math.floor(first[2] / LEVEL)
-  local rank = policy('fair') == '0' and first[2] - level * LEVEL or used_by(queue, owner)
+  -- What operators prefer, see prefer.lua, comes before all priorities and in no turns.
+  local is_in_turns = policy('fair') ~= '0' and level >= -100
+  local rank = is_in_turns and used_by(queue, owner) or first[2] - level * LEVEL
   redis.call('ZADD', turns, exact(level * LEVEL + rank), owner)
   renewed(turns)
 end
