@@ -2,7 +2,7 @@
 
 import pytest
 
-from moi_django.presentation.ansi import leaves_colours, note_gaps, strip_control
+from moi_django.contrib.command_line.ansi import leaves_colours, note_gaps, strip_control
 from moi_django.store.logs import LogEntry, OutputPiece
 
 

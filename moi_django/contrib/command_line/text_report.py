@@ -3,8 +3,8 @@
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from moi_django.contrib.command_line.ansi import note_gaps, strip_control
 from moi_django.models import Info
-from moi_django.presentation.ansi import note_gaps, strip_control
 from moi_django.store.logs import LogEntry
 
 # What is shown of a job, sorted, the result after them.

@@ -163,8 +163,8 @@ def _describe_logs(parser: Any) -> None:
 
 
 def _logs(command: BaseCommand, options: dict[str, Any]) -> None:
+    from moi_django.contrib.command_line.ansi import leaves_colours
     from moi_django.contrib.command_line.text_report import output_lines
-    from moi_django.presentation.ansi import leaves_colours
     from moi_django.site_store import get_store
 
     job = find_job(options["job_id"])

@@ -4,7 +4,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from moi_django.presentation.ansi import CONTROL, join_sequences
+from moi_django.contrib.command_line.ansi import CONTROL, join_sequences
 from moi_django.store.logs import OutputPiece
 
 # The rows that can still change, their length, and how many lines are kept.

@@ -24,6 +24,7 @@ from django.views.decorators.http import require_POST, require_safe
 from moi_django import authorization
 from moi_django.cluster import dispatch
 from moi_django.conf import conf
+from moi_django.contrib.command_line.ansi import note_gaps, strip_control
 from moi_django.contrib.job_pages import downloads, results
 from moi_django.contrib.job_pages.terminal_screen import render_output
 from moi_django.engine.attachments import attachments_of
@@ -32,7 +33,6 @@ from moi_django.jobs import actions
 from moi_django.models import UNFINISHED, Info
 from moi_django.pages.page_urls import page_url
 from moi_django.pages.status_div import Row, StatusDiv
-from moi_django.presentation.ansi import note_gaps, strip_control
 from moi_django.presentation.place_text import describe_place
 from moi_django.site_store import get_store
 
