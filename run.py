@@ -21,7 +21,7 @@ PEERS = HERE / "bench" / "peers.txt"
 OLDEST = (3, 11)
 NEWER = ("python3.13", "python3.12", "python3.11")
 # Half of the time is spent waiting for programs to start and to end.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 1))
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 2))
 # More of it in those that start neither engines nor a browser.
 PARALLEL_FAST = ("-n", str(2 * (os.cpu_count() or 1)))
 # Each benchmark with numbers that take about a minute or less.

@@ -78,7 +78,7 @@ def test_a_job_that_is_cancelled_while_it_waits_leaves_its_child(engine, moi, tm
 def test_a_child_that_is_cancelled_fails_the_job_that_waits(engine, moi):
     job = submit_nouser(work.wait_for_held, moi, "nowhere", "nowhere")
     assert child_of_ada(State.RUNNING).cancel()
-    assert "JobFailed: " in job.wait(SOON).result
+    assert "JobCancelled: " in job.wait(SOON).result
     assert submit_nouser(work.triple, 1).value(SOON) == 3
 
 

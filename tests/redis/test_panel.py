@@ -324,9 +324,9 @@ def test_it_speaks_the_language_of_the_site(operator, store, settings):
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("es", ["En curso", "En pausa", "Correctos", "Fallidos", "Cancelados"]),
-        ("fr", ["En cours", "En pause", "Réussies", "En échec", "Annulées"]),
-        ("ar", ["قيد التنفيذ", "متوقفة مؤقتًا", "ناجحة", "فاشلة", "ملغاة"]),
+        ("es", ["En curso", "Aplazados", "Correctos", "Fallidos", "Cancelados"]),
+        ("fr", ["En cours", "Différées", "Réussies", "En échec", "Annulées"]),
+        ("ar", ["قيد التنفيذ", "مؤجَّلة", "ناجحة", "فاشلة", "ملغاة"]),
     ],
 )
 def test_tiles_name_several_jobs(operator, settings, language, words):
