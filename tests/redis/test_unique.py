@@ -4,7 +4,7 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
 from moi_django import Group, Job, Options, ctx_default, submit
 from moi_django.exceptions import DuplicateJob, InvalidJob
@@ -21,6 +21,14 @@ STRICT = Options(unique="report", on_duplicate="raise")
 
 def report(owner="ada", options=KEY):
     return submit(ctx_default, owner, "report", None, work.triple, 1, options=options)
+
+
+def report_in_thread():
+    """Submit without leaving a connection to the database behind."""
+    try:
+        return report()
+    finally:
+        connections.close_all()
 
 
 def create_several(config, root, number):
@@ -50,7 +58,7 @@ def test_of_many_processes_one_creates_it(store):
 @pytest.mark.django_db(transaction=True)
 def test_of_many_threads_all_get_the_same_job(moi, store):
     with ThreadPoolExecutor(8) as pool:
-        jobs = list(pool.map(lambda _: report(), range(40)))
+        jobs = list(pool.map(lambda _: report_in_thread(), range(40)))
     assert len({job.id for job in jobs}) == 1
     assert [job.id for job in Group.of("ada").jobs()] == [jobs[0].id]
 
@@ -101,7 +109,7 @@ def test_one_submitted_in_a_transaction_becomes_the_one_that_is_there_at_the_com
 def submit_elsewhere():
     """Submit in another thread, which has no transaction."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(report).result().id
+        return pool.submit(report_in_thread).result().id
 
 
 @pytest.mark.django_db(transaction=True)
