@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,7 +22,6 @@ OLDEST = (3, 11)
 NEWER = ("python3.13", "python3.12", "python3.11")
 # Half of the time is spent waiting for programs to start and to end.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1))
-PARALLEL_BROWSER = ("-n", str(os.cpu_count() or 1))
 # More of it in those that start neither engines nor a browser.
 PARALLEL_FAST = ("-n", str(2 * (os.cpu_count() or 1)))
 # Each benchmark with numbers that take about a minute or less.
@@ -95,24 +93,14 @@ def test(arguments):
         arguments = ["-m", "not browser", *arguments] if arguments else []
     if arguments:
         become(PYTHON, "-m", "pytest", *arguments)
-    command = [str(PYTHON), "-m", "pytest", "--dist", "loadfile"]
-    with tempfile.TemporaryFile() as printed:
-        # Playwright's loop would disturb the other tests of its process. They run beside these,
-        # which wait most of their time, and are shown when these have ended.
-        beside = browser and subprocess.Popen(
-            [*command, *PARALLEL_BROWSER, "tests/browser"],
-            cwd=HERE,
-            env={**os.environ, "MOI_TEST_DATABASE": str(HERE / "tests" / "browser.sqlite3")},
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-        )
-        rooms = ("tests/unit", "tests/redis", "tests/cluster")
-        code = subprocess.run([*command, *PARALLEL, *rooms], cwd=HERE).returncode
-        if beside:
-            code = max(code, beside.wait())
-            printed.seek(0)
-            shutil.copyfileobj(printed, sys.stdout.buffer)
-    sys.exit(code)
+    # Playwright's loop would disturb the other tests of its process.
+    runs = [["tests/unit", "tests/redis", "tests/cluster"], ["tests/browser"]]
+    command = [str(PYTHON), "-m", "pytest", *PARALLEL, "--dist", "loadfile"]
+    codes = [
+        subprocess.run([*command, *rooms], cwd=HERE).returncode
+        for rooms in runs[: 2 if browser else 1]
+    ]
+    sys.exit(max(codes))
 
 
 def test_fast(arguments):
