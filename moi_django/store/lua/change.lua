@@ -30,8 +30,7 @@ if move_to ~= '' then
     enqueue(queue, new_member, owner, limit, priority)
     wake_one(queue)
   elseif move_to == 'delayed' then
-    redis.call('ZADD', prefix .. 'delayed', server_time() + seconds, new_member)
-    renewed(prefix .. 'delayed')
+    delay_attempt(new_member, seconds, prefix, lifetime)
   elseif move_to == 'running' then
     redis.call('ZADD', prefix .. 'running', 0, new_member)
     renewed(prefix .. 'running')

@@ -10,9 +10,9 @@
 -- empty unless the job has ended. Returns "taken" when the id is, "gone" when its group is not there
 -- or about to go, "call" when a worker is to be called, of so many `engines` that there are for
 -- this queue, "settle" when one of its `parents` has ended, for which it waits, and else "done". It
--- waits only in `delay` seconds, unless that is empty. Unless
--- `instead_json` is empty, the job is one that runs instead of another, and that one's info object
--- has to be this by now; else "changed" is returned. Its checkpoint goes over to the new one.
+-- waits only in `delay` seconds, unless that is empty. Unless `instead_json` is empty, the job is one
+-- that runs instead of another, and that one's info object has to be this by now; else "changed" is
+-- returned. Its checkpoint goes over to the new one.
 -- A list is returned with the id of an unfinished job that has the same unique key, if there is one.
 
 local parent_key = ancestors_keys[1]
@@ -56,8 +56,7 @@ if parents[1] then
   return is_awaited and 'settle' or 'done'
 end
 if delay ~= '' then
-  redis.call('ZADD', prefix .. 'delayed', server_time() + delay, member)
-  renewed(prefix .. 'delayed')
+  delay_attempt(member, delay, prefix, lifetime)
   return 'done'
 end
 enqueue(queue, member, owner, limit, priority)

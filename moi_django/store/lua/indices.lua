@@ -1,9 +1,16 @@
--- The indices of the jobs of all users and of one owner, and the counts of what has ended. The index
--- of a state has the name of that of all, and the state behind it.
+-- What has to do with time: the indices of the jobs of all users and of one owner, the counts of what
+-- has ended, and what is delayed. The index of a state has the name of that of all, and the state
+-- behind it.
 
 local function server_time()
   local time = redis.call('TIME')
   return time[1] + time[2] / 1000000
+end
+
+-- Let an attempt come into its queue only in some seconds.
+local function delay_attempt(member, seconds, prefix, lifetime)
+  redis.call('ZADD', prefix .. 'delayed', server_time() + seconds, member)
+  redis.call('EXPIRE', prefix .. 'delayed', lifetime)
 end
 
 local function move_in_indices(jobs_key, id, created, old_state, new_state, lifetime)

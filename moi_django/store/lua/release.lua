@@ -8,8 +8,7 @@ redis.call('SREM', prefix .. id .. ':waits', parent)
 if redis.call('SCARD', prefix .. id .. ':waits') > 0 then return 0 end
 if redis.call('ZREM', prefix .. 'blocked', member) == 0 then return 0 end
 if delay ~= '' then
-  redis.call('ZADD', prefix .. 'delayed', server_time() + delay, member)
-  renewed(prefix .. 'delayed')
+  delay_attempt(member, delay, prefix, lifetime)
 else
   enqueue(queue, member, owner, limit, priority)
   wake_one(queue)
