@@ -46,7 +46,7 @@ def submit(
     `moi_context` and `moi_parent_id`.
 
     `options=` an `Options` says how often and how long it is run; a keyword of this name with
-    any other value is the function's.
+    any other value is the function's, but for a dict that it has no keyword for, which is refused.
 
     An engine that has nothing to do takes it at once; else it waits for the next one that is free,
     also when there is no cluster now.
