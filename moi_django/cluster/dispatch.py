@@ -23,7 +23,7 @@ from moi_django.exceptions import (
 from moi_django.models import Info, State
 from moi_django.site_store import engine_store_config, get_store
 from moi_django.store.job_records import CREATED_AT_ONCE
-from moi_django.store.queue import QueuedAttempt, split_queue
+from moi_django.store.queue import CALL, QueuedAttempt, split_queue
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +33,6 @@ ENGINE_SILENT = (
     "off, or could not write how the job ended, as when Redis is away for longer than "
     'MOI["RESULT_PATIENCE"].'
 )
-# How the name of a call begins where those of engines stand, too.
-CALL = "call:"
 
 
 def enqueue(info: Info, payload: Payload, instead_of: str | None = None) -> None:

@@ -18,7 +18,7 @@ from moi_django.exceptions import MoiError, StoreUnavailable, UnknownContext
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store import policy
-from moi_django.store.queue import QueuedAttempt, split_queue
+from moi_django.store.queue import CALL, QueuedAttempt, split_queue
 from moi_django.store.queue_order import Hold
 
 logger = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class Reconciler:
         if targets is None:
             return  # it may say so later
         for worker in get_store().queue.workers(queue):
-            if targets and not worker.startswith(dispatch.CALL) and worker not in targets:
+            if targets and not worker.startswith(CALL) and worker not in targets:
                 get_store().queue.leave(queue, worker)
         fitting = sorted(targets - self._of_other_pythons(targets, python))
         if fitting:
@@ -250,7 +250,7 @@ class Reconciler:
 
 
 def _patience(worker: str) -> float:
-    return CALL_PATIENCE if worker.startswith(dispatch.CALL) else conf.LEASE
+    return CALL_PATIENCE if worker.startswith(CALL) else conf.LEASE
 
 
 def _held_status(hold: Hold | None, context: str) -> str:

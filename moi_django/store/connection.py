@@ -217,6 +217,11 @@ class Connection:
             self._scripts[call.name] = Script(call.name)
         return self._scripts[call.name]
 
+    @property
+    def queue_args(self) -> dict[str, Any]:
+        """What scripts find queues with, besides their names."""
+        return {"prefix": self.keys.prefix, "lifetime": self.config.expire}
+
     def server_time(self) -> float:
         """Return the time by the clock of Redis, in seconds since 1970."""
         with self.translated_errors():

@@ -216,8 +216,7 @@ class Dependencies:
             "member": member(info),
             **lane_args(info),
             "delay": delay_of(info),
-            "prefix": self._keys.prefix,
-            "lifetime": self._connection.config.expire,
+            **self._connection.queue_args,
         }
         return ScriptCall("release", {}, args)
 

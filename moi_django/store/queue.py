@@ -16,6 +16,8 @@ from moi_django.validation import text_of
 # How many attempts are handed out at once, and how many of those that run are looked at: there are
 # about as many as engines.
 BATCH_SIZE, MAX_RUNNING = 500, 5_000
+# How the name of a call begins where those of engines stand, too.
+CALL = "call:"
 # The attempt of what is a member of a zset and none of ours.
 FOREIGN = -1
 
@@ -107,7 +109,7 @@ class JobQueue:
             "jobs": self._keys.jobs,
         }
         args = {
-            **self._context_args,
+            **self._connection.queue_args,
             "queue": worker.queue,
             "worker": worker.engine,
             "call": worker.call,
@@ -116,11 +118,6 @@ class JobQueue:
             "leaves": "1" if leaves else "",
         }
         return ScriptCall("claim", keys, args)
-
-    @property
-    def _context_args(self) -> dict[str, Any]:
-        """What scripts find queues with."""
-        return {"prefix": self._keys.prefix, "lifetime": self._config.expire}
 
     def _worker_keys(self, queue: str) -> dict[str, str]:
         return {"workers": self._keys.workers(queue), "lingering": self._keys.lingering(queue)}
@@ -136,7 +133,12 @@ class JobQueue:
     def claim_by_id(self, info: Info, engine: str, date: str) -> Claim | None:
         """Let an engine take a certain attempt, if it waits, or runs there already."""
         keys = {"jobs": self._keys.jobs}
-        args = {"member": member(info), "worker": engine, "date": date, **self._context_args}
+        args = {
+            "member": member(info),
+            "worker": engine,
+            "date": date,
+            **self._connection.queue_args,
+        }
         return self._parse_claim(self._connection.run_script("claim_by_id", keys, args))
 
     def linger(self, worker: Worker, seconds: float) -> bool:
@@ -155,7 +157,7 @@ class JobQueue:
     def leave(self, queue: str, worker: str) -> int:
         """Note that a worker or a call is at a queue no more; return how many may begin."""
         keys = {**self._worker_keys(queue), "claims": self._keys.claims}
-        args = {"worker": worker, "queue": queue, **self._context_args}
+        args = {"worker": worker, "queue": queue, **self._connection.queue_args}
         return int(self._connection.run_script("leave", keys, args))
 
     def renew(self, info: Info) -> bool:
@@ -188,7 +190,7 @@ class JobQueue:
         """
         keys = {**self._worker_keys(queue), "wake": self._keys.wake(queue, "")}
         numbers = {"engines": engines, "limit": limit}
-        args = {"queue": queue, **numbers, "call": call, **self._context_args}
+        args = {"queue": queue, **numbers, "call": call, **self._connection.queue_args}
         count = int(self._connection.run_script("call", keys, args))
         return [f"{call}:{number}" for number in range(1, count + 1)]
 
@@ -212,12 +214,12 @@ class JobQueue:
     def enqueue(self, attempt: QueuedAttempt, info: Info) -> bool:
         """Let a delayed attempt wait; tell whether it was this call that did."""
         keys = {"delayed": self._keys.delayed}
-        args = {"member": attempt.member, **lane_args(info), **self._context_args}
+        args = {"member": attempt.member, **lane_args(info), **self._connection.queue_args}
         return bool(self._connection.run_script("enqueue", keys, args))
 
     def prefer(self, info: Info) -> bool:
         """Let a waiting job be the next of its queue; tell whether it waits."""
-        args = {"member": member(info), **self._context_args}
+        args = {"member": member(info), **self._connection.queue_args}
         return bool(self._connection.run_script("prefer", {}, args))
 
     def held_owners(self, queue: str) -> set[str]:
@@ -228,7 +230,7 @@ class JobQueue:
 
     def review(self, queue: str, renews: bool = False) -> None:
         """Let jobs go on that wait for a limit which is another now; renew what waits, or not."""
-        args = {"queue": queue, "renews": "1" if renews else "", **self._context_args}
+        args = {"queue": queue, "renews": "1" if renews else "", **self._connection.queue_args}
         self._connection.run_script("review", {}, args)
 
     def running(self) -> dict[QueuedAttempt, float]:
@@ -245,7 +247,7 @@ class JobQueue:
 
     def discard(self, attempt: QueuedAttempt) -> None:
         """Drop an attempt of a job that is gone or has gone on."""
-        args = {"member": attempt.member, **self._context_args}
+        args = {"member": attempt.member, **self._connection.queue_args}
         self._connection.run_script("discard", {}, args)
 
     def first_waiting(self, queue: str, count: int = BATCH_SIZE) -> list[QueuedAttempt]:

@@ -10,7 +10,8 @@ from typing import Any
 from moi_django.options import MAX_PRIORITY
 from moi_django.store.connection import Connection
 from moi_django.store.job_records import JobRecords
-from moi_django.store.queue import JobQueue, QueuedAttempt, split_queue
+from moi_django.store.policy import QueuePolicy, drained
+from moi_django.store.queue import CALL, JobQueue, QueuedAttempt, split_queue
 from moi_django.store.scripts import USED_GUESS
 from moi_django.validation import number_of, text_of
 
@@ -82,18 +83,15 @@ class _Order:
 class QueueOrders:
     """Looks how the queues of one store stand."""
 
-    def __init__(self, connection: Connection, queue: JobQueue, jobs: JobRecords) -> None:
+    def __init__(
+        self, connection: Connection, queue: JobQueue, policy: QueuePolicy, jobs: JobRecords
+    ) -> None:
         self._connection, self._keys = connection, connection.keys
-        self._queue, self._jobs = queue, jobs
+        self._queue, self._policy, self._jobs = queue, policy, jobs
 
     def standings(self, queue: str) -> dict[str, Standing]:
         """Return by id how the waiting jobs of a queue stand, as if all took as long."""
-        args = {
-            "queue": queue,
-            "count": POSITIONS,
-            "prefix": self._keys.prefix,
-            "lifetime": self._connection.config.expire,
-        }
+        args = {"queue": queue, "count": POSITIONS, **self._connection.queue_args}
         fair, raw_lanes = self._connection.run_script("lanes", {}, args)
         seconds = self._median_seconds(queue)
         order = _Order(fair != b"0", seconds * 1000 if seconds else USED_GUESS)
@@ -112,11 +110,8 @@ class QueueOrders:
 
     def holds(self, attempts: Sequence[QueuedAttempt]) -> list[Hold | None]:
         """Return why each of some waiting attempts cannot begin; None if it can."""
-        args = {
-            "prefix": self._keys.prefix,
-            "lifetime": self._connection.config.expire,
-            "members": [attempt.member for attempt in attempts],
-        }
+        members = [attempt.member for attempt in attempts]
+        args = {"members": members, **self._connection.queue_args}
         found = self._connection.run_script("holds", {}, args)
         return [Hold(text_of(hold)) if hold else None for hold in found]
 
@@ -136,13 +131,11 @@ class QueueOrders:
         present = self._connection.server_time()
         running = self._jobs.get_many([attempt.id for attempt in self._queue.running()])
         ran = {info.engine: info.ran_seconds(present) or 0.0 for info in running if info}
-        with self._connection.translated_errors():
-            policy: Any = self._connection.redis.hkeys(self._keys.policy)
-        drained = {text_of(field).removeprefix("drained:") for field in policy}
+        policy = self._policy.read()
         times = [
             seconds - ran[engine] if engine in ran else 0.0
-            for engine in self._queue.workers(queue).keys() - drained
-            if not engine.startswith("call:")
+            for engine in self._queue.workers(queue)
+            if not engine.startswith(CALL) and drained(engine) not in policy
         ]
         return sorted(time for time in times if time >= 0)
 

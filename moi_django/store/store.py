@@ -27,7 +27,7 @@ class Store:
         self.jobs = JobRecords(self.connection, self.engines)
         self.queue = JobQueue(self.connection, self.jobs)
         self.policy = QueuePolicy(self.connection)
-        self.orders = QueueOrders(self.connection, self.queue, self.jobs)
+        self.orders = QueueOrders(self.connection, self.queue, self.policy, self.jobs)
         self.batches = JobBatches(self.connection, self.jobs)
         self.tree = JobTree(self.connection, self.jobs, self.engines, self.batches)
         self.dependencies = Dependencies(self.connection, self.jobs, self.batches, self.tree)
