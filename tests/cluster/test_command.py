@@ -457,6 +457,6 @@ execute_from_command_line(["manage.py", "moi", "--help"])
         check=True,
     )
     imported = set(ran.stderr.split())
-    assert "moi_django.management.commands.moi" in imported
+    assert "moi_django.contrib.command_line.command" in imported
     slow = {"redis", "ipyparallel", "IPython", "cloudpickle", "uvicorn", "twisted", "rich"}
     assert not imported & slow

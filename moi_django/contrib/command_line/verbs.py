@@ -11,14 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from moi_django.conf import DEFAULT_CONTEXT, NO_USER, conf
-from moi_django.exceptions import (
-    GroupNotFound,
-    InvalidJob,
-    JobNotFound,
-    UnknownContext,
-    UsageError,
-)
-from moi_django.management.verbs import (
+from moi_django.contrib.command_line.verb_base import (
     INTERRUPTED,
     Verb,
     describe_job_id,
@@ -26,6 +19,13 @@ from moi_django.management.verbs import (
     find_job,
     write_json,
     write_line,
+)
+from moi_django.exceptions import (
+    GroupNotFound,
+    InvalidJob,
+    JobNotFound,
+    UnknownContext,
+    UsageError,
 )
 from moi_django.models import State
 

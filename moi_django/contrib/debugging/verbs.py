@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from moi_django.contrib.command_line.verb_base import INTERRUPTED, Verb, describe_job_id, find_job
 from moi_django.exceptions import MoiError
-from moi_django.management.verbs import INTERRUPTED, Verb, describe_job_id, find_job
 
 
 def _describe_run(parser: Any) -> None:

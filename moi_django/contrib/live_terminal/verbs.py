@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from moi_django.management.verbs import Verb, describe_json, not_installed, write_json
+from moi_django.contrib.command_line.verb_base import Verb, describe_json, not_installed, write_json
 
 
 def _describe_top(parser: Any) -> None:

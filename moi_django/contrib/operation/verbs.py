@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from moi_django.conf import DEFAULT_CONTEXT, conf
-from moi_django.management.verbs import (
+from moi_django.contrib.command_line.verb_base import (
     INTERRUPTED,
     Verb,
     describe_job_id,

@@ -6,8 +6,8 @@ What costs time to import is imported when it is needed.
 from datetime import datetime
 from typing import Any
 
+from moi_django.contrib.command_line.verb_base import Verb, write_json
 from moi_django.exceptions import InvalidJob, JobNotFound
-from moi_django.management.verbs import Verb, write_json
 
 
 def _describe(parser: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from moi_django.management.verbs import Verb, not_installed, write_line
+from moi_django.contrib.command_line.verb_base import Verb, not_installed, write_line
 
 
 def _describe_up(parser: Any) -> None:
