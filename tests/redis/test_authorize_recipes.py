@@ -31,7 +31,7 @@ def recipe(heading):
 @pytest.fixture
 def people(moi):
     make = get_user_model().objects.create_user
-    return make("ada"), make("bob"), make("olga", is_staff=True)
+    return {"ada": make("ada"), "bob": make("bob"), "olga": make("olga", is_staff=True)}
 
 
 def rights(user, job):
@@ -42,14 +42,17 @@ def rights(user, job):
 
 
 def test_staff_may_look(moi, store, people):
-    ada, bob, olga = people
-    job = job_in(store, Group.of(ada), "a job")
+    job = job_in(store, Group.of(people["ada"]), "a job")
     moi["AUTHORIZE"] = recipe("Staff may look")["may"]
-    assert [rights(user, job) for user in people] == [["view", "change"], [], ["view"]]
+    assert {name: rights(user, job) for name, user in people.items()} == {
+        "ada": ["view", "change"],
+        "bob": [],
+        "olga": ["view"],
+    }
 
 
 def test_a_team_shares_its_jobs(moi, store, people):
-    ada, bob, olga = people
+    ada, bob = people["ada"], people["bob"]
     names = recipe("A team shares its jobs")
     moi["AUTHORIZE"] = names["may"]
     job = job_in(store, names["team"]("chemistry"), "a job")
@@ -79,11 +82,10 @@ async def test_a_page_for_everybody(moi, store, server):
 
 
 def test_a_view_answers_404_for_what_is_not_there_and_what_is_another_s(moi, store, people):
-    ada, bob, olga = people
+    ada, bob = people["ada"], people["bob"]
     job_for = recipe("Your own views")["job_for"]
     job = job_in(store, Group.of(ada), "a job")
     assert job_for(ada, "change", job.id).id == job.id
     for user, id in ((bob, job.id), (ada, "0" * 8)):
         with pytest.raises(Http404):
             job_for(user, "view", id)
-
