@@ -159,7 +159,8 @@ text {{ font: 12px system-ui, sans-serif; fill: {text}; text-anchor: middle; }}
 .answer {{ stroke: {line}; stroke-width: 1.5; stroke-dasharray: 6 4; }}
 </style>
 <defs>
-<marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">
+<marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8"
+ orient="auto">
 <path d="M0 0 8 4 0 8z" fill="{line}"/></marker>
 </defs>
 {shapes}
