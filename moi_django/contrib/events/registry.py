@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from moi_django import conf
+from moi_django.conf import conf
 from moi_django.models import Info
 
 
