@@ -42,7 +42,7 @@ class Step(NamedTuple):
     def path(self) -> str:
         """Return the file that the block is, or is the end of."""
         [*_, last] = self.text.strip().split("\n\n")
-        return re.findall(r"`([\w./]+\.(?:py|html))`", last)[0]
+        return re.findall(r"`(\w+/[\w./]+\.(?:py|html))`", last)[-1]
 
     def commands(self) -> Iterator[tuple[str, str]]:
         """Yield each command of a console block with what it shall print."""
