@@ -23,6 +23,8 @@ def write(app, error):
     out = Path(app.outdir)
     head = HEAD.format(project=app.config.project, summary=summary_of(app, "index"))
     pages = [name for name in in_order(app.env, "index") if name != "index"]
+    # Those that are in no folder first.
+    pages.sort(key=lambda name: "/" in name)
     (out / "llms.txt").write_text(head + "\n".join(listed(app, pages)) + "\n")
     texts = [f"<!-- {name} -->\n\n{text_of(app, name)}\n" for name in pages]
     (out / "llms-full.txt").write_text(head + "\n".join(texts))
@@ -49,7 +51,8 @@ def listed(app, pages):
 
 def summary_of(app, name):
     """Return the first sentence of a page's first paragraph."""
-    paragraph = next(iter(app.env.get_doctree(name).findall(nodes.paragraph)))
+    paragraphs = app.env.get_doctree(name).findall(nodes.paragraph)
+    paragraph = next(each for each in paragraphs if isinstance(each.parent, nodes.section))
     text = " ".join(paragraph.astext().split())
     return SENTENCE_END.split(text)[0].rstrip(".:") + "."
 
