@@ -16,8 +16,10 @@ class MoiConfig(AppConfig):
         from moi_django.contrib.checks import deployment, settings, site  # noqa: F401
         from moi_django.contrib.panel import permissions  # noqa: F401
         from moi_django.contrib.schedules import checks  # noqa: F401
+        from moi_django.contrib.tracing.submit_spans import begin_sending
 
         conf.start_test_redis = _start_test_redis
+        conf.conf.begin_sending = begin_sending
 
 
 def _start_test_redis() -> str:

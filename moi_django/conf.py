@@ -148,6 +148,12 @@ class Conf:
     # Seconds that a browser may take to accept a frame before it is disconnected.
     SEND_TIMEOUT = Setting(30.0)
 
+    # Called with (info, func, around of the job that this one runs instead) when jobs are sent; the
+    # app puts it here. Returns their `Payload.around`, and what wraps a (create, infos).
+    begin_sending: Callable[..., tuple[dict[str, Any], Callable[..., Any]]] = staticmethod(
+        lambda info, func, before: ({}, lambda create, infos: create)
+    )
+
     @property
     def state_dir(self) -> Path:
         """The directory in which `moi up` says what it runs."""
