@@ -106,6 +106,10 @@ class Conf:
     AUTHORIZE = Setting[Hook | None](None)
     # Private directory of `manage.py moi up`. None: ".moi" in settings.BASE_DIR.
     STATE_DIR = Setting[str | os.PathLike[str] | None](None)
+    # Who sends it as a bearer token reads what operators do: metrics, details of health.
+    MONITOR_TOKEN = Setting[str | None](None)
+    # Seconds that a job may wait for an engine before health says so. None: any time.
+    HEALTH_MAX_WAIT = Setting[float | None](None)
     # Maximum length of a result in bytes of JSON.
     RESULT_LIMIT = Setting(1_000_000)
     # Bytes of JSON beyond which a result is not sent to pages that only list the job.

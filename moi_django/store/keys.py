@@ -51,6 +51,7 @@ ended:<minute>        hash     <state>:jobs, <state>:ran, <state>:waited -> how 
                                for how many seconds all of them ran and had waited
 engines               zset     engines that have said how they are -> when they last did
 engine:<engine>       string   what an engine has said of itself, as JSON
+health:<part>         string   a sign of life: when a reconciler has looked last; of a test write
 schedules             hash     name of a schedule -> its last tick and its latest jobs, as JSON
 ====================  =======  ========================================================
 
@@ -281,6 +282,10 @@ class Keys:
     def engine(self, engine: str) -> str:
         """Return the key of what an engine has said of itself; also its control channel."""
         return f"{self.prefix}engine:{engine}"
+
+    def health(self, part: str) -> str:
+        """Return the key of a sign of life, of "reconciler" or "write"."""
+        return f"{self.prefix}health:{part}"
 
     # What runs by the clock
 

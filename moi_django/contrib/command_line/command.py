@@ -35,6 +35,7 @@ MODULES = {
     "users": "contrib.command_line.verbs",
     "top": "contrib.live_terminal.verbs",
     "watch": "contrib.live_terminal.verbs",
+    "health": "contrib.health.verbs",
     "pause": "contrib.operation.verbs",
     "resume": "contrib.operation.verbs",
     "drain": "contrib.operation.verbs",

@@ -25,6 +25,7 @@ from moi_django.bridge.async_redis import cancel_tasks
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.contrib.command_line.text_report import escape_terminal
+from moi_django.contrib.health.heartbeat import ReconcilerHeartbeat
 from moi_django.contrib.schedules.runner import ScheduleRunner
 from moi_django.contrib.services import parent_death
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis, remove_stale
@@ -255,7 +256,9 @@ class _Supervisor:
         following = asyncio.create_task(self._follow_jobs(url))
         stopped = asyncio.create_task(self._stop.wait())
         enough = threading.Event()
-        reconciler = Reconciler(self._say, [ScheduleRunner(self._say).run_due])
+        reconciler = Reconciler(
+            self._say, [ScheduleRunner(self._say).run_due, ReconcilerHeartbeat().beat]
+        )
         reconciling = asyncio.create_task(asyncio.to_thread(reconciler.run_until, enough))
         await asyncio.wait({following, stopped, reconciling}, return_when=asyncio.FIRST_COMPLETED)
         enough.set()
