@@ -52,6 +52,8 @@ ended:<minute>        hash     <state>:jobs, <state>:ran, <state>:waited -> how 
 engines               zset     engines that have said how they are -> when they last did
 engine:<engine>       string   what an engine has said of itself, as JSON
 health:<part>         string   a sign of life: when a reconciler has looked last; of a test write
+metrics               hash     what is counted of jobs by context -> how many or how long; the last
+                               event that was
 schedules             hash     name of a schedule -> its last tick and its latest jobs, as JSON
 ====================  =======  ========================================================
 
@@ -286,6 +288,11 @@ class Keys:
     def health(self, part: str) -> str:
         """Return the key of a sign of life, of "reconciler" or "write"."""
         return f"{self.prefix}health:{part}"
+
+    @property
+    def metrics(self) -> str:
+        """The key of the hash of what is counted of jobs."""
+        return f"{self.prefix}metrics"
 
     # What runs by the clock
 

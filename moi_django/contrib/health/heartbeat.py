@@ -25,13 +25,18 @@ class ReconcilerHeartbeat:
         self._due_at = time.monotonic() + INTERVAL
 
 
-def seconds_since_reconciled() -> float | None:
-    """Return for how many seconds no reconciler has left a trace; None when there is none."""
+def reconciled_at() -> float | None:
+    """Return when a reconciler has left its last trace, by the clock of Redis; None for never."""
     connection = get_store().connection
-    present = connection.server_time()
     with connection.translated_errors():
         found = connection.redis.get(connection.keys.health("reconciler"))
     try:
-        return max(0.0, present - float(found)) if found is not None else None
+        return float(found) if found is not None else None
     except ValueError:
         return None  # of another program
+
+
+def seconds_since_reconciled() -> float | None:
+    """Return for how many seconds no reconciler has left a trace; None when there is none."""
+    present, last = get_store().connection.server_time(), reconciled_at()
+    return None if last is None else max(0.0, present - last)
