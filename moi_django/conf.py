@@ -47,6 +47,10 @@ def _no_test_redis() -> str:
 # Starts a Redis for the tests of a site, once in a process, and returns its address; the app, which
 # knows how to, puts it here.
 start_test_redis: Callable[[], str] = _no_test_redis
+# True where an optional part of the site hears of events; what runs beside each bridge of a server
+# process: a start returns what stops it, and neither blocks. Apps say so when they get ready.
+hears_events = False
+companions: list[Callable[[], Callable[[], object]]] = []
 
 
 class Conf:

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from moi_django import conf as conf_module
 from moi_django.conf import conf
 from moi_django.store import Store, StoreConfig
 
@@ -20,7 +21,8 @@ def engine_store_config() -> StoreConfig:
 
 
 def _config_for(url: str) -> StoreConfig:
-    return StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, conf.RETRY_PAYLOAD_LIMIT)
+    how = (conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, conf.RETRY_PAYLOAD_LIMIT)
+    return StoreConfig(url, *how, begins_events=conf_module.hears_events)
 
 
 @lru_cache(maxsize=4)

@@ -54,6 +54,8 @@ engine:<engine>       string   what an engine has said of itself, as JSON
 health:<part>         string   a sign of life: when a reconciler has looked last; of a test write
 metrics               hash     what is counted of jobs by context -> how many or how long; the last
                                event that was
+events                stream   what has become of jobs, while somebody hears of it: kind, id, info
+events-reader:<consumer> string which process reads them for a consumer
 schedules             hash     name of a schedule -> its last tick and its latest jobs, as JSON
 ====================  =======  ========================================================
 
@@ -273,6 +275,13 @@ class Keys:
     def with_files(self) -> str:
         """The key of the set of the jobs that have attached something."""
         return f"{self.prefix}with-files"
+
+    # Events
+
+    @property
+    def events(self) -> str:
+        """The key of the stream of what has become of jobs."""
+        return f"{self.prefix}events"
 
     # Engines
 

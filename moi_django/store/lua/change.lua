@@ -2,14 +2,16 @@
 -- KEYS: info users payload log display files checkpoint jobs owner_jobs ended
 --       durations unique ancestors...
 -- ARGS: old_json new_json lifetime prefix channel message old_state new_state old_member new_member
---       queue owner limit priority move_to seconds max_payload id created used ran waited
--- USES: lifetimes indices queue edges
+--       queue owner limit priority move_to seconds max_payload id created used ran waited event
+--       event_json
+-- USES: lifetimes indices queue edges events
 --
 -- The states are as what a job counts in the totals above it; empty for a group. `move_to` says in
 -- which zset a job belongs from now on: "waiting", "delayed" for some `seconds`, "running", "none"
 -- for none of them, or empty to leave that as it is; the one before has run for `used` seconds. A
 -- payload longer than `max_payload` is dropped, unless that is empty. `ran` is empty unless this is
--- the end of a job. Returns 1, or 2 if there are jobs that wait for this end; or what the key holds
+-- the end of a job. `event` is what is told of it, with `event_json`, or `new_json` if that is empty.
+-- Returns 1, or 2 if there are jobs that wait for this end; or what the key holds
 -- when that is not `old_json`: its JSON, or nil.
 
 local present = redis.call('GET', info_key)
@@ -17,6 +19,7 @@ if present ~= old_json then return present end
 -- What runs instead of it is not created either.
 if new_state == RETRIED and unfinished_of(unique_key, jobs_key, prefix) then return present end
 redis.call('SET', info_key, new_json, 'EX', lifetime)
+if event ~= '' then note_event(event, id, event_json == '' and new_json or event_json) end
 for _, key in ipairs({users_key, payload_key, log_key, display_key, files_key, checkpoint_key}) do
   redis.call('EXPIRE', key, lifetime)
 end
