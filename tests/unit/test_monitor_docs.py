@@ -33,7 +33,7 @@ def test_names_are_as_prometheus_wants_them(family):
     assert family.name.endswith("_total") is (family.type == "counter")
     if family.type == "histogram":
         assert family.name.endswith("_seconds")
-    assert set(family.labels) <= {"context", "state", "version"}
+    assert set(family.labels) <= {"context", "state", "version", "consumer"}
     assert family.help.endswith(".")
 
 

@@ -45,6 +45,9 @@ class JobsCollector(Collector):
         # All is read before anything is given away: half of it would be taken for all.
         counts, state = event_counts.read_counts(), get_cluster_state()
         sockets, reconciled = count_websockets(), reconciled_at()
+        backlog = _make("moi_events_waiting")
+        for consumer, count in event_counts.read_backlog().items():
+            backlog.add_metric([consumer], count)
         info = _make("moi_info")
         info.add_metric([__version__], 1)
         contexts = sorted({*conf.CONTEXTS, *event_counts.contexts_in(counts)})
@@ -58,6 +61,7 @@ class JobsCollector(Collector):
                 *_engines(state),
                 _single("moi_websockets", sockets),
                 _single("moi_reconciler_timestamp_seconds", reconciled),
+                backlog,
             ]
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from moi_django.contrib.events import EventKind, JobEvent
-from moi_django.models import State, timestamp
+from moi_django.models import timestamp
 from moi_django.site_store import get_store
 from moi_django.validation import number_of, text_of
 
@@ -22,7 +22,7 @@ LIFETIME = 400 * 86_400
 # Upper ends of the buckets of seconds; above them is one more.
 BUCKETS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 10_800, 43_200, 86_400)
 INFINITE, SUM, LAST = "+Inf", "sum", "last"
-BUCKET_NAMES = (*(f"{end:g}" for end in BUCKETS), INFINITE)
+BUCKET_NAMES = (*(str(float(end)) for end in BUCKETS), INFINITE)
 
 
 def count_events(events: Sequence[JobEvent]) -> None:
@@ -57,6 +57,21 @@ def read_counts() -> dict[str, float]:
     return {name: number_of(value) for name, value in names.items() if name != LAST}
 
 
+def read_backlog() -> dict[str, int]:
+    """Return how many events each consumer has yet to deal with, where Redis knows."""
+    connection = get_store().connection
+    client: Any = connection.redis
+    with connection.translated_errors():
+        if not client.exists(connection.keys.events):
+            return {}
+        groups = client.xinfo_groups(connection.keys.events)
+    return {
+        text_of(group["name"]): group["lag"] + group["pending"]
+        for group in groups
+        if group.get("lag") is not None
+    }
+
+
 def histogram(counts: dict[str, float], head: str, context: str) -> tuple[list[Any], float]:
     """Return for each bucket how many are in it and those below, and the sum of all seconds."""
     below, buckets = 0.0, []
@@ -81,12 +96,10 @@ def _counts_of(event: JobEvent) -> Iterator[tuple[str, float]]:
             # One that was to begin later has not waited before.
             since = max(timestamp(info.date_created), timestamp(info.run_after))
             yield from _in_bucket("wait", timestamp(info.date_start) - since, context)
-    elif event.kind is EventKind.FINISHED and info.state is not None:
-        # One that was removed before its end is told with the state that it had.
-        state = info.state if info.state.finished else State.CANCELLED
-        yield f"ended:{state}:{context}", 1
+    elif event.kind is EventKind.FINISHED:
+        yield f"ended:{info.state}:{context}", 1
         if (ran := info.ran_seconds(event.time.timestamp())) is not None:
-            yield from _in_bucket(f"run:{state}", ran, context)
+            yield from _in_bucket(f"run:{info.state}", ran, context)
 
 
 def _in_bucket(head: str, seconds: float, context: str) -> Iterator[tuple[str, float]]:

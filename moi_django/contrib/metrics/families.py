@@ -80,5 +80,11 @@ FAMILIES = {
             (),
             "When a reconciler has looked after jobs last, in seconds since 1970.",
         ),
+        Family(
+            "moi_events_waiting",
+            "gauge",
+            ("consumer",),
+            "Events that a consumer has yet to deal with; that of these metrics is metrics.",
+        ),
     )
 }
