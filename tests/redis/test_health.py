@@ -14,7 +14,7 @@ from moi_django import Group
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.contrib.health import views
 from moi_django.contrib.health.heartbeat import ReconcilerHeartbeat, seconds_since_reconciled
-from moi_django.contrib.health.report import examine_all, examine_redis
+from moi_django.contrib.health.report import TIMEOUT, examine_all, examine_redis
 from moi_django.contrib.health.views import Kept
 from moi_django.contrib.operation import pauses
 from tests.helpers.processes import manage
@@ -71,7 +71,7 @@ def test_a_reconciler_leaves_a_trace(store):
 def test_a_job_that_waits_too_long_is_told_unless_its_context_is_paused(moi, store):
     queued_job(store, Group.of("ada").info, date_created="2020-01-01 00:00:00.000000")
     assert found()["queue lab"].ok
-    assert found()["queue lab"].text.startswith("1 wait, the first for ")
+    assert found()["queue lab"].text.startswith("1 waits, the first for ")
     moi["HEALTH_MAX_WAIT"] = 3600
     assert not found()["queue lab"].ok and "more engines" in found()["queue lab"].advice
     pauses.pause("lab")
@@ -97,7 +97,7 @@ def test_a_redis_that_takes_no_writes_is_not_well(own_redis, commands, words):
 def test_a_redis_that_hangs_is_told_within_two_seconds(silent_redis):
     began = time.monotonic()
     [finding] = examine_all()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < TIMEOUT + 1
     assert not finding.ok and "secret" not in finding.text + finding.advice
 
 
@@ -108,7 +108,7 @@ def test_a_redis_that_hangs_meanwhile_is_told_within_two_seconds(moi, silent, mo
     monkeypatch.setattr("moi_django.contrib.health.report.examine_redis", lambda: well)
     began = time.monotonic()
     findings = found()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < TIMEOUT + 1
     assert not findings["reconciler"].ok and not findings["queue lab"].ok
     assert findings["queue lab"].text == "does not answer in time"
 

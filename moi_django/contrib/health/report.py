@@ -24,8 +24,8 @@ from moi_django.site_store import get_store
 from moi_django.store import policy
 from moi_django.store.connection import QUICK, without_secret
 
-# Seconds for Redis, and then for all else.
-REDIS_TIMEOUT, TIMEOUT = 0.9, 1.0
+# Seconds for Redis, and for all of it: to connect to a controller takes longest.
+REDIS_TIMEOUT, TIMEOUT = 0.9, 1.7
 # Name of the threads that look.
 THREAD = "moi-health"
 # Seconds without a trace of a reconciler that are nothing yet: one by cron comes each minute.
@@ -54,6 +54,7 @@ class _Look:
 
     part: str
     examine: Callable[[], Finding]
+    # What to do when there is no answer.
     advice: str
     found: list[Finding] = field(default_factory=list)
 
@@ -65,8 +66,8 @@ class _Look:
     def _run(self) -> None:
         try:
             self.found.append(self.examine())
-        except MoiError as error:
-            self.found.append(Finding(self.part, False, str(error), self.advice))
+        except MoiError as error:  # which says what to do
+            self.found.append(Finding(self.part, False, str(error).rstrip(".")))
 
     @property
     def finding(self) -> Finding:
@@ -76,6 +77,7 @@ class _Look:
 
 def examine_all() -> list[Finding]:
     """Return what is found of each part; of Redis alone when that is not well."""
+    deadline = time.monotonic() + TIMEOUT
     found = examine_redis()
     if not found.ok:
         return [found]
@@ -85,18 +87,17 @@ def examine_all() -> list[Finding]:
         looks.append(_Look(f"engines {name}", partial(_examine_engines, name), advice))
     for name in conf.CONTEXTS:
         looks.append(_Look(f"queue {name}", partial(_examine_queue, name), SLOW))
-    return [found, *_take(looks, TIMEOUT)]
+    return [found, *_take(looks, deadline)]
 
 
 def examine_redis() -> Finding:
     """Return whether Redis answers and takes writes."""
-    [found] = _take([_Look("redis", _examine_redis, "see whether it hangs")], REDIS_TIMEOUT)
-    return found
+    look = _Look("redis", _examine_redis, "see whether it hangs")
+    return _take([look], time.monotonic() + REDIS_TIMEOUT)[0]
 
 
-def _take(looks: Sequence[_Look], timeout: float) -> list[Finding]:
-    """Let threads look, all at once; return what they have found in so many seconds."""
-    deadline = time.monotonic() + timeout
+def _take(looks: Sequence[_Look], deadline: float) -> list[Finding]:
+    """Let threads look, all at once; return what they have found by then."""
     for thread in [look.start() for look in looks]:
         thread.join(max(0.0, deadline - time.monotonic()))
     return [look.finding for look in looks]
@@ -136,7 +137,7 @@ def _examine_engines(context: str) -> Finding:
         return Finding(part, False, "the controller does not answer", advice)
     if not engines:
         return Finding(part, False, "there are none", START)
-    return Finding(part, True, f"{len(engines)}")
+    return Finding(part, True, f"{len(engines)} engine{'s' * (len(engines) != 1)}")
 
 
 def _examine_queue(context: str) -> Finding:
@@ -145,7 +146,7 @@ def _examine_queue(context: str) -> Finding:
     if first is None:
         return Finding(part, True, "nothing waits")
     waited = first.waited_seconds(store.connection.server_time())
-    text = f"{waiting:,} wait, the first for {format_duration(waited)}"
+    text = f"{waiting:,} wait{'s' * (waiting == 1)}, the first for {format_duration(waited)}"
     if policy.paused(context) in store.policy.read():
         return Finding(part, True, f"{text}; it is paused")
     limit = conf.HEALTH_MAX_WAIT
