@@ -110,9 +110,8 @@ class Conf:
     AUTHORIZE = Setting[Hook | None](None)
     # Private directory of `manage.py moi up`. None: ".moi" in settings.BASE_DIR.
     STATE_DIR = Setting[str | os.PathLike[str] | None](None)
-    # Who sends it as a bearer token reads what operators do: metrics, details of health.
+    # Bearer token for metrics and details of health; seconds after which a wait is told by that.
     MONITOR_TOKEN = Setting[str | None](None)
-    # Seconds that a job may wait for an engine before health says so. None: any time.
     HEALTH_MAX_WAIT = Setting[float | None](None)
     # Maximum length of a result in bytes of JSON.
     RESULT_LIMIT = Setting(1_000_000)
@@ -156,11 +155,9 @@ class Conf:
     # Seconds that a browser may take to accept a frame before it is disconnected.
     SEND_TIMEOUT = Setting(30.0)
 
-    # Called with (info, func, around of the job that this one runs instead) when jobs are sent; the
-    # app puts it here. Returns their `Payload.around`, and what wraps a (create, infos).
-    begin_sending: Callable[..., tuple[dict[str, Any], Callable[..., Any]]] = staticmethod(
-        lambda info, func, before: ({}, lambda create, infos: create)
-    )
+    # Gets (info, func, around of the job that is retried) when jobs are sent; the app sets it.
+    # Returns their `Payload.around`, and what makes a function of (create, infos).
+    begin_sending: Callable[..., Any] = staticmethod(lambda *_: ({}, lambda create, infos: create))
 
     @property
     def state_dir(self) -> Path:

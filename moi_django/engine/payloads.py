@@ -10,7 +10,6 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.exceptions import PayloadRefused
@@ -34,7 +33,7 @@ class Payload:
     # Id of each job and group whose result is an argument -> id of the one that gives it now.
     inputs: dict[str, str] = field(default_factory=dict)
     # What the job process enters: path of a context manager, "module:name" -> its argument.
-    around: dict[str, Any] = field(default_factory=dict)
+    around: dict[str, object] = field(default_factory=dict)
 
     def sign(self, info: Info, key: bytes) -> bytes:
         """Return it as bytes, signed for one job."""

@@ -51,9 +51,7 @@ ended:<minute>        hash     <state>:jobs, <state>:ran, <state>:waited -> how 
                                for how many seconds all of them ran and had waited
 engines               zset     engines that have said how they are -> when they last did
 engine:<engine>       string   what an engine has said of itself, as JSON
-health:<part>         string   a sign of life: when a reconciler has looked last; of a test write
-metrics               hash     what is counted of jobs by context -> how many or how long; the last
-                               event that was
+metrics               hash     what is counted of jobs, by context; when a reconciler looked last
 events                stream   what has become of jobs, while somebody hears of it: kind, id, info
 events-reader:<consumer> string which process reads them for a consumer
 schedules             hash     name of a schedule -> its last tick and its latest jobs, as JSON
@@ -294,13 +292,9 @@ class Keys:
         """Return the key of what an engine has said of itself; also its control channel."""
         return f"{self.prefix}engine:{engine}"
 
-    def health(self, part: str) -> str:
-        """Return the key of a sign of life, of "reconciler" or "write"."""
-        return f"{self.prefix}health:{part}"
-
     @property
     def metrics(self) -> str:
-        """The key of the hash of what is counted of jobs."""
+        """The key of the hash of what is counted of jobs, and of signs of life."""
         return f"{self.prefix}metrics"
 
     # What runs by the clock

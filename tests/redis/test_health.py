@@ -58,13 +58,13 @@ def test_a_reconciler_leaves_a_trace(store):
     assert found()["reconciler"].text == "has looked after jobs never"
     Reconciler(tasks=[ReconcilerHeartbeat().beat]).reconcile()
     assert found()["reconciler"].ok and seconds_since_reconciled() < 5
-    key = store.keys.health("reconciler")
-    assert store.connection.redis.ttl(key) > 0
-    store.connection.redis.set(key, store.connection.server_time() - 600)
+    key, client = store.keys.metrics, store.connection.redis
+    assert client.ttl(key) > 0
+    client.hset(key, "reconciled", store.connection.server_time() - 600)
     finding = found()["reconciler"]
     assert not finding.ok and finding.text == "has looked after jobs not for 10 min"
     assert "moi reconcile" in finding.advice
-    store.connection.redis.set(key, "nonsense")
+    client.hset(key, "reconciled", "nonsense")
     assert not found()["reconciler"].ok
 
 
@@ -83,7 +83,7 @@ def test_a_job_that_waits_too_long_is_told_unless_its_context_is_paused(moi, sto
     [
         ([("REPLICAOF", "127.0.0.1", "1")], "is a replica"),
         ([("CONFIG", "SET", "maxmemory", "1")], "is full"),
-        ([("ACL", "SETUSER", "default", "-set")], "no permissions"),
+        ([("ACL", "SETUSER", "default", "-hset")], "no permissions"),
     ],
 )
 def test_a_redis_that_takes_no_writes_is_not_well(own_redis, commands, words):
@@ -164,7 +164,7 @@ async def test_an_asgi_server_answers_too(moi):
 def test_it_is_looked_once_in_a_second_however_often_it_is_asked(own_redis):
     def calls():
         with redis.Redis.from_url(own_redis.url) as client:
-            return client.info("commandstats").get("cmdstat_set", {"calls": 0})["calls"]
+            return client.info("commandstats").get("cmdstat_hset", {"calls": 0})["calls"]
 
     for _ in range(30):
         assert Client().get("/health/ready").status_code == 200

@@ -1,11 +1,15 @@
 """A trace in Redis of who looks after jobs: without one, what dies is not noticed."""
 
 import time
+from typing import Any
 
 from moi_django.site_store import get_store
+from moi_django.validation import number_of
 
-# Seconds between two traces, and for which one is kept: longer than anybody asks back.
-INTERVAL, LIFETIME = 5.0, 86_400 * 14
+# Seconds between two traces, and for which the hash is kept that has them, and what is counted of
+# jobs: longer than any site is idle.
+INTERVAL, LIFETIME = 5.0, 400 * 86_400
+RECONCILED = "reconciled"
 
 
 class ReconcilerHeartbeat:
@@ -19,9 +23,12 @@ class ReconcilerHeartbeat:
         if time.monotonic() < self._due_at:
             return
         connection = get_store().connection
-        present = connection.server_time()
+        key, present = connection.keys.metrics, connection.server_time()
         with connection.translated_errors():
-            connection.redis.set(connection.keys.health("reconciler"), present, ex=LIFETIME)
+            pipeline = connection.redis.pipeline()
+            pipeline.hset(key, RECONCILED, str(present))
+            pipeline.expire(key, LIFETIME)
+            pipeline.execute()
         self._due_at = time.monotonic() + INTERVAL
 
 
@@ -29,11 +36,8 @@ def reconciled_at() -> float | None:
     """Return when a reconciler has left its last trace, by the clock of Redis; None for never."""
     connection = get_store().connection
     with connection.translated_errors():
-        found = connection.redis.get(connection.keys.health("reconciler"))
-    try:
-        return float(found) if found is not None else None
-    except ValueError:
-        return None  # of another program
+        found: Any = connection.redis.hget(connection.keys.metrics, RECONCILED)
+    return number_of(found) or None
 
 
 def seconds_since_reconciled() -> float | None:

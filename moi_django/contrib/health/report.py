@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from moi_django.cluster.connections import get_connection
 from moi_django.conf import conf
-from moi_django.contrib.health.heartbeat import seconds_since_reconciled
+from moi_django.contrib.health.heartbeat import LIFETIME, seconds_since_reconciled
 from moi_django.exceptions import MoiError
 from moi_django.presentation.formatting import format_duration
 from moi_django.site_store import get_store
@@ -30,8 +30,6 @@ REDIS_TIMEOUT, TIMEOUT = 0.9, 1.7
 THREAD = "moi-health"
 # Seconds without a trace of a reconciler that are nothing yet: one by cron comes each minute.
 MAX_RECONCILER_AGE = 90.0
-# Seconds for which the key is kept that is written to see whether that can be done.
-WRITE_LIFETIME = 60
 START = "start some with `ipcluster engines`, or all of it with `python manage.py moi up`"
 SILENT_CONTROLLER = "see whether the controller of {!r} hangs, and the network to it"
 SLOW = "see what Redis is busy with"
@@ -109,7 +107,10 @@ def _examine_redis() -> Finding:
     client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **QUICK)
     try:
         with client:
-            client.set(get_store().keys.health("write"), "", ex=WRITE_LIFETIME)
+            pipeline = client.pipeline()
+            pipeline.hset(get_store().keys.metrics, "written", "")
+            pipeline.expire(get_store().keys.metrics, LIFETIME)
+            pipeline.execute()
     except ReadOnlyError:
         return Finding("redis", False, f"{where} is a replica", "name the primary in REDIS_URL")
     except OutOfMemoryError:

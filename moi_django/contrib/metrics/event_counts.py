@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from moi_django.contrib.events import EventKind, JobEvent
+from moi_django.contrib.health.heartbeat import LIFETIME
 from moi_django.models import timestamp
 from moi_django.site_store import get_store
 from moi_django.validation import number_of, text_of
 
-# Seconds for which they are kept after the last event: longer than any site is idle.
-LIFETIME = 400 * 86_400
 # Upper ends of the buckets of seconds; above them is one more.
 BUCKETS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 10_800, 43_200, 86_400)
 INFINITE, SUM, LAST = "+Inf", "sum", "last"
@@ -54,7 +53,7 @@ def read_counts() -> dict[str, float]:
     with connection.translated_errors():
         found: Any = connection.redis.hgetall(connection.keys.metrics)
     names = {text_of(field): value for field, value in found.items()}
-    return {name: number_of(value) for name, value in names.items() if name != LAST}
+    return {name: number_of(value) for name, value in names.items() if ":" in name}
 
 
 def read_backlog() -> dict[str, int]:
