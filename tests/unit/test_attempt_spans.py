@@ -8,8 +8,10 @@ from functools import partial
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from moi_django.contrib.tracing.attempt_spans import attempt_span
 from moi_django.contrib.tracing.conventions import function_name
-from moi_django.contrib.tracing.submit_spans import ATTEMPT_SPAN
+from moi_django.contrib.tracing.submit_spans import ATTEMPT_SPAN, begin_sending
+from moi_django.engine.current import current_job
 from moi_django.engine.fork_client import ForkServer
 from moi_django.engine.supervisor import Supervisor
 from moi_django.models import State
@@ -144,3 +146,16 @@ def test_a_function_is_called_by_its_path():
     assert function_name(odd_jobs.coroutine) == "tests.helpers.odd_jobs.coroutine"
     assert function_name(partial(partial(pow, 2), 3)) == "builtins.pow"
     assert function_name([].append) == "builtins.list.append"
+
+
+def test_where_opentelemetry_is_not_installed_nothing_is_traced(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with attempt_span(AROUND[ATTEMPT_SPAN]):
+        assert current_job() is None  # as it needs none
+
+
+def test_where_the_site_has_not_imported_it_a_submit_does_not_either(monkeypatch):
+    monkeypatch.delitem(sys.modules, "opentelemetry.trace")
+    around, sent = begin_sending(None, trace_more, {})
+    assert around == {} and sent(fail, []) is fail
+    assert "opentelemetry.trace" not in sys.modules
