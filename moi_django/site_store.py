@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 
-from moi_django import conf as conf_module
 from moi_django.conf import conf
 from moi_django.store import Store, StoreConfig
 
@@ -21,8 +20,8 @@ def engine_store_config() -> StoreConfig:
 
 
 def _config_for(url: str) -> StoreConfig:
-    how = (conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, conf.RETRY_PAYLOAD_LIMIT)
-    return StoreConfig(url, *how, begins_events=conf_module.hears_events)
+    limit, begins_events = conf.RETRY_PAYLOAD_LIMIT, conf.hears_events
+    return StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, limit, begins_events)
 
 
 @lru_cache(maxsize=4)

@@ -20,10 +20,10 @@ from moi_django.store.record_args import (
     delay_of,
     durations,
     end_of_removed,
-    event_args,
     lane_args,
     max_payload,
     next_place,
+    told_json,
     used_seconds,
 )
 from moi_django.store.scripts import ScriptCall
@@ -196,7 +196,7 @@ class JobRecords:
         ran, waited = durations(info)
         args = {
             "json": (new_json := info.to_json()),
-            **event_args(info, None, new_json),
+            "told_json": told_json(info, new_json),
             "begins_events": "1" if self._config.begins_events else "",
             "instead_json": instead_of.to_json() if instead_of else "",
             "lifetime": self._config.expire,
@@ -286,7 +286,8 @@ class JobRecords:
         args = {
             "old_json": raw,
             "new_json": (new_json := new.to_json()),
-            **event_args(new, old, new_json),
+            "told_json": told_json(new, new_json),
+            "says_more": "1" if new.status != old.status else "",
             "lifetime": self._config.expire,
             "prefix": self._config.prefix,
             "channel": self._keys.channel(old.id),
@@ -362,7 +363,7 @@ class JobRecords:
             "member": member(info),
             "state": info.state or "",
             "ran": used_seconds(info, info),
-            "event_json": end_of_removed(info),
+            "told_json": end_of_removed(info),
             "prefix": self._config.prefix,
             "lifetime": self._config.expire,
         }

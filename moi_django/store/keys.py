@@ -274,8 +274,6 @@ class Keys:
         """The key of the set of the jobs that have attached something."""
         return f"{self.prefix}with-files"
 
-    # Events
-
     @property
     def events(self) -> str:
         """The key of the stream of what has become of jobs."""

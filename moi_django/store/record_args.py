@@ -59,24 +59,11 @@ def durations(info: Info) -> tuple[float | str, float]:
     return info.ran_seconds() or 0.0, info.waited_seconds()
 
 
-def event_args(info: Info, before: Info | None, json: str) -> dict[str, str]:
-    """Return what is told of a new job or a change, and the info object without a long result.
-
-    The latter is empty if it is `json`; so is the former where nothing is told, as of progress.
-    """
-    told = info.to_wire(MAX_EVENT // 2) if len(json) > MAX_EVENT else ""
-    return {"event": _event_kind(before, info) if before else "submitted", "event_json": told}
+def told_json(info: Info, json: str) -> str:
+    """Return the info object that an event tells, without a long result; "" if it is `json`."""
+    return info.to_wire(MAX_EVENT // 2) if len(json) > MAX_EVENT else ""
 
 
 def end_of_removed(info: Info) -> str:
     """Return the end that is told of a job which is removed before it has one; else ""."""
     return info.ended(State.CANCELLED).to_wire(MAX_EVENT // 2) if info.cancellable else ""
-
-
-def _event_kind(before: Info, info: Info) -> str:
-    if info.finished and not before.finished:
-        return "finished"
-    old, new = ((each.counted_as, each.status, each.attempt) for each in (before, info))
-    if info.state is State.RUNNING and old[::2] != new[::2]:
-        return "started"
-    return "changed" if old != new else ""

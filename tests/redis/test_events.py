@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from moi_django import conf as conf_module
 from moi_django import submit
 from moi_django.bridge.redis_bridge import Bridge
+from moi_django.conf import conf
 from moi_django.contrib.events import reader, register, registry
 from moi_django.contrib.events.reader import ConsumerReader, deliver_all, running_readers
 from moi_django.contrib.events.stream import EventStream, open_connection
@@ -31,7 +31,7 @@ def consumers(monkeypatch):
     """The consumers of this process, none at first."""
     found = {}
     monkeypatch.setattr(registry, "_consumers", found)
-    monkeypatch.setattr(conf_module, "hears_events", False)
+    monkeypatch.setattr(conf, "hears_events", False)
     return found
 
 

@@ -73,6 +73,7 @@ class ConsumerReader:
         """Hand over events until told to stop, or until another process may do so."""
         while self.is_holding and not stop.is_set():
             self.deliver(WAIT)
+            close_old_connections()  # the database may be away by the next time
             if self._pause:
                 stop.wait(self._pause)
 
@@ -126,13 +127,10 @@ class ConsumerReader:
         return self.stream.read(self._consumer.batch, is_new=True, wait=wait)
 
     def _call_handler(self, events: list[JobEvent]) -> None:
-        close_old_connections()  # the database may have been away since the last ones
         try:
             self._consumer.handler(events)
         except MoiError as error:
             raise HandlerFailed(str(error)) from error
-        finally:
-            close_old_connections()
 
     def _warn_if_full(self, left: int) -> None:
         is_full = left >= MAX_EVENTS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from moi_django import conf
+from moi_django.conf import conf
 from moi_django.models import Info
 
 
@@ -63,6 +63,12 @@ def register(name: str, handler: Handler, *, batch: int = 100) -> None:
         raise ValueError(f"{name!r} cannot consume events, {batch} at once.")
     _consumers[name] = Consumer(name, handler, batch)
     conf.hears_events = True
+
+
+def unregister(name: str) -> None:
+    """Undo `register`, if it was done: what is told from now on is kept for no one of that name."""
+    _consumers.pop(name, None)
+    conf.hears_events = bool(_consumers)
 
 
 def consumers() -> list[Consumer]:

@@ -2,7 +2,7 @@
 -- KEYS: info instead_of users seal payload checkpoint old_checkpoint queues workers jobs owner_jobs
 --       ended unique ancestors...
 -- ARGS: json instead_json lifetime id channel message state member queue owner limit priority payload
---       created prefix ran waited engines call delay is_unique event event_json
+--       created prefix ran waited engines call delay is_unique told_json
 --       begins_events parents...
 -- USES: lifetimes indices queue edges events
 --
@@ -14,8 +14,8 @@
 -- waits only in `delay` seconds, unless that is empty. Unless `instead_json` is empty, the job is one
 -- that runs instead of another, and that one's info object has to be this by now; else "changed" is
 -- returned. Its checkpoint goes over to the new one.
--- `event` is told of a job, with `event_json`, or `json` if that is empty; `begins_events` is not
--- empty where somebody is to hear of it.
+-- `told_json` is told of a job, or `json` if that is empty; `begins_events` is not empty where somebody
+-- is to hear of it.
 -- A list is returned with the id of an unfinished job that has the same unique key, if there is one.
 
 local parent_key = ancestors_keys[1]
@@ -42,8 +42,8 @@ renew_ancestors(ancestors_keys, lifetime)
 if state ~= '' then
   drop_expired(jobs_key, owner_jobs_key, prefix)
   add_to_indices(jobs_key, owner_jobs_key, id, created, state, state, lifetime)
-  local told = event_json == '' and json or event_json
-  note_event(event, id, told, begins_events ~= '')
+  local told = told_json == '' and json or told_json
+  note_event('submitted', id, told, begins_events ~= '')
   if ran ~= '' then
     count_ended(ended_key, state, ran, waited)
     note_event('finished', id, told)
