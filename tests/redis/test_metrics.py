@@ -16,8 +16,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from moi_django import __version__, submit
-from moi_django import conf as conf_module
 from moi_django.cluster.reconciler import Reconciler
+from moi_django.conf import conf
 from moi_django.contrib.events import register, registry
 from moi_django.contrib.events.reader import deliver_all
 from moi_django.contrib.events.stream import EventStream
@@ -51,7 +51,7 @@ def lab(moi, monkeypatch, tmp_path):
     moi["CONTEXTS"] = {"lab": {"connection_file": str(tmp_path / "none.json")}}
     moi["MONITOR_TOKEN"] = TOKEN
     monkeypatch.setattr(registry, "_consumers", {})
-    monkeypatch.setattr(conf_module, "hears_events", False)
+    monkeypatch.setattr(conf, "hears_events", False)
     MetricsConfig("moi_django.contrib.metrics", sys.modules[MetricsConfig.__module__]).ready()
 
 
