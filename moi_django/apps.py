@@ -1,5 +1,7 @@
 """Tell Django about the app."""
 
+from collections.abc import Callable
+
 from django.apps import AppConfig
 
 from moi_django import conf
@@ -18,6 +20,13 @@ class MoiConfig(AppConfig):
         from moi_django.contrib.schedules import checks  # noqa: F401
 
         conf.start_test_redis = _start_test_redis
+        conf.companions.append(_start_event_readers)
+
+
+def _start_event_readers() -> Callable[[], object]:
+    from moi_django.contrib.events.reader import start_readers
+
+    return start_readers()
 
 
 def _start_test_redis() -> str:
