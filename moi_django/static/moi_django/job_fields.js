@@ -48,10 +48,10 @@ const APPLIES = {
   cancel: ({ type, state, totals }) => countJobs(totals, isUnfinished) > 0 || (type === "job" && !isFinished(state)),
   retry: ({ state, totals, retried }) => countJobs(totals, isFailed) > 0 || (isRetryable(state) && !retried),
   "if-attempts": ({ attempts }) => attempts > 1,
-  "if-retried": ({ retried }) => retried,
+  "if-retried": ({ retried }) => Boolean(retried),
   "if-started": (info) => runTime(info, 0) >= 0,
   "if-running": ({ state }) => state === "running",
-  "if-link": (info, { pages }) => linkOf(info, pages),
+  "if-link": (info, { pages }) => linkOf(info, pages) !== null,
 };
 
 export const applies = (hole, info, site) => APPLIES[hole.dataset.moi]?.(info, site) ?? true;
