@@ -1,5 +1,7 @@
 """Rows where the site's own style, or none, is all there is: what does not apply is hidden."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import Permission
 from playwright.sync_api import expect
@@ -22,7 +24,8 @@ def shown(page, name):
     """Return the words of a row without its name and its time, a word for each part."""
     text = row(page, name).inner_text()
     time = row(page, name).locator("time").first.inner_text()
-    return " ".join(text.replace(time, "").replace(name, "").split())
+    words = " ".join(text.replace(time, "").replace(name, "").split())
+    return re.sub(r"\d:\d\d", "0:00", words)  # what runs goes on
 
 
 @pytest.fixture
@@ -50,8 +53,7 @@ def test_a_row_says_only_what_applies(port, visit, jobs, store, ada):
     for options in ({"java_script_enabled": False}, {}):
         page = visit(port, live=bool(not options), prepare=without_style, **options)
         for name, words in jobs.items():
-            said = shown(page, name).replace("Run time 0:01", "Run time 0:00")
-            assert said == words, options
+            assert shown(page, name) == words, options
         # The job in it is another row.
         assert shown(page, "well").startswith("Members of 1 succeeded Remove inner")
 
