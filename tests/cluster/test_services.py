@@ -16,7 +16,7 @@ import psutil
 import pytest
 import redis
 
-from tests.helpers.processes import environment, free_port, manage, wait_for
+from tests.helpers.processes import ROOT, environment, free_port, manage, wait_for
 from tests.helpers.schedules import settings_with
 
 
@@ -273,10 +273,20 @@ def test_it_can_be_stopped_while_it_starts(project):
         assert alive(started) == []
 
 
-@pytest.mark.parametrize("how", ["--settings tests.settings", "--settings=tests.settings"])
-def test_settings_may_be_named_behind_the_verb(project, how):
-    env = {**project, "DJANGO_SETTINGS_MODULE": "nonsense"}
-    assert "moi has no Redis" in manage("moi", "users", *how.split(), **env).stderr
+SCRIPT = "from moi_django.contrib.command_line.console import main; main()"
+
+
+def test_settings_may_be_named_behind_the_verb(project, tmp_path):
+    env = environment(**project, DJANGO_SETTINGS_MODULE="nonsense")
+    commands = [["-m", "django", "moi", "users", "--settings", "tests.settings"]]
+    # By the script of ours there need be neither a variable nor a manage.py.
+    commands.append(["-c", SCRIPT, "users", "--settings=tests.settings", f"--pythonpath={ROOT}"])
+    for command in commands:
+        command = [sys.executable, *command]
+        ran = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
+        assert "moi has no Redis" in ran.stderr
+        env.pop("DJANGO_SETTINGS_MODULE")
+        env.pop("PYTHONPATH")
 
 
 def test_what_is_no_site_is_not_started_and_what_is_not_migrated_is_said(project):

@@ -1,11 +1,13 @@
-"""Where `moi up` serves."""
+"""Where `moi up` serves, and where what it starts finds modules."""
 
 import socket
+import sys
 
 import pytest
 
 from moi_django.contrib.services import listening
 from moi_django.contrib.services.listening import bind_socket, describe_move, socket_address
+from moi_django.contrib.services.up import _python_path
 from moi_django.exceptions import ServiceError, UsageError
 
 
@@ -49,3 +51,10 @@ def test_an_address_of_either_kind_stands_in_a_url():
         assert socket_address(bound) == f"[::1]:{bound.getsockname()[1]}"
     with bind_socket("0") as bound:
         assert socket_address(bound).startswith("127.0.0.1:")
+
+
+def test_children_find_what_the_command_was_told_of_and_what_is_beside_it(monkeypatch):
+    installed = [entry for entry in sys.path if "python3" in entry]
+    # As --pythonpath, a manage.py and PYTHONPATH leave it.
+    monkeypatch.setattr(sys, "path", ["/more", "/site", "/more", *installed])
+    assert _python_path() == "/more:/site"
