@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from django.core.management import load_command_class
+from django.dispatch import Signal
 from django.template import engines
 
 import moi_django
-from moi_django import consumers
+from moi_django import consumers, signals
 from moi_django.conf import DEFAULTS
 from moi_django.models import Info
 from moi_django.store import keys as keys_module
@@ -240,3 +241,9 @@ def test_every_variable_and_hole_of_the_page_is_documented():
     holes = set(re.findall(r'data-moi="([\w-]+)"', "".join(path.read_text() for path in templates)))
     fields = set(Info(id="x", name="x", type="job", pubsub="x").to_dict())
     assert holes - fields - set(re.findall(r"`([\w-]+)`", text)) == set()
+
+
+def test_every_signal_is_documented():
+    rows = table(DOCS["docs/howto/signals.md"])
+    documented = {row[0].strip("`") for row in rows if row[0].startswith("`")}
+    assert documented == {name for name, each in vars(signals).items() if isinstance(each, Signal)}
