@@ -20,7 +20,7 @@ class MoiConfig(AppConfig):
         from moi_django.contrib.schedules import checks  # noqa: F401
 
         conf.start_test_redis = _start_test_redis
-        conf.companions.append(_start_event_readers)
+        conf.companions.add(_start_event_readers)
 
 
 def _start_event_readers() -> Callable[[], object]:

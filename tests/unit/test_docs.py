@@ -14,6 +14,7 @@ from django.template import engines
 import moi_django
 from moi_django import consumers, signals
 from moi_django.conf import DEFAULTS
+from moi_django.contrib.notify import conf as notify_conf
 from moi_django.models import Info
 from moi_django.store import keys as keys_module
 from moi_django.store.keys import Keys
@@ -45,13 +46,13 @@ def table(text):
     return [[cell.strip() for cell in row] for row in rows]
 
 
-def test_every_setting_is_documented_with_its_default():
+@pytest.mark.parametrize(("part", "defaults"), [(0, DEFAULTS), (1, notify_conf.DEFAULTS)])
+def test_every_setting_is_documented_with_its_default(part, defaults):
+    text = DOCS["docs/reference/settings.md"].split("## MOI_NOTIFY")[part]
     documented = {
-        row[0].strip("`"): row[1].strip("`")
-        for row in table(DOCS["docs/reference/settings.md"])
-        if row[0].startswith("`")
+        row[0].strip("`"): row[1].strip("`") for row in table(text) if row[0].startswith("`")
     }
-    assert documented == {name: repr(value) for name, value in DEFAULTS.items()}
+    assert documented == {name: repr(value) for name, value in defaults.items()}
 
 
 def test_every_check_is_documented():
