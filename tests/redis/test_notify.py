@@ -53,6 +53,8 @@ def site(tables, db, moi, settings, monkeypatch):
     monkeypatch.setattr(conf, "hears_events", False)
     monkeypatch.setattr(group_ends, "GROUP_PAUSE", 0.0)
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, APP]
+    # The apps have become ready anew, others too.
+    monkeypatch.setattr(registry, "_consumers", {"notify": registry._consumers["notify"]})
     settings.ROOT_URLCONF = "tests.site.notify_urls"
     settings.MOI_NOTIFY = {"BASE_URL": "https://example.org", "MIN_SECONDS": 0}
     return settings.MOI_NOTIFY

@@ -19,6 +19,6 @@ Read by the reconciler (`moi reconcile`, `moi up`), else by a web server process
 one at a time for each consumer.
 """
 
-from moi_django.contrib.events.registry import EventKind, JobEvent, register
+from moi_django.contrib.events.registry import EventKind, JobEvent, register, unregister
 
-__all__ = ["EventKind", "JobEvent", "register"]
+__all__ = ["EventKind", "JobEvent", "register", "unregister"]

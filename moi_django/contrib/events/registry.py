@@ -68,6 +68,12 @@ def register(name: str, handler: Handler, *, batch: int = 100, tick: Tick | None
     conf.hears_events = True
 
 
+def unregister(name: str) -> None:
+    """Undo `register`, if it was done: what is told from now on is kept for no one of that name."""
+    _consumers.pop(name, None)
+    conf.hears_events = bool(_consumers)
+
+
 def consumers() -> list[Consumer]:
     """Return those that were registered in this process."""
     return list(_consumers.values())
