@@ -141,10 +141,20 @@ class ConsumerReader:
         if self._has_pending:
             # One by one after a failure: all those are dealt with before the one that cannot be.
             count = 1 if self._has_failed else self._consumer.batch
-            if entries := self.stream.read(count, is_new=False):
+            if entries := self._entries(count, is_new=False):
                 return entries
             self._has_pending = self._has_failed = False
-        return self.stream.read(self._consumer.batch, is_new=True, wait=wait)
+        entries = self._entries(self._consumer.batch, is_new=True)
+        if not entries and wait and self.is_holding:
+            self.stream.wait(wait)
+        return entries
+
+    def _entries(self, count: int, is_new: bool) -> list[Entry]:
+        found = self.stream.read(self._holder, count, is_new)
+        if found is None:
+            self._held_until = 0.0
+            self._has_pending = True
+        return found or []
 
     def _call_handler(self, events: list[JobEvent]) -> None:
         try:

@@ -27,7 +27,7 @@ class Preference(models.Model):
         default=When.NEVER,
     )
     min_seconds = models.PositiveIntegerField(
-        _("Only of jobs that took at least so many seconds, waiting included"), default=0
+        _("Only for jobs that took at least this many seconds, waiting included"), default=0
     )
 
     class Meta:

@@ -68,13 +68,18 @@ def _try_to_send(message: Message) -> bool:
         row.update(error=text, stage=Stage.FAILED if is_over else Stage.DUE)
         logger.warning(
             "Cannot send by %s to %s%s: %s",
-            *(message.channel, message.target, ", given up" if is_over else "", text),
+            *(message.channel, _loggable(message), ", given up" if is_over else "", text),
         )
         if not is_over:
             _put_off_others(message)
         return False
     row.update(stage=Stage.SENT, error="")
     return True
+
+
+def _loggable(message: Message) -> str:
+    """Return where it goes, without what may be a secret in the path of an address."""
+    return "/".join(message.target.split("/")[:3])
 
 
 def _put_off_others(message: Message) -> None:

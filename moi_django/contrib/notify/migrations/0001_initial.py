@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                     "min_seconds",
                     models.PositiveIntegerField(
                         default=0,
-                        verbose_name="Only of jobs that took at least so many seconds, "
+                        verbose_name="Only for jobs that took at least this many seconds, "
                         "waiting included",
                     ),
                 ),
