@@ -22,7 +22,7 @@ class MoiConfig(AppConfig):
 
         conf.start_test_redis = _start_test_redis
         conf.conf.begin_sending = begin_sending
-        conf.companions.append(_start_event_readers)
+        conf.companions.add(_start_event_readers)
 
 
 def _start_event_readers() -> Callable[[], object]:

@@ -48,7 +48,7 @@ def _no_test_redis() -> str:
 # knows how to, puts it here.
 start_test_redis: Callable[[], str] = _no_test_redis
 # What apps let run beside each bridge: a start returns what stops it, and neither blocks.
-companions: list[Callable[[], Callable[[], object]]] = []
+companions: set[Callable[[], Callable[[], object]]] = set()
 
 
 class Conf:
