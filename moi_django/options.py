@@ -123,6 +123,13 @@ class Options:
             ),
         ]
 
+    @classmethod
+    def require(cls, given: Any) -> "Options":
+        """Return the options that are given; raise InvalidJob for what is none."""
+        if not isinstance(given, Options):
+            raise InvalidJob(f"options is {given!r:.200}: give moi_django.Options(...).")
+        return given
+
     def without_order(self) -> Self:
         """Return how each attempt is run, without what it is to wait for once."""
         return replace(self, run_after=None, after=())
