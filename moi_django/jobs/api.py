@@ -171,11 +171,12 @@ def _take_options(func: Callable[..., Any], kwargs: dict[str, Any]) -> Options:
 def _takes_options(func: Callable[..., Any]) -> bool:
     """Tell whether a keyword `options` may be the function's own."""
     try:
-        parameters = inspect.signature(func).parameters
-    except (TypeError, ValueError):
-        return True  # one of C that does not tell, or none that can be called
-    kinds = {each.kind for each in parameters.values()}
-    return "options" in parameters or inspect.Parameter.VAR_KEYWORD in kinds
+        inspect.signature(func).bind_partial(options=None)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # one of C that does not tell
+    return True
 
 
 def _enqueue(info: Info, payload: Payload, uncommitted: dict[str, Job]) -> None:

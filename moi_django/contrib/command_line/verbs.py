@@ -99,7 +99,8 @@ def _submit(command: BaseCommand, options: dict[str, Any]) -> None:
 
 def _checked_call(options: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
     """Return what is to run and how; raise UsageError when that makes no sense."""
-    from moi_django.engine import calls
+    from moi_django.contrib.command_line.python_code import check_python, python_call
+    from moi_django.engine.calls import system_call
     from moi_django.options import Options
 
     names = [
@@ -111,9 +112,9 @@ def _checked_call(options: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
         given = {name: options[name] for name in names}
         how = Options(**given, run_after=_begin_time(options["run_after"]))
         if options["cmd_type"] == "system":
-            return calls.system_call, how
-        calls.check_python(options["cmd"])
-        return calls.python_call, how
+            return system_call, how
+        check_python(options["cmd"])
+        return python_call, how
     except SyntaxError as error:
         raise UsageError(f"--cmd is no Python code: {error}") from error
     except (InvalidJob, UnknownContext) as error:
