@@ -238,13 +238,13 @@ def _describe_userjobs(parser: Any) -> None:
 
 
 def _userjobs(command: BaseCommand, options: dict[str, Any]) -> None:
-    from moi_django import owners
     from moi_django.contrib.command_line import text_report
+    from moi_django.contrib.monitoring import owner_names
     from moi_django.jobs.api import Group
 
     key = options["key"]
     unknown = GroupNotFound(f"Unknown key: {key}")
-    group = owners.find_group_id(key)
+    group = owner_names.find_group_id(key)
     if group is None:
         raise unknown
     try:
@@ -271,10 +271,10 @@ def _describe_users(parser: Any) -> None:
 
 
 def _users(command: BaseCommand, options: dict[str, Any]) -> None:
-    from moi_django import owners
     from moi_django.contrib.command_line import text_report
+    from moi_django.contrib.monitoring import owner_names
 
-    names = owners.group_ids_by_name()
+    names = owner_names.group_ids_by_name()
     if options["json"]:
         write_json(command, names)
     elif not names:
