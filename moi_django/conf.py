@@ -3,12 +3,14 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 
 from moi_django.exceptions import NotRunning, UnknownContext
+from moi_django.options import Options
 from moi_django.state_dir import RunningServices, read_services
 
 DEFAULT_CONTEXT = "default"
@@ -96,6 +98,9 @@ class Conf:
     RESULT_PATIENCE = Setting(3600.0)
     # Inside a database transaction, send the job after the commit.
     ON_COMMIT = Setting(True)
+    # Dotted path of a function or ContextVar, or one itself, that has the id of the request which a
+    # process serves. None: jobs know none.
+    REQUEST_ID = Setting[str | Callable[[], object] | ContextVar[Any] | None](None)
     # Alias of the channel layer that carries updates to the websockets of this process.
     CHANNEL_LAYER = Setting("default")
     # Where the websocket is, when that is not "moi-ws/" below the site's root.
@@ -147,6 +152,9 @@ class Conf:
     SESSION_CHECK = Setting(30.0)
     # Seconds that a browser may take to accept a frame before it is disconnected.
     SEND_TIMEOUT = Setting(30.0)
+
+    # Says in options what is active here, where they leave that open; the app puts it here.
+    with_caller: Callable[[Options], Options] = staticmethod(lambda options: options)
 
     @property
     def state_dir(self) -> Path:

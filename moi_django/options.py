@@ -48,6 +48,11 @@ class Options:
     # A key that one unfinished job of an owner may have: it is returned, or InvalidJob raised.
     unique: str | None = None
     on_duplicate: str = "return"
+    # What is active in the job, such as "de" and "Europe/Berlin", and the request that it is for.
+    # None: those of who submits it.
+    language: str | None = None
+    time_zone: str | None = None
+    request_id: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -87,7 +92,10 @@ class Options:
 
     def _names(self) -> list[tuple[bool, str]]:
         return [
-            (_is_name(self.process), f"process is {self.process!r}: give a name, or None."),
+            *(
+                (_is_name(value), f"{key} is {value!r}: give a name, or None.")
+                for key, value in {"process": self.process, **self.caller}.items()
+            ),
             (
                 _is_name(self.limit),
                 f'limit is {self.limit!r}: give a key of MOI["LIMITS"], or None.',
@@ -133,6 +141,11 @@ class Options:
     def without_order(self) -> Self:
         """Return how each attempt is run, without what it is to wait for once."""
         return replace(self, run_after=None, after=())
+
+    @property
+    def caller(self) -> dict[str, Any]:
+        """What of who submits it is active in the job."""
+        return {name: getattr(self, name) for name in ("language", "time_zone", "request_id")}
 
     @property
     def attempts(self) -> int:

@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from moi_django.engine.attempt_end import class_path
-from moi_django.engine.current import enter_job
+from moi_django.engine.current import enter_job, surround
 from moi_django.engine.encoding import encode_result
 from moi_django.engine.invocation import call_as_job, explain_breakpoint, failure_text
 from moi_django.engine.job_output import flush_streams, follow_logging, order
@@ -307,7 +307,7 @@ def _call(connection: Connection, task: Task, setup_error: str | None) -> _Outco
         )
     reporter = JobReporter(connection, task)
     job = reporter.make_current_job()
-    with enter_job(job), closing(reporter):
+    with enter_job(job), surround(job), closing(reporter):
         # From here on an interrupt reaches the function.
         _sigmask(signal.SIG_SETMASK, ())
         function, args, kwargs = unpickle_call(task.payload, task.inputs)

@@ -100,7 +100,7 @@ def prepare_job(
     conf.context(context)
     if not callable(func):
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
-    group = owners.group_of(owner, seen=True)
+    group, options = owners.group_of(owner, seen=True), conf.with_caller(options)
     results = find_in([args, kwargs], Handle)
     awaited = [*options.after, *results]
     parents = creation.find_parents(awaited, group)

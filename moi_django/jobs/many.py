@@ -51,7 +51,7 @@ class ManyJobs(Generic[T_co]):
         **kwargs: Any,
     ) -> Self:
         conf.context(context)
-        options = Options() if options is None else Options.require(options)
+        options = conf.with_caller(Options() if options is None else Options.require(options))
         if not callable(func) or options.unique:
             raise InvalidJob("A map takes a function, and no unique key, which is for one job.")
         try:
