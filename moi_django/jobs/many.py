@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Generic, Self
+from typing import Any, Generic, Self, overload
 
 import cloudpickle
 from asgiref.sync import sync_to_async
@@ -81,7 +81,13 @@ class ManyJobs(Generic[T_co]):
         """Do what `map` does without blocking the event loop."""
         return await sync_to_async(partial(cls._map, func, items, **how))()
 
-    def results(self, timeout: float | None = None, return_exceptions: bool = False) -> list[T_co]:
+    @overload
+    def results(self, timeout: float | None = None) -> list[T_co]: ...
+    @overload
+    def results(
+        self, timeout: float | None = None, *, return_exceptions: bool
+    ) -> list[T_co | JobFailed]: ...
+    def results(self, timeout: float | None = None, return_exceptions: bool = False) -> list[Any]:
         """Wait for the jobs directly in this group; return their results, the oldest job's first.
 
         A job that was retried has the result of the one that ran instead. Raises JobFailed for the

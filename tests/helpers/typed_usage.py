@@ -97,6 +97,7 @@ def use_map() -> None:
     found = Group.map(search, ["gene"], owner="ada", name="Search", limit=3)
     assert_type(found, Group[list[str]])
     assert_type(found.results(), list[list[str]])
+    assert_type(found.results(return_exceptions=True), list[list[str] | JobFailed])
     for _, result in found.iter_results():
         assert_type(result, list[str] | JobFailed)
     assert_type(Group.map(fetch, range(3), owner="ada", name="Fetch"), Group[bytes])
