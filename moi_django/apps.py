@@ -1,6 +1,7 @@
 """Tell Django about the app."""
 
 import sys
+from collections.abc import Callable
 
 from django.apps import AppConfig
 
@@ -22,12 +23,19 @@ class MoiConfig(AppConfig):
         from moi_django.contrib.schedules import checks  # noqa: F401
 
         conf.start_test_redis = _start_test_redis
+        conf.companions.append(_start_event_readers)
         conf.conf.with_caller = with_caller
         current.surroundings = [as_caller]
         if "sentry_sdk" in sys.modules:
             from moi_django.contrib.sentry.reports import report_to_sentry
 
             current.surroundings = [as_caller, report_to_sentry]
+
+
+def _start_event_readers() -> Callable[[], object]:
+    from moi_django.contrib.events.reader import start_readers
+
+    return start_readers()
 
 
 def _start_test_redis() -> str:
