@@ -14,7 +14,7 @@ def report_to_sentry(job: CurrentJob) -> Iterator[None]:
     """Report what is raised in the block, unless it is an interrupt or an exit without a code.
 
     What the job logs in it goes along as breadcrumbs; what it reports itself is sent too. The end
-    of the job waits for that up to the `shutdown_timeout` of Sentry.
+    of the job waits for that as long as the end of a program would.
     """
     with sentry_sdk.isolation_scope() as scope:
         scope.set_transaction_name(job.name, source="task")
