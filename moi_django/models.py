@@ -309,6 +309,11 @@ INFO_FIELDS = tuple(field.name for field in fields(Info) if field.name not in _C
 _dump_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
+def about(job: Any) -> dict[str, Any]:
+    """Return what the records of the log say of a job besides their text: `extra=about(info)`."""
+    return {"job_id": job.id, "context": job.context}
+
+
 def now() -> str:
     """Return the present time as an info object has it."""
     return format_date(datetime.now(UTC))

@@ -65,6 +65,18 @@ def test_every_check_is_documented():
         assert (found_by == "`check --deploy`") == (10 <= int(id.strip("`")[-3:]) < 20), id
 
 
+def test_every_logger_is_documented_and_no_other():
+    [text] = re.findall(r"^## The log$(.*?)^An engine", DOCS["docs/howto/operate.md"], re.M | re.S)
+    documented = re.findall(r"`(moi_django\.[\w.]+)`", "".join(row[0] for row in table(text)))
+    loggers = []
+    for path in (ROOT / "moi_django").rglob("*.py"):
+        for name in re.findall(r"^logger = logging\.getLogger\((.*)\)$", path.read_text(), re.M):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            loggers.append(module if name == "__name__" else name.strip('"'))
+    assert {each for each in loggers if not each.startswith(tuple(documented))} == set()
+    assert {each for each in documented if not any(map(re.compile(each).match, loggers))} == set()
+
+
 def test_every_verb_and_close_code_is_documented():
     text = DOCS["docs/reference/websocket.md"]
     _, server, client, codes = re.split("^## ", text, flags=re.MULTILINE)

@@ -100,7 +100,8 @@ def _submit(command: BaseCommand, options: dict[str, Any]) -> None:
 
 def _checked_call(options: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
     """Return what is to run and how; raise UsageError when that makes no sense."""
-    from moi_django.engine import calls
+    from moi_django.contrib.command_line.python_code import check_python, python_call
+    from moi_django.engine.calls import system_call
     from moi_django.options import Options
 
     names = [
@@ -112,9 +113,9 @@ def _checked_call(options: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
         given = {name: options[name] for name in names}
         how = Options(**given, run_after=_begin_time(options["run_after"]))
         if options["cmd_type"] == "system":
-            return calls.system_call, how
-        calls.check_python(options["cmd"])
-        return calls.python_call, how
+            return system_call, how
+        check_python(options["cmd"])
+        return python_call, how
     except SyntaxError as error:
         raise UsageError(f"--cmd is no Python code: {error}") from error
     except (InvalidJob, UnknownContext) as error:
@@ -238,13 +239,13 @@ def _describe_userjobs(parser: Any) -> None:
 
 
 def _userjobs(command: BaseCommand, options: dict[str, Any]) -> None:
-    from moi_django import owners
     from moi_django.contrib.command_line import text_report
+    from moi_django.contrib.monitoring import owner_names
     from moi_django.jobs.api import Group
 
     key = options["key"]
     unknown = GroupNotFound(f"Unknown key: {key}")
-    group = owners.find_group_id(key)
+    group = owner_names.find_group_id(key)
     if group is None:
         raise unknown
     try:
@@ -271,10 +272,10 @@ def _describe_users(parser: Any) -> None:
 
 
 def _users(command: BaseCommand, options: dict[str, Any]) -> None:
-    from moi_django import owners
     from moi_django.contrib.command_line import text_report
+    from moi_django.contrib.monitoring import owner_names
 
-    names = owners.group_ids_by_name()
+    names = owner_names.group_ids_by_name()
     if options["json"]:
         write_json(command, names)
     elif not names:
