@@ -2,8 +2,6 @@
 
 from django.apps import AppConfig
 
-from moi_django import conf
-
 
 class MoiConfig(AppConfig):
     """The app as INSTALLED_APPS has it."""
@@ -16,15 +14,3 @@ class MoiConfig(AppConfig):
         from moi_django.contrib.checks import deployment, settings, site  # noqa: F401
         from moi_django.contrib.panel import permissions  # noqa: F401
         from moi_django.contrib.schedules import checks  # noqa: F401
-
-        conf.start_test_redis = _start_test_redis
-
-
-def _start_test_redis() -> str:
-    from moi_django.contrib.services.embedded_redis import start_for_tests
-    from moi_django.exceptions import NotRunning, ServiceError
-
-    try:
-        return start_for_tests()
-    except ServiceError as error:
-        raise NotRunning(f"moi keeps the jobs of tests in a Redis of their own. {error}") from error

@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -40,13 +42,9 @@ class Setting(Generic[T]):
         return value
 
 
-def _no_test_redis() -> str:
-    raise NotRunning("Add 'moi_django' to INSTALLED_APPS: it starts a Redis for tests.")
-
-
-# Starts a Redis for the tests of a site, once in a process, and returns its address; the app, which
-# knows how to, puts it here.
-start_test_redis: Callable[[], str] = _no_test_redis
+def _isolation() -> Any:
+    """Return what the tests of a site use instead of what it names, an optional part."""
+    return import_module("moi_django.contrib.testing.isolation")
 
 
 class Conf:
@@ -63,7 +61,8 @@ class Conf:
     EXPIRE = Setting(86400 * 14)
     # Name -> how to find the cluster: {"connection_file": PATH}, or {"profile": NAME} or
     # {"profile_dir": PATH}, both with an optional "cluster_id". {} for the default context: the
-    # cluster of `manage.py moi up`, else IPython's profile "default".
+    # cluster of `manage.py moi up`, else IPython's profile "default". With "BACKEND": "immediate"
+    # jobs run in who submits them.
     CONTEXTS = Setting[dict[str, dict[str, Any]]]({DEFAULT_CONTEXT: {}})
     # Seconds to wait for a controller that does not answer.
     CLUSTER_TIMEOUT = Setting(3.0)
@@ -124,8 +123,8 @@ class Conf:
     NAME_LIMIT = Setting(200)
     # Maximum length of a frame from a browser in characters.
     FRAME_LIMIT = Setting(65_536)
-    # True: under a test runner, jobs are kept in a Redis that is started for the tests, and no
-    # cluster is used, whatever the other settings say.
+    # True: under a test runner, jobs are kept in a Redis that is started for the tests, and run in
+    # who submits them, whatever the other settings say.
     TEST_ISOLATION = Setting(True)
     # True: scripts of HTML results run, in a frame with an origin of its own.
     RESULT_SCRIPTS = Setting(False)
@@ -159,9 +158,12 @@ class Conf:
     def is_isolated(self) -> bool:
         """True in the tests of a site, which have no business with its Redis and its clusters.
 
-        Django's test runner and pytest-django say so by the mails that they keep.
+        Django's test runner says so by the mails that it keeps; pytest-django, too, and pytest does
+        before, while it collects tests.
         """
-        return self.TEST_ISOLATION and hasattr(sys.modules.get("django.core.mail"), "outbox")
+        is_pytest = "pytest" in sys.modules and "PYTEST_VERSION" in os.environ
+        is_test = is_pytest or hasattr(sys.modules.get("django.core.mail"), "outbox")
+        return self.TEST_ISOLATION and is_test
 
     @property
     def services(self) -> RunningServices | None:
@@ -182,7 +184,7 @@ class Conf:
         Raises NotRunning when none is named and no `moi up` runs.
         """
         if self.is_isolated:
-            return start_test_redis()
+            return str(_isolation().redis_url())
         url = self.configured_redis_url
         if url:
             return url
@@ -200,6 +202,16 @@ class Conf:
         return (not self.is_isolated and self.ENGINE_REDIS_URL) or self.redis_url
 
     @property
+    def file_storage(self) -> str:
+        """The alias in STORAGES of where files of jobs are kept, or the directory of tests."""
+        return str(_isolation().file_directory()) if self.is_isolated else self.STORAGE
+
+    def make_executor(self, threads: int, name: str) -> Executor:
+        """Return threads for what blocks; in tests the one that has their transaction."""
+        kind = _isolation().TestThread if self.is_isolated else ThreadPoolExecutor
+        return kind(threads, thread_name_prefix=name)
+
+    @property
     def server_frame_limit(self) -> int:
         """Bytes of a frame that a web server has to take in: a character may take four."""
         return 4 * self.FRAME_LIMIT
@@ -213,7 +225,7 @@ class Conf:
         if name not in contexts:
             raise UnknownContext(f"Unknown context: {name}. There are: {', '.join(contexts)}.")
         if self.is_isolated:
-            return {"connection_file": os.devnull + "/none"}
+            return dict(_isolation().context())
         found = dict(contexts[name])
         if not found and name == DEFAULT_CONTEXT:
             return self._own_cluster()

@@ -31,6 +31,7 @@ from moi_django.engine.supervisor import Supervisor
 from moi_django.engine.work_spec import WorkSpec
 from moi_django.exceptions import JobNotFound, NoProcess, PayloadRefused, StoreUnavailable
 from moi_django.models import Info, State, now
+from moi_django.options import Options
 from moi_django.store import Store
 from moi_django.store.queue import Claim, Worker, split_queue
 
@@ -85,19 +86,8 @@ class AttemptRunner:
         info = self._claim.info
         try:
             self._payload = self._verify_payload()
-            options, inputs = self._payload.options, self._load_inputs(self._payload)
-            with self._pool.lend(options.process, info.owner) as loan:
-                supervisor = Supervisor(
-                    loan.process,
-                    self._task(self._payload, inputs),
-                    self,
-                    timeout=options.timeout,
-                    grace=self._spec.grace,
-                    memory_limit=self._spec.memory_limit,
-                )
-                self._lease.interrupt_with(supervisor.interrupt)
-                end = supervisor.run()
-                loan.is_reusable, loan.is_orphaned = end.reusable, end.state is State.LOST
+            task = self._task(self._payload, self._load_inputs(self._payload))
+            end = self._run_task(task, self._payload.options)
         except PayloadRefused as error:
             logger.error("%s", error)
             end = AttemptEnd(State.FAILED, str(error), exception=class_path(PayloadRefused))
@@ -109,6 +99,21 @@ class AttemptRunner:
         self._retry(lambda: self._log_writer.write_latest("checkpoint"))
         if end.display:
             self._retry(lambda: self._store.artifacts.save_display(info.id, end.display))
+        return end
+
+    def _run_task(self, task: Task, options: Options) -> AttemptEnd:
+        with self._pool.lend(options.process, self._claim.info.owner) as loan:
+            supervisor = Supervisor(
+                loan.process,
+                task,
+                self,
+                timeout=options.timeout,
+                grace=self._spec.grace,
+                memory_limit=self._spec.memory_limit,
+            )
+            self._lease.interrupt_with(supervisor.interrupt)
+            end = supervisor.run()
+            loan.is_reusable, loan.is_orphaned = end.reusable, end.state is State.LOST
         return end
 
     def _verify_payload(self) -> Payload:

@@ -3,6 +3,7 @@
 Outside of a job the functions below do nothing, so that a function can be called anywhere.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -86,6 +87,8 @@ class CurrentJob:
     _checkpoint: Checkpoint = field(default_factory=Checkpoint)
     # The info object at the start of the attempt, of a job that runs a task of Django's.
     info_json: str | None = None
+    # What runs a coroutine function of the job to its end.
+    run_coroutine: Callable[[Any], Any] = asyncio.run
 
     @property
     def keywords(self) -> dict[str, object]:
@@ -208,11 +211,11 @@ _current: CurrentJob | None = None
 def enter_job(job: CurrentJob) -> Iterator[None]:
     """Make a job the current one in the block, for all threads."""
     global _current
-    _current = job
+    _current, before = job, _current
     try:
         yield
     finally:
-        _current = None
+        _current = before
 
 
 def current_job() -> CurrentJob | None:

@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from moi_django.conf import DEFAULT_CONTEXT, DEFAULTS, conf
 from moi_django.validation import unfit_character
 
-CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id"}
+CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id", "BACKEND"}
 
 # What a setting may be whose default is None; others have a check of their own.
 OPTIONAL: dict[str, tuple[Any, str]] = {
