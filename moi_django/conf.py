@@ -208,7 +208,7 @@ class Conf:
 
     def make_executor(self, threads: int, name: str) -> Executor:
         """Return threads for what blocks; in tests the one that has their transaction."""
-        kind = _isolation().TestThread if self.is_isolated else ThreadPoolExecutor
+        kind = _isolation().CallerThread if self.is_isolated else ThreadPoolExecutor
         return kind(threads, thread_name_prefix=name)
 
     @property

@@ -70,6 +70,7 @@ class MoiBackend(BaseTaskBackend):
         Raises InvalidTask, TypeError or ValueError for what JSON cannot carry, and what `submit`
         does.
         """
+        from moi_django.cluster import connections
         from moi_django.jobs import api, on_commit
 
         self.validate_task(task)
@@ -89,10 +90,11 @@ class MoiBackend(BaseTaskBackend):
         change(result, id=job.id)
 
         def create_job() -> None:
-            create()
-            # Another one, if that has its unique key.
-            change(result, id=job.id, enqueued_at=to_time(job.info.date_created))
-            task_enqueued.send(type(self), task_result=result)
+            with connections.get_connection(job.info.context or "").postponed_calls():
+                create()
+                # Another one, if that has its unique key.
+                change(result, id=job.id, enqueued_at=to_time(job.info.date_created))
+                task_enqueued.send(type(self), task_result=result)
 
         if self.options.get("ON_COMMIT", True):
             on_commit.create_or_defer([job], create_job)

@@ -40,8 +40,18 @@ async def arun_jobs() -> list[submissions.SubmittedJob]:
     return await sync_to_async(run_jobs)()
 
 
-class MoiTestMixin:
-    """Gives each test of a case a store of its own, and asserts about jobs."""
+class JobAssertions:
+    """What a test asks of its jobs."""
+
+    submitted = staticmethod(submissions.submitted)
+    assert_submitted = staticmethod(submissions.assert_submitted)
+    hold_jobs = staticmethod(hold_jobs)
+    run_jobs = staticmethod(run_jobs)
+    arun_jobs = staticmethod(arun_jobs)
+
+
+class MoiTestMixin(JobAssertions):
+    """Lets each test of a case begin without jobs, and asserts about them."""
 
     def run(self, result: Any = None) -> Any:
         """Run one test."""
@@ -52,11 +62,6 @@ class MoiTestMixin:
         """Run one test without collecting its errors."""
         clear_jobs()
         super().debug()  # type: ignore[misc] # of a test case
-
-    submitted = staticmethod(submissions.submitted)
-    assert_submitted = staticmethod(submissions.assert_submitted)
-    hold_jobs = staticmethod(hold_jobs)
-    run_jobs = staticmethod(run_jobs)
 
 
 class MoiTestCase(MoiTestMixin, TestCase):

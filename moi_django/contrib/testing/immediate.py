@@ -135,7 +135,9 @@ def _enqueue_due(until: float | None = None) -> bool:
     Tells whether there was one.
     """
     store = get_store()
-    due = {each for each in store.queue.due(inf) if each.attempt > 1} | {*store.queue.due(until)}
+    if not (delayed := store.queue.due(inf)):
+        return False
+    due = {each for each in delayed if each.attempt > 1} | {*store.queue.due(until)}
     infos = store.jobs.get_many([attempt.id for attempt in due])
     pairs = zip(due, infos, strict=True)
     waiting = [pair for pair in pairs if pair[1] and pair[1].state is State.QUEUED]

