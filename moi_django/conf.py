@@ -60,9 +60,8 @@ class Conf:
     # Seconds that jobs and groups are kept after their last change.
     EXPIRE = Setting(86400 * 14)
     # Name -> how to find the cluster: {"connection_file": PATH}, or {"profile": NAME} or
-    # {"profile_dir": PATH}, both with an optional "cluster_id". {} for the default context: the
-    # cluster of `manage.py moi up`, else IPython's profile "default". With "BACKEND": "immediate"
-    # jobs run in who submits them.
+    # {"profile_dir": PATH}, both with an optional "cluster_id"; {"BACKEND": "immediate"} has none.
+    # {} for the default context: that of `manage.py moi up`, else IPython's profile "default".
     CONTEXTS = Setting[dict[str, dict[str, Any]]]({DEFAULT_CONTEXT: {}})
     # Seconds to wait for a controller that does not answer.
     CLUSTER_TIMEOUT = Setting(3.0)
@@ -158,12 +157,13 @@ class Conf:
     def is_isolated(self) -> bool:
         """True in the tests of a site, which have no business with its Redis and its clusters.
 
-        Django's test runner says so by the mails that it keeps; pytest-django, too, and pytest does
-        before, while it collects tests.
+        They keep their mails; before that, while apps are set up, it is told by the program.
         """
         is_pytest = "pytest" in sys.modules and "PYTEST_VERSION" in os.environ
-        is_test = is_pytest or hasattr(sys.modules.get("django.core.mail"), "outbox")
-        return self.TEST_ISOLATION and is_test
+        commands = ("manage.py test", "django-admin test", "__main__.py test")
+        is_command = " ".join(sys.argv[:2]).endswith(commands)
+        has_outbox = hasattr(sys.modules.get("django.core.mail"), "outbox")
+        return self.TEST_ISOLATION and (has_outbox or is_pytest or is_command)
 
     @property
     def services(self) -> RunningServices | None:

@@ -15,10 +15,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-from django.utils.module_loading import import_string
 
 from moi_django.cluster.ipyparallel_adapter import (
     ClusterClient,
@@ -39,7 +38,7 @@ HINT = "start one with `python manage.py moi up`, or name yours in MOI['CONTEXTS
 # The function that engines are asked to run.
 WORK = "moi_django.engine.worker.work"
 # What stands for a cluster where jobs run in who submits them, an optional part.
-IMMEDIATE = "moi_django.contrib.testing.immediate.ImmediateConnection"
+IMMEDIATE = "moi_django.contrib.testing.immediate"
 # Seconds for which a call counts, at first, that has no end.
 CALL_TTL = 10.0
 # Seconds for which a cluster that was not there is taken to be absent.
@@ -298,7 +297,7 @@ def get_connection(context: str) -> ClusterConnection:
     Raises UnknownContext when MOI["CONTEXTS"] has no such name.
     """
     is_immediate = conf.context(context).get("BACKEND") == "immediate"
-    kind = import_string(IMMEDIATE) if is_immediate else ClusterConnection
+    kind = import_module(IMMEDIATE).ImmediateConnection if is_immediate else ClusterConnection
     with _connections_lock:
         if (context, kind) not in _connections:
             _connections[context, kind] = kind(context)

@@ -31,7 +31,6 @@ from moi_django.engine.supervisor import Supervisor
 from moi_django.engine.work_spec import WorkSpec
 from moi_django.exceptions import JobNotFound, NoProcess, PayloadRefused, StoreUnavailable
 from moi_django.models import Info, State, now
-from moi_django.options import Options
 from moi_django.store import Store
 from moi_django.store.queue import Claim, Worker, split_queue
 
@@ -86,8 +85,7 @@ class AttemptRunner:
         info = self._claim.info
         try:
             self._payload = self._verify_payload()
-            task = self._task(self._payload, self._load_inputs(self._payload))
-            end = self._run_task(task, self._payload.options)
+            end = self._run_task(self._payload)
         except PayloadRefused as error:
             logger.error("%s", error)
             end = AttemptEnd(State.FAILED, str(error), exception=class_path(PayloadRefused))
@@ -101,7 +99,8 @@ class AttemptRunner:
             self._retry(lambda: self._store.artifacts.save_display(info.id, end.display))
         return end
 
-    def _run_task(self, task: Task, options: Options) -> AttemptEnd:
+    def _run_task(self, payload: Payload) -> AttemptEnd:
+        task, options = self._task(payload), payload.options
         with self._pool.lend(options.process, self._claim.info.owner) as loan:
             supervisor = Supervisor(
                 loan.process,
@@ -159,7 +158,7 @@ class AttemptRunner:
             )
         return inputs
 
-    def _task(self, payload: Payload, inputs: dict[str, Any]) -> Task:
+    def _task(self, payload: Payload) -> Task:
         info, limits, kept = self._claim.info, self._spec.limits, self._claim.checkpoint
         return Task(
             id=info.id,
@@ -173,7 +172,7 @@ class AttemptRunner:
             status_limit=limits.status,
             display_limit=limits.display,
             reuse=payload.options.process is not None,
-            inputs=inputs,
+            inputs=self._load_inputs(payload),
             checkpoint=None if kept is None else check_checkpoint(info.id, kept),
             info=info.to_json() if info.task else None,
         )

@@ -105,7 +105,6 @@ class JobLogHandler(logging.Handler):
         return any(getattr(each, "stream", None) in printed for each in handlers)
 
     def _streams(self) -> tuple[Any, ...]:
-        """Return where the job prints."""
         return sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__
 
 

@@ -127,9 +127,9 @@ def _rehearse(connection: Connection) -> None:
     assert message is not None  # noqa: S101 - it is whole
     job = JobReporter(connection, Task.from_message(message)).make_current_job()
     with enter_job(job):
-        result = encode_result(call_as_job(job, *unpickle_call(task.payload)), task.result_limit)
+        outcome = run_call(job, task)
     flush_streams()
-    Outcome(State.SUCCESS, result, {}).encode(Usage.now(), _lingers())
+    outcome.encode(Usage.now(), _lingers())
 
 
 def _await_task() -> None:

@@ -19,8 +19,8 @@ from moi_django.engine.job_process import Outcome, Usage, failed_outcome, run_ca
 from moi_django.engine.job_reporter import JobReporter
 from moi_django.engine.listener import GuardedListener
 from moi_django.engine.messages import Connection, Task, encode, pop_checked, pop_message
+from moi_django.engine.payloads import Payload
 from moi_django.engine.tqdm_progress import follow_tqdm
-from moi_django.options import Options
 
 
 class CallerAttempt(AttemptRunner):
@@ -29,7 +29,8 @@ class CallerAttempt(AttemptRunner):
     # What is to end this process, or the test, and not the job alone.
     interrupt: BaseException | None = None
 
-    def _run_task(self, task: Task, options: Options) -> AttemptEnd:
+    def _run_task(self, payload: Payload) -> AttemptEnd:
+        task = self._task(payload)
         listener = GuardedListener(task, self, len)
         reporter = CallerReporter(CallerConnection(task, listener), task)
         before = Usage.now()

@@ -44,7 +44,7 @@ class MoiPage:
         self.frames: list[tuple[str, Any]] = []
 
     async def connect(self) -> Self:
-        """Open the connection and ask for all jobs, as a page does; from then on it hears of changes.
+        """Open the connection and ask for all jobs, as a page does; then it hears of changes.
 
         Raises PageClosed when it is refused.
         """
