@@ -3,6 +3,7 @@
 What is submitted waits in its queue as ever, and is claimed there at once.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from math import inf
@@ -22,6 +23,8 @@ from moi_django.models import State, now
 from moi_django.site_store import get_store
 from moi_django.store.connection import Wait
 from moi_django.store.queue import Claim, Worker, split_queue
+
+logger = logging.getLogger(__name__)
 
 # What such jobs have run on.
 ENGINE = "caller"
@@ -65,7 +68,10 @@ class ImmediateConnection(ClusterConnection):
         resources = Resources(spec, worker, store, heartbeat, ProcessPool(()))
         while claim := _claim_next():
             with closing(CallerAttempt(claim, resources)) as attempt:
-                attempt.write_end(attempt.run())
+                attempt.write_end(end := attempt.run())
+            if end.state is State.FAILED:
+                lines = str(end.result).splitlines()
+                logger.warning("Job %r has failed: %s", claim.info.name, *lines[-1:])
             if attempt.interrupt is not None:
                 raise attempt.interrupt
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Self
 
 from asgiref.sync import sync_to_async
@@ -11,6 +12,7 @@ from asgiref.testing import ApplicationCommunicator
 from channels.layers import channel_layers, get_channel_layer
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
+from django.db import connections
 from django.test import Client
 from django.utils.module_loading import import_string
 
@@ -48,6 +50,7 @@ class MoiPage:
 
         Raises PageClosed when it is refused.
         """
+        await sync_to_async(_keep_transactions)()
         if self._user is not None:
             cookie = await sync_to_async(self._log_in)()
             self._headers.append(("cookie", cookie))
@@ -165,6 +168,22 @@ async def _deadline(seconds: float, missing: str, page: MoiPage) -> AsyncIterato
         came = "".join(f"\n  {verb}: {_describe(payload)}" for verb, payload in page.frames)
         text = f"There was {missing} within {seconds:g} s. What came:{came or ' nothing'}"
         raise AssertionError(text) from None
+
+
+def _keep_transactions() -> None:
+    """Let connections of this thread be closed only outside of transactions.
+
+    Each visit to a thread closes old ones, and takes one with the transaction of a test for such.
+    """
+    for connection in connections.all(initialized_only=True):
+        if "close_if_unusable_or_obsolete" not in vars(connection):
+            close = partial(_close_unless_in_transaction, connection)
+            connection.close_if_unusable_or_obsolete = close  # type: ignore[method-assign]
+
+
+def _close_unless_in_transaction(connection: Any) -> None:
+    if not connection.in_atomic_block:
+        type(connection).close_if_unusable_or_obsolete(connection)
 
 
 def _describe(payload: Any) -> str:

@@ -41,7 +41,8 @@ def clear() -> None:
 
 
 def _note(info: Info, payload: Payload) -> None:
-    _signed[info.id] = payload
+    if conf.is_isolated:
+        _signed[info.id] = payload
 
 
 @dataclass(frozen=True)
