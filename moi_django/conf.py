@@ -42,6 +42,10 @@ class Setting(Generic[T]):
         return value
 
 
+# What apps let run beside each bridge: a start returns what stops it, and neither blocks.
+companions: list[Callable[[], Callable[[], object]]] = []
+
+
 def _isolation() -> Any:
     """Return what the tests of a site use instead of what it names, an optional part."""
     return import_module("moi_django.contrib.testing.isolation")
@@ -49,6 +53,9 @@ def _isolation() -> Any:
 
 class Conf:
     """The settings of this site, each read when asked for: `conf.EXPIRE`."""
+
+    # True where an app has said that it hears of events.
+    hears_events = False
 
     # Where Redis is: redis://, rediss:// or unix://. None: MOI_REDIS_URL of the environment, else
     # the server that `manage.py moi up` of this project runs.

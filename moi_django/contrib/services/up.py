@@ -25,6 +25,7 @@ from moi_django.bridge.async_redis import cancel_tasks
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.contrib.command_line.text_report import escape_terminal
+from moi_django.contrib.events.reader import running_readers
 from moi_django.contrib.schedules.runner import ScheduleRunner
 from moi_django.contrib.services import parent_death
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis, remove_stale
@@ -256,7 +257,7 @@ class _Supervisor:
         stopped = asyncio.create_task(self._stop.wait())
         enough = threading.Event()
         reconciler = Reconciler(self._say, [ScheduleRunner(self._say).run_due])
-        reconciling = asyncio.create_task(asyncio.to_thread(reconciler.run_until, enough))
+        reconciling = asyncio.create_task(asyncio.to_thread(_look_after_jobs, reconciler, enough))
         await asyncio.wait({following, stopped, reconciling}, return_when=asyncio.FIRST_COMPLETED)
         enough.set()
         await cancel_tasks(following)
@@ -310,6 +311,11 @@ class _Supervisor:
 
     def _announce(self, text: str) -> None:
         self._say_line(f"{time.strftime('%H:%M:%S')} {text}")
+
+
+def _look_after_jobs(reconciler: Reconciler, enough: threading.Event) -> None:
+    with running_readers():
+        reconciler.run_until(enough)
 
 
 def _message_ids(data: bytes) -> list[str]:
