@@ -234,7 +234,7 @@ class Conf:
         if self.is_isolated:
             return dict(_isolation().context())
         found = dict(contexts[name])
-        if not found and name == DEFAULT_CONTEXT:
+        if found in ({}, {"BACKEND": "ipyparallel"}) and name == DEFAULT_CONTEXT:
             return self._own_cluster()
         return found
 

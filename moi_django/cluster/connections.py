@@ -14,7 +14,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -190,10 +189,6 @@ class ClusterConnection:
     def wait_for_change(self, heard: Wait, seconds: float | None) -> None:
         """Wait until a job may have changed that somebody listens to, or for some seconds."""
         heard(seconds)
-
-    def postponed_calls(self) -> AbstractContextManager[None]:
-        """Put off work until the block ends, where it is not the engines' but the caller's."""
-        return nullcontext()
 
     def engine_ids(self) -> set[str] | None:
         """Return the ids of the engines that the controller has, none when that is gone.

@@ -7,7 +7,7 @@ import sys
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 
-from moi_django import asubmit, attach, ctx_default, current_job, submit, track
+from moi_django import Options, asubmit, attach, ctx_default, current_job, submit, track
 
 logger = logging.getLogger(__name__)
 # What attempts have left in this process.
@@ -93,3 +93,7 @@ def set_up_logging():
 
 async def fail_without_bob_async():
     return (await get_user_model().objects.aget(username="bob")).username
+
+
+def wait_in_vain(owner):
+    return submit(ctx_default, owner, "inner", None, abs, -1, options=Options(limit="few")).value()

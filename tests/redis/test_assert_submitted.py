@@ -94,7 +94,7 @@ class AssertionTests(MoiTestCase):
         self.send(print, Lock())
         [found] = self.submitted(state="failed")
         self.assertEqual((found.func, found.args), (None, ()))
-        self.assertIn("(not sent)", str(found))
+        self.assertIn("(unknown)", str(found))
 
     def test_the_commit_that_is_missing_is_told(self):
         with override_settings(MOI={}):

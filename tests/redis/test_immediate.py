@@ -15,6 +15,7 @@ from moi_django import Group, MoiError, Options, asubmit, ctx_default, current_j
 from moi_django.cluster.dispatch import get_attachment_storage
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import conf
+from moi_django.contrib.events import register, unregister
 from moi_django.contrib.operation import pauses
 from moi_django.contrib.testing import private_redis
 from moi_django.engine.attachments import attachments_of
@@ -203,6 +204,32 @@ def test_a_wait_that_would_never_end_says_so(send):
         with pytest.raises(InvalidJob, match="run_jobs"):
             job.wait()
     assert job.value() == 1
+
+
+def test_a_job_that_waits_in_vain_says_so(send, ada):
+    job = send(immediate_jobs.wait_in_vain, ada, options=Options(limit="few"))
+    assert "InvalidJob: This wait would never end" in job.result
+    assert [each.refresh().status for each in Group.of(ada).jobs()] == ["Failed", "Success"]
+
+
+@pytest.fixture
+def told():
+    found = []
+    register("tests", lambda events: found.extend((e.kind, e.info.name) for e in events))
+    yield found
+    unregister("tests")
+
+
+def test_events_are_told_when_submit_returns(told, ada, send):
+    submit(ctx_default, ada, "one", None, abs, -1)
+    assert told == [("submitted", "one"), ("started", "one"), ("finished", "one")]
+    told.clear()
+    with hold_jobs():
+        submit(ctx_default, ada, "two", None, immediate_jobs.submit_and_wait, ada)
+        assert told == [("submitted", "two")]
+        run_jobs()
+    assert len(told) == 3 + 3 * 3
+    assert told[-1] == ("finished", "two")
 
 
 def test_a_reconciler_runs_what_was_paused(send, isolated):

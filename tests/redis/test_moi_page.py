@@ -72,7 +72,7 @@ class TransactionTests(MoiTestCase):
             await get_user_model().objects.acreate(username="bob")
             await page.send("retry", job.id)
             retried = (await page.receive_update(job))["retried"]
-            assert page.jobs[retried]["result"] == "bob"
+            assert (await page.wait_for(retried, state="success"))["result"] == "bob"
 
 
 @pytest.mark.django_db(transaction=True)

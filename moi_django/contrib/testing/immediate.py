@@ -6,14 +6,18 @@ What is submitted waits in its queue as ever, and is claimed there at once.
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from math import inf
 from typing import Any
 
 from moi_django.cluster import dispatch
 from moi_django.cluster.connections import ClusterConnection
 from moi_django.conf import conf
+from moi_django.contrib.events.reader import deliver_all
+from moi_django.contrib.events.registry import consumers
 from moi_django.contrib.testing.caller_attempt import CallerAttempt
 from moi_django.engine.attempt_runner import Resources, new_token
+from moi_django.engine.current import current_job
 from moi_django.engine.heartbeat import Heartbeat
 from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.engine.process_pool import ProcessPool
@@ -32,6 +36,17 @@ ENGINE = "caller"
 ENGINES = 1_000_000
 
 _holds = 0
+# How many jobs run that wait for what runs here.
+_running_above = ContextVar("moi_running_above", default=0)
+
+
+@contextmanager
+def _one_within() -> Iterator[None]:
+    token = _running_above.set(_running_above.get() + 1)
+    try:
+        yield
+    finally:
+        _running_above.reset(token)
 
 
 @contextmanager
@@ -58,7 +73,7 @@ class ImmediateConnection(ClusterConnection):
 
     def count_engines(self, queue: str) -> tuple[int, int]:
         """Return many, none of which has to be called twice."""
-        return (0, 0) if _holds else (ENGINES, 1)
+        return ENGINES, 1
 
     def call_worker(self, spec: WorkSpec, queue: str, call: str, *others: Any, **more: Any) -> None:
         """Run what waits, and what that lets begin."""
@@ -67,17 +82,18 @@ class ImmediateConnection(ClusterConnection):
         worker, heartbeat = Worker(queue, ENGINE), Heartbeat(store, ENGINE)
         resources = Resources(spec, worker, store, heartbeat, ProcessPool(()))
         while claim := _claim_next():
-            with closing(CallerAttempt(claim, resources)) as attempt:
+            with closing(CallerAttempt(claim, resources)) as attempt, _one_within():
                 attempt.write_end(end := attempt.run())
             if end.state is State.FAILED:
                 lines = str(end.result).splitlines()
                 logger.warning("Job %r has failed: %s", claim.info.name, *lines[-1:])
             if attempt.interrupt is not None:
                 raise attempt.interrupt
+        tell_events()
 
     def wait_for_change(self, heard: Wait, seconds: float | None) -> None:
         """Run what waits; raise when nothing does that could end the wait."""
-        if run_waiting() or get_store().queue.running():
+        if run_waiting() or len(get_store().queue.running()) > _running_above.get():
             heard(seconds if seconds is None else min(seconds, 0.1))
         elif seconds is not None:
             raise TimeoutError("Nothing in this process will run the job within that time.")
@@ -87,16 +103,25 @@ class ImmediateConnection(ClusterConnection):
                 "who submits them here: let it run before, as `moi_django.test.run_jobs()` does."
             )
 
-    @contextmanager
-    def postponed_calls(self) -> Iterator[None]:
-        """Run what is submitted in the block after it."""
-        with holding():
-            yield
-        run_waiting()
+
+@contextmanager
+def postponed_run() -> Iterator[None]:
+    """Run what is submitted in the block after it."""
+    with holding():
+        yield
+    run_waiting()
+
+
+def tell_events() -> None:
+    """Hand over what has become of jobs, unless one of them is running here."""
+    if consumers() and current_job() is None:
+        deliver_all()
 
 
 def run_waiting() -> bool:
     """Run what may begin now; tell whether there was anything."""
+    if _holds:
+        return False
     _enqueue_due()
     return sum(dispatch.call_workers(queue) for queue in _queues()) > 0
 
@@ -110,6 +135,7 @@ def run_held() -> None:
         run_waiting()
     finally:
         _holds = held
+    tell_events()
 
 
 def _queues() -> list[str]:

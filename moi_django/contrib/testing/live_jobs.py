@@ -8,6 +8,7 @@ from django.db import connections
 
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import conf
+from moi_django.contrib.events.reader import running_readers
 from moi_django.contrib.testing import isolation, live_cluster, submissions
 from moi_django.exceptions import InvalidJob
 
@@ -27,7 +28,8 @@ def live_jobs() -> Iterator[None]:
     reconciler = threading.Thread(target=Reconciler().run_until, args=[stop], daemon=True)
     reconciler.start()
     try:
-        yield
+        with running_readers():
+            yield
     finally:
         for each in submissions.submitted():
             if not each.info.finished:

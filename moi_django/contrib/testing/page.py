@@ -115,18 +115,20 @@ class MoiPage:
                     return frame[1]
 
     async def receive_update(self, job: Any = None, within: float = WITHIN) -> dict[str, Any]:
-        """Return the info object of the next update, of a job if one is given."""
+        """Return the info object of the next update, of a job or an id if one is given."""
+        id = _id_of(job)
         async with _deadline(within, "no update", self):
             while True:
                 verb, info = await self._receive(within)
-                if verb == "update" and (job is None or info["id"] == job.id):
+                if verb == "update" and id in (None, info["id"]):
                     return dict(info)
 
     async def wait_for(self, job: Any, within: float = WITHIN, **fields: Any) -> dict[str, Any]:
         """Return the info object of a job once the page knows so of it, such as state="failed"."""
+        id = _id_of(job)
         async with _deadline(within, f"no {fields} of {job!r}", self):
             while True:
-                info = self.jobs.get(job.id, {})
+                info = self.jobs.get(id or "", {})
                 if info and all(info.get(name) == value for name, value in fields.items()):
                     return info
                 await self._receive(within)
@@ -168,6 +170,10 @@ async def _deadline(seconds: float, missing: str, page: MoiPage) -> AsyncIterato
         came = "".join(f"\n  {verb}: {_describe(payload)}" for verb, payload in page.frames)
         text = f"There was {missing} within {seconds:g} s. What came:{came or ' nothing'}"
         raise AssertionError(text) from None
+
+
+def _id_of(job: Any) -> str | None:
+    return job if job is None or isinstance(job, str) else str(job.id)
 
 
 def _keep_transactions() -> None:

@@ -14,6 +14,7 @@ from moi_django import owners
 from moi_django.cluster import payloads
 from moi_django.conf import conf
 from moi_django.contrib.monitoring.job_index import JobIndex
+from moi_django.contrib.testing import immediate
 from moi_django.engine.payloads import Payload
 from moi_django.engine.pickling import unpickle_call
 from moi_django.exceptions import InvalidJob
@@ -50,7 +51,7 @@ class SubmittedJob:
     """A job that was submitted in a test, as it is now."""
 
     info: Info
-    # None for one that could not be sent.
+    # None for one that could not be sent, or was submitted on an engine.
     func: Any = None
     # As they reach an engine; a job stands for its result.
     args: tuple[Any, ...] = ()
@@ -79,7 +80,7 @@ class SubmittedJob:
 
     def __str__(self) -> str:
         given = [*map(repr, self.args), *(f"{k}={v!r}" for k, v in (self.kwargs or {}).items())]
-        call = f"{path_of(self.func) or '(not sent)'}({', '.join(given)})"
+        call = f"{path_of(self.func) or '(unknown)'}({', '.join(given)})"
         text = f"{call[:300]} of {self.owner!r}, as {self.name!r}: {self.info.state}"
         error = self.info.result if self.info.has_failed else None
         return f"{text}: {error.splitlines()[-1]}" if isinstance(error, str) and error else text
@@ -93,6 +94,7 @@ def submitted(func: Any = ANY, *, owner: Any = ANY, **wanted: Any) -> list[Submi
     """
     if not conf.is_isolated:
         raise InvalidJob("Nothing is noted: this is no test, or MOI['TEST_ISOLATION'] is False.")
+    immediate.tell_events()
     store = get_store()
     infos, _ = JobIndex(store.connection, store.jobs).newest(store.keys.jobs, None, 1_000_000)
     found = [_submitted_job(info) for info in reversed(infos)]
