@@ -6,6 +6,7 @@ import sys
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError
+from django.utils import translation
 
 from moi_django import Options, asubmit, attach, ctx_default, current_job, submit, track
 
@@ -97,3 +98,9 @@ async def fail_without_bob_async():
 
 def wait_in_vain(owner):
     return submit(ctx_default, owner, "inner", None, abs, -1, options=Options(limit="few")).value()
+
+
+def speak_italian():
+    before = translation.get_language()
+    translation.activate("it")
+    return before

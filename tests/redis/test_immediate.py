@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.test import override_settings
+from django.utils import translation
 
 from moi_django import Group, MoiError, Options, asubmit, ctx_default, current_job, submit
 from moi_django.cluster.dispatch import get_attachment_storage
@@ -239,6 +240,13 @@ def test_a_reconciler_runs_what_was_paused(send, isolated):
     pauses.resume("default")
     Reconciler().reconcile()
     assert job.refresh().status == "Success"
+
+
+def test_a_job_has_the_language_of_the_site(send, settings):
+    settings.LANGUAGE_CODE = "fr"
+    with translation.override("de"):
+        assert send(immediate_jobs.speak_italian).result == "fr"
+        assert translation.get_language() == "de"
 
 
 def test_other_settings_lead_nowhere_else(send):

@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.db import connections, transaction
+from django.utils import timezone, translation
 
 from moi_django.contrib.testing.caller_output import capture
 from moi_django.engine.attempt_end import AttemptEnd
@@ -35,7 +37,7 @@ class CallerAttempt(AttemptRunner):
         reporter = CallerReporter(CallerConnection(task, listener), task)
         before = Usage.now()
         follow_tqdm()
-        with capture(listener.tell_output), unbroken_transactions():
+        with capture(listener.tell_output), unbroken_transactions(), default_language():
             outcome = self._call(reporter, task)
         used = Usage.now()
         return AttemptEnd(
@@ -102,6 +104,14 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 async def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return await coroutine
+
+
+@contextmanager
+def default_language() -> Iterator[None]:
+    """Let a job find the language and the time zone of the site, and leave those of its caller."""
+    zone = timezone.get_default_timezone()
+    with translation.override(settings.LANGUAGE_CODE), timezone.override(zone):
+        yield
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class MoiTestMixin(JobAssertions):
 
 
 class MoiTestCase(MoiTestMixin, TestCase):
-    """A TestCase for jobs: they are created in `captureOnCommitCallbacks(execute=True)`."""
+    """A TestCase for jobs: they are created where a test captures what a commit would do."""
 
 
 class MoiTransactionTestCase(MoiTestMixin, TransactionTestCase):

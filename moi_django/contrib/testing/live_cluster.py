@@ -71,9 +71,9 @@ def _engine_environment(directory: Path) -> dict[str, str]:
             "REDIS_URL": private_redis.server_url(),
             "ENGINE_REDIS_URL": None,
             "CONTEXTS": contexts,
+            "STORAGE": job_files.directory(),
             "TEST_ISOLATION": False,
         },
-        "storage": job_files.directory(),
     }
     return {
         "DJANGO_SETTINGS_MODULE": "moi_django.contrib.testing.engine_settings",

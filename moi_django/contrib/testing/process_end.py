@@ -7,6 +7,6 @@ from multiprocessing.util import Finalize
 def at_process_end(callback: Callable[[], object]) -> None:
     """Call something when this process ends, also one of a parallel test run.
 
-    Those do not call what `atexit` knows.
+    Those do nothing of what is registered with atexit.
     """
     Finalize(None, callback, exitpriority=0)
