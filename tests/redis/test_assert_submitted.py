@@ -46,9 +46,12 @@ class AssertionTests(MoiTestCase):
         self.assertEqual([each.job for each in self.submitted(owner=self.ada)], [mine])
         self.assertEqual([each.job for each in self.submitted(owner="ada")], [mine])
         self.assertEqual([each.job for each in self.submitted(owner=group)], [mine])
-        self.assertEqual([each.args for each in self.submitted(abs)], [(-1,), (-2,)])
+        other = self.send(abs, -2, owner=self.ada)
+        self.assertEqual([each.job for each in self.submitted(owner=group)], [mine])
+        self.assertEqual([each.job for each in self.submitted(owner=self.ada)], [mine, other])
+        self.assertEqual([each.args for each in self.submitted(abs)], [(-1,), (-2,), (-2,)])
         self.assertEqual(self.submitted(abs, args=(-3,)), [])
-        self.assertEqual(len(self.submitted("builtins.abs", state="success")), 2)
+        self.assertEqual(len(self.submitted("builtins.abs", state="success")), 3)
         with self.assertRaisesRegex(TypeError, "takes no 'arguments'"):
             self.submitted(arguments=())
 
@@ -89,6 +92,10 @@ class AssertionTests(MoiTestCase):
         )
         said = self.complaint(abs, times=2)
         self.assertIn("was to be submitted 2 times, and was once.", said)
+
+    async def test_messages_come_in_coroutines_too(self):
+        said = self.complaint(decorated, owner=self.ada)
+        self.assertIn("builtins.abs(-1) of 'bob'", said)
 
     def test_what_cannot_be_sent_is_there(self):
         self.send(print, Lock())

@@ -76,7 +76,8 @@ class SubmittedJob:
     @property
     def owner(self) -> str:
         """Name of the owner."""
-        return owners.display_names([self.info.owner])[self.info.owner]
+        root = get_store().jobs.get(self.info.owner)
+        return root.name if root else ""
 
     def __str__(self) -> str:
         given = [*map(repr, self.args), *(f"{k}={v!r}" for k, v in (self.kwargs or {}).items())]
@@ -99,8 +100,8 @@ def submitted(func: Any = ANY, *, owner: Any = ANY, **wanted: Any) -> list[Submi
     infos, _ = JobIndex(store.connection, store.jobs).newest(store.keys.jobs, None, 1_000_000)
     found = [_submitted_job(info) for info in reversed(infos)]
     if owner is not ANY:
-        root = owners.group_of(owner).owner or owners.group_of(owner).id
-        found = [each for each in found if each.info.owner == root]
+        group = owners.group_of(owner)
+        found = [each for each in found if group.id in each.info.ancestors]
     if func is not ANY:
         found = [each for each in found if is_same(each.func, func)]
     for name, value in wanted.items():
