@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
@@ -55,13 +56,13 @@ class MoiPage:
             cookie = await sync_to_async(self._log_in)()
             self._headers.append(("cookie", cookie))
         _use_private_layer()
-        path, _, query = self._path.partition("?")
+        address = urlsplit(self._path)
         headers = [(name.lower().encode(), value.encode()) for name, value in self._headers]
         scope = {
             "type": "websocket",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
+            "path": address.path,
+            "raw_path": address.path.encode(),
+            "query_string": address.query.encode(),
             "headers": headers,
             "subprotocols": [],
             "scheme": "ws",
