@@ -79,6 +79,7 @@ def test_every_setting_has_a_default_that_passes_its_check(moi):
         ({"CHANNEL_LAYER": "other"}, "moi.E006", "CHANNEL_LAYERS = "),
         ({"CONTEXTS": {"default": {"profle": "x"}}}, "moi.E007", "profile_dir"),
         ({"CONTEXTS": {"default": {}, "gpu": {}}}, "moi.E007", "connection_file"),
+        ({"CONTEXTS": {"default": {"BACKEND": "celery"}}}, "moi.E007", "celery"),
         ({"CONTEXTS": {"gpu": {"profile": "gpu"}}}, "moi.W005", "ctx_default"),
     ],
 )

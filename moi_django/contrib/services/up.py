@@ -152,7 +152,11 @@ class _Supervisor:
         return RunningServices(redis_url=url, connection_file=str(file) if file else None, url=site)
 
     def _needs_cluster(self) -> bool:
-        return not conf.CONTEXTS.get(DEFAULT_CONTEXT) and "MOI_CONNECTION_FILE" not in os.environ
+        given = conf.CONTEXTS.get(DEFAULT_CONTEXT)
+        return (
+            given in (None, {}, {"BACKEND": "ipyparallel"})
+            and "MOI_CONNECTION_FILE" not in os.environ
+        )
 
     def _environment(self, redis_url: str) -> dict[str, str]:
         """Return what children need to know; secrets go this way and not on command lines."""
