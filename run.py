@@ -52,6 +52,7 @@ def main(arguments):
         "lint": lint,
         "chaos": chaos,
         "bench": bench,
+        "docs": docs,
     }
     if not arguments or arguments[0] not in commands:
         help()
@@ -68,6 +69,7 @@ def help():
     print("python3 run.py lint       check form and types")
     print("python3 run.py chaos      kill everything under load              [--seed N, --help]")
     print("python3 run.py bench      measure: all benchmarks, or one          [NAME [arguments]]")
+    print("python3 run.py docs       make the documentation site in docs/_build/html")
     print("\nmake demo, make test and so on are the same.")
 
 
@@ -132,6 +134,17 @@ def bench(arguments):
     for name, numbers in BENCHMARKS.items():
         print(f"\n{name}", flush=True)
         run(*bench_command(name, *numbers))
+
+
+def docs(arguments):
+    """Make the documentation site anew; a warning is an error, as of a link that leads nowhere."""
+    install("docs")
+    site = HERE / "docs" / "_build" / "html"
+    # A warning comes only when a page is read, which one that has not changed is not.
+    shutil.rmtree(site, ignore_errors=True)
+    strict = ["-W", "--keep-going", "-n", "-q"]
+    run(PYTHON, "-m", "sphinx", *strict, *arguments, HERE / "docs", site)
+    print(f"The site is in {site.relative_to(HERE)}: {site / 'index.html'}")
 
 
 def bench_command(name, *arguments):

@@ -1,8 +1,11 @@
 """The docs say what the code does."""
 
 import ast
+import dataclasses
+import importlib.util
 import inspect
 import re
+import shlex
 from itertools import chain
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from django.dispatch import Signal
 from django.template import engines
 
 import moi_django
-from moi_django import consumers, signals
+from moi_django import Options, consumers, exceptions, signals
 from moi_django.conf import DEFAULTS
 from moi_django.contrib.notify import conf as notify_conf
 from moi_django.models import Info
@@ -181,6 +184,61 @@ def test_every_option_of_the_command_is_documented_and_no_other():
         assert set(re.findall(r"(?<![\w-])(--[a-z][\w-]+)", section)) == options
 
 
+def shown_default(action):
+    """Return what a table says of the default of an option."""
+    if isinstance(action.default, bool):
+        return "no"  # that is not given
+    return "" if action.default in (None, []) else f"`{action.default}`"
+
+
+def test_the_defaults_of_options_are_those_of_the_command():
+    parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
+    [verbs] = [action for action in parser._actions if action.dest == "verb"]
+    parts = re.split(r"^## (\w+)\n", DOCS["docs/reference/command.md"], flags=re.MULTILINE)
+    for verb, section in zip(parts[1::2], parts[2::2], strict=True):
+        options = {
+            option: action
+            for action in verbs.choices[verb]._actions
+            for option in action.option_strings
+        }
+        for names, default, _ in table(section):
+            for name in re.findall(r"`(--[\w-]+)`", names):
+                said = {"none": "", "number of CPUs": ""}.get(default, default)
+                shown = shown_default(options[name])
+                assert said == shown or (said, shown) == ("", "no"), f"{verb} {name}"
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        pytest.param(page, line)
+        for page, block in code("console")
+        for line in re.findall(r"^\$ python manage\.py moi (.*)$", block, re.MULTILINE)
+    ],
+)
+def test_commands_in_the_docs_are_right(page, line):
+    parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
+    parser.parse_args(shlex.split(line.split(" | ")[0]))
+
+
+def test_every_option_of_a_job_is_documented_with_its_default():
+    rows = {
+        row[0].strip("`"): row[1].strip("`").replace('"', "'")
+        for row in table(DOCS["docs/reference/python.md"])
+        if row[0].strip("`") in {field.name for field in dataclasses.fields(Options)}
+    }
+    assert rows == {field.name: repr(field.default) for field in dataclasses.fields(Options)}
+
+
+def test_every_error_is_documented():
+    [text] = re.findall(
+        r"^## Errors\n(.*?)^## ", DOCS["docs/reference/python.md"], re.MULTILINE | re.DOTALL
+    )
+    errors = {name for name, value in vars(exceptions).items() if inspect.isclass(value)}
+    internal = {"NoProcess", "UsageError"}
+    assert {each for each in errors - internal if each not in text and each != "Self"} == set()
+
+
 def test_the_changelog_knows_the_version_and_every_verb():
     text = (ROOT / "CHANGELOG.md").read_text()
     assert f"## [{moi_django.__version__}]" in text
@@ -225,13 +283,45 @@ def test_the_lines_to_add_to_a_site_are_those_of_the_example():
             assert line.strip().startswith("#") or line in example
 
 
+def anchors(text):
+    """Return what the headings of a page are called in links, as code hosts do."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
 @pytest.mark.parametrize("page", DOCS)
 def test_links_lead_somewhere(page):
-    text = re.sub(r"```.*?```", "", DOCS[page], flags=re.DOTALL)
+    text = re.sub(r"^ *```.*?^ *```$", "", DOCS[page], flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\(([^)]+)\)|(?:src|srcset)=\"([^\"]+)\"", text):
-        path = "".join(target).split("#")[0]
-        if not path.startswith("http"):
-            assert (ROOT / page).parent.joinpath(path).exists(), path
+        path, _, anchor = "".join(target).partition("#")
+        if "://" in path:
+            assert re.fullmatch(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[\w.~/%+-]*)?", path), path
+            continue
+        file = (ROOT / page).parent.joinpath(path) if path else ROOT / page
+        assert file.exists(), path
+        assert not anchor or anchor in anchors(file.read_text()), f"{path}#{anchor}"
+
+
+def test_the_readme_names_every_page():
+    named = {f"docs/{path}" for path in re.findall(r"\]\(docs/([^)#]+\.md)", DOCS["README.md"])}
+    pages = {name for name in DOCS if name.startswith("docs/")}
+    # Those that only the site needs.
+    pages -= {"docs/index.md", "docs/reference/api.md"}
+    assert {page for page in pages if not page.startswith("docs/project/")} == named
+
+
+def test_diagrams_are_those_that_the_script_draws():
+    spec = importlib.util.spec_from_file_location("diagrams", ROOT / "docs/diagrams.py")
+    diagrams = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(diagrams)
+    drawn = {
+        f"{name}-{scheme}.svg": diagrams.draw(source, scheme)
+        for name, source in diagrams.DIAGRAMS.items()
+        for scheme in diagrams.COLOURS
+    }
+    kept = {file.name: file.read_text() for file in (ROOT / "docs/images").glob("*.svg")}
+    assert kept == drawn
 
 
 def test_every_block_and_option_of_the_page_is_documented():
