@@ -81,4 +81,6 @@ MEDIA_ROOT = os.environ.setdefault(
     "MOI_TEST_MEDIA", str(Path(tempfile.gettempdir()) / f"moi-media-{os.getpid()}")
 )
 MOI = {"KEY_PREFIX": os.environ.get("MOI_TEST_PREFIX", ""), "TEST_ISOLATION": False}
+if lease := os.environ.get("MOI_TEST_LEASE"):
+    MOI["LEASE"] = float(lease)
 MOI["RESULT_SCRIPTS"] = "MOI_TEST_SCRIPTS" in os.environ

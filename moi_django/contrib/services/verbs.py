@@ -48,11 +48,12 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
 
     from moi_django.cluster.reconciler import Reconciler
     from moi_django.contrib.schedules.runner import ScheduleRunner
+    from moi_django.contrib.services.single_look import reconcile_once
 
     say = partial(write_line, command)
     reconciler = Reconciler(say, [ScheduleRunner(say).run_due])
     if options["once"]:
-        reconciler.reconcile_once()
+        reconcile_once(reconciler)
         return
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
