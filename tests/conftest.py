@@ -25,6 +25,7 @@ from moi_django.contrib.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
 from tests.helpers.clusters import running_cluster, start_cluster_sync
 from tests.helpers.processes import ROOT, free_port, site_process
+from tests.helpers.site_server import SiteServer
 
 # What the tests in a room may need: nothing, a Redis and servers on it, engines, a browser.
 ROOMS = ["unit", "redis", "cluster", "browser"]
@@ -178,7 +179,7 @@ def server(moi, transactional_db):
     listening.listen()  # from here on a client waits instead of being refused
     host, port = listening.getsockname()
     channel_layers.backends.clear()  # the last test's may have been on another Redis
-    running = uvicorn.Server(config)
+    running = SiteServer(config)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
