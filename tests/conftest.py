@@ -14,7 +14,6 @@ import redis
 import uvicorn
 from channels.layers import channel_layers
 from django.conf import settings as django_settings
-from django.test import Client
 from playwright.sync_api import expect, sync_playwright
 
 from moi_django.cluster import connections
@@ -24,6 +23,7 @@ from moi_django.contrib.services.local_cluster import connection_file as connect
 from moi_django.contrib.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
 from tests.helpers.clusters import running_cluster, start_cluster_sync
+from tests.helpers.pages import PATIENCE, session_cookie
 from tests.helpers.processes import ROOT, free_port, site_process
 from tests.helpers.site_server import SiteServer
 
@@ -31,7 +31,6 @@ from tests.helpers.site_server import SiteServer
 ROOMS = ["unit", "redis", "cluster", "browser"]
 # Debian's Chromium looks names up on its own.
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
-
 # How long an example takes says more about the machine than about us.
 hypothesis.settings.register_profile(
     "moi", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -196,6 +195,7 @@ def chromium():
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     path = os.environ.get("MOI_BROWSER") or shutil.which("chromium")
     assert path, "Name a Chromium in MOI_BROWSER, or run the tests with `make test`."
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[NO_NAMES])
         yield browser
@@ -220,19 +220,9 @@ def visit(chromium, ada):
     def visit(port, path="/", live=True, quiet=False, prepare=None, **options):
         context = chromium.new_context(**options)
         contexts.append(context)
-        client = Client()
-        client.force_login(ada)
-        context.add_cookies(
-            [
-                {
-                    "name": "sessionid",
-                    "value": client.cookies["sessionid"].value,
-                    "url": f"http://127.0.0.1:{port}",
-                }
-            ]
-        )
+        context.add_cookies([session_cookie(ada, port)])
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         if not quiet:
             page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -256,14 +246,16 @@ def pytest_unconfigure(config):
     shutil.rmtree(django_settings.MEDIA_ROOT, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Mark each test with its room, and run the lighter rooms first.
 
-    Playwright's loop would disturb other tests after it.
+    Several processes begin with the long files of the heavier one, so that none waits at the end
+    for another that has just begun one. Playwright's loop would disturb other tests after it.
     """
+    rooms = ["cluster", "redis", "unit", "browser"] if hasattr(config, "workerinput") else ROOMS
     for item in items:
         item.add_marker(room_of(item))
-    items.sort(key=lambda item: ROOMS.index(room_of(item)))
+    items.sort(key=lambda item: rooms.index(room_of(item)))
 
 
 def room_of(item):

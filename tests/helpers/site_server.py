@@ -15,7 +15,7 @@ class SiteServer(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Look as often as tests want it."""
-        while not await self.on_tick(0):
+        while not await self.on_tick(0):  # noqa: ASYNC110 - others set what it looks at
             await asyncio.sleep(PAUSE)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -24,7 +24,8 @@ class SiteServer(uvicorn.Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        while self.server_state.connections or self.server_state.tasks:
+        state = self.server_state
+        while state.connections or state.tasks:  # noqa: ASYNC110 - as above
             await asyncio.sleep(PAUSE)
         for server in self.servers:
             await server.wait_closed()
