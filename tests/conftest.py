@@ -23,7 +23,7 @@ from moi_django.contrib.services.local_cluster import connection_file as connect
 from moi_django.contrib.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
 from tests.helpers.clusters import running_cluster, start_cluster_sync
-from tests.helpers.pages import PATIENCE, session_cookie
+from tests.helpers.pages import PATIENCE, Contexts, session_cookie
 from tests.helpers.processes import ROOT, free_port, site_process
 from tests.helpers.site_server import SiteServer
 
@@ -202,6 +202,11 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def contexts(chromium):
+    return Contexts(chromium)
+
+
 @pytest.fixture
 def port(site, moi, transactional_db):
     """The port of the site, where other tests have been before."""
@@ -210,16 +215,15 @@ def port(site, moi, transactional_db):
 
 
 @pytest.fixture
-def visit(chromium, ada):
+def visit(contexts, ada):
     """Open a page as the `ada` of a test; whatever a page complains of fails the test.
 
     To be asked for after `port`, so that pages close before the database is emptied.
     """
-    contexts, complaints = [], []
+    complaints = []
 
     def visit(port, path="/", live=True, quiet=False, prepare=None, **options):
-        context = chromium.new_context(**options)
-        contexts.append(context)
+        context = contexts.take(is_new=prepare is not None, **options)
         context.add_cookies([session_cookie(ada, port)])
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
@@ -234,8 +238,7 @@ def visit(chromium, ada):
         return page
 
     yield visit
-    for context in contexts:
-        context.close()
+    contexts.give_back()
     assert complaints == []
 
 
