@@ -29,6 +29,9 @@ from tests.helpers.site_server import SiteServer
 
 # What the tests in a room may need: nothing, a Redis and servers on it, engines, a browser.
 ROOMS = ["unit", "redis", "cluster", "browser"]
+# In which order several processes take them, and files of theirs that take long.
+HEAVY = ["cluster", "redis", "unit", "browser"]
+LONG = {"test_chaos", "test_services", "test_example", "test_script_rules"}
 # Debian's Chromium looks names up on its own.
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 # How long an example takes says more about the machine than about us.
@@ -252,13 +255,15 @@ def pytest_unconfigure(config):
 def pytest_collection_modifyitems(config, items):
     """Mark each test with its room, and run the lighter rooms first.
 
-    Several processes begin with the long files of the heavier one, so that none waits at the end
-    for another that has just begun one. Playwright's loop would disturb other tests after it.
+    Several processes begin with the files that take long, so that none waits at the end for another
+    that has just begun one. Playwright's loop would disturb other tests after it.
     """
-    rooms = ["cluster", "redis", "unit", "browser"] if hasattr(config, "workerinput") else ROOMS
     for item in items:
         item.add_marker(room_of(item))
-    items.sort(key=lambda item: rooms.index(room_of(item)))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: (HEAVY.index(room_of(item)), item.path.stem not in LONG))
+    else:
+        items.sort(key=lambda item: ROOMS.index(room_of(item)))
 
 
 def room_of(item):

@@ -13,8 +13,6 @@ from playwright.sync_api import expect
 from tests.helpers.pages import row
 from tests.helpers.processes import ROOT
 
-# Where tests run in several processes, it is started in one of them.
-pytestmark = pytest.mark.xdist_group("example")
 MANAGE = str(ROOT / "example_project" / "manage.py")
 
 

@@ -6,8 +6,7 @@ from playwright.sync_api import expect
 from moi_django.store.logs import OutputPiece
 from tests.helpers.pages import PATIENCE, session_cookie
 
-# Where tests run in several processes, these share the page of one.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("output")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 EVIL = "<img src=x onerror=document.title='owned'>"
 E = "\x1b["
