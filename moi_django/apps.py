@@ -1,5 +1,7 @@
 """Tell Django about the app."""
 
+from collections.abc import Callable
+
 from django.apps import AppConfig
 
 from moi_django import conf
@@ -16,8 +18,17 @@ class MoiConfig(AppConfig):
         from moi_django.contrib.checks import deployment, settings, site  # noqa: F401
         from moi_django.contrib.panel import permissions  # noqa: F401
         from moi_django.contrib.schedules import checks  # noqa: F401
+        from moi_django.contrib.tracing.submit_spans import begin_sending
 
         conf.start_test_redis = _start_test_redis
+        conf.conf.begin_sending = begin_sending
+        conf.companions.append(_start_event_readers)
+
+
+def _start_event_readers() -> Callable[[], object]:
+    from moi_django.contrib.events.reader import start_readers
+
+    return start_readers()
 
 
 def _start_test_redis() -> str:

@@ -47,10 +47,15 @@ def _no_test_redis() -> str:
 # Starts a Redis for the tests of a site, once in a process, and returns its address; the app, which
 # knows how to, puts it here.
 start_test_redis: Callable[[], str] = _no_test_redis
+# What apps let run beside each bridge: a start returns what stops it, and neither blocks.
+companions: list[Callable[[], Callable[[], object]]] = []
 
 
 class Conf:
     """The settings of this site, each read when asked for: `conf.EXPIRE`."""
+
+    # True where an app has said that it hears of events.
+    hears_events = False
 
     # Where Redis is: redis://, rediss:// or unix://. None: MOI_REDIS_URL of the environment, else
     # the server that `manage.py moi up` of this project runs.
@@ -106,6 +111,9 @@ class Conf:
     AUTHORIZE = Setting[Hook | None](None)
     # Private directory of `manage.py moi up`. None: ".moi" in settings.BASE_DIR.
     STATE_DIR = Setting[str | os.PathLike[str] | None](None)
+    # Bearer token for metrics and details of health; seconds after which a wait is told by that.
+    MONITOR_TOKEN = Setting[str | None](None)
+    HEALTH_MAX_WAIT = Setting[float | None](None)
     # Maximum length of a result in bytes of JSON.
     RESULT_LIMIT = Setting(1_000_000)
     # Bytes of JSON beyond which a result is not sent to pages that only list the job.
@@ -147,6 +155,10 @@ class Conf:
     SESSION_CHECK = Setting(30.0)
     # Seconds that a browser may take to accept a frame before it is disconnected.
     SEND_TIMEOUT = Setting(30.0)
+
+    # Gets (info, func, around of the job that is retried) when jobs are sent; the app sets it.
+    # Returns their `Payload.around`, and what makes a function of (create, infos).
+    begin_sending: Callable[..., Any] = staticmethod(lambda *_: ({}, lambda create, infos: create))
 
     @property
     def state_dir(self) -> Path:

@@ -8,10 +8,11 @@ from typing import Any
 BASE_DIR = Path(os.environ.get("MOI_TEST_DIR", Path(__file__).parent))
 SECRET_KEY = "for tests only, and as long as Django wants them to be"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
-DEBUG = False
+DEBUG = "MOI_TEST_DEBUG" in os.environ
 USE_TZ = True
 LANGUAGE_CODE = os.environ.get("MOI_TEST_LANGUAGE", "en")
 INSTALLED_APPS = [
+    *filter(None, [os.environ.get("MOI_TEST_RUNSERVER")]),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -20,6 +21,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "moi_django",
+    "moi_django.contrib.history",
     "tests.site",
 ]
 MIDDLEWARE = [
@@ -55,7 +57,9 @@ TASKS = {
         "OPTIONS": {"JOB": {"retries": 1, "backoff": 0, "retry_on_lost": True}},
     },
 }
-ASGI_APPLICATION = "moi_django.asgi.application"
+ASGI_APPLICATION = os.environ.get("MOI_TEST_APPLICATION", "moi_django.asgi.application")
+# A site that is below a path of its host.
+FORCE_SCRIPT_NAME = os.environ.get("MOI_TEST_SCRIPT_NAME")
 CHANNEL_LAYERS = {"default": {"BACKEND": "moi_django.layers.MoiChannelLayer"}}
 # A file: threads of the server and engines have to see what a test writes.
 DATABASES: dict[str, dict[str, Any]] = {

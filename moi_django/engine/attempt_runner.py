@@ -169,6 +169,7 @@ class AttemptRunner:
             display_limit=limits.display,
             reuse=payload.options.process is not None,
             inputs=inputs,
+            around=payload.around,
             checkpoint=None if kept is None else check_checkpoint(info.id, kept),
             info=info.to_json() if info.task else None,
         )

@@ -19,6 +19,8 @@ OPTIONAL: dict[str, tuple[Any, str]] = {
     "ANONYMOUS_USER": (str, "a text"),
     "STATE_DIR": ((str, os.PathLike), "a path"),
     "MEMORY_LIMIT": (int, "a whole number of bytes"),
+    "MONITOR_TOKEN": (str, "a text"),
+    "HEALTH_MAX_WAIT": ((int, float), "seconds"),
 }
 
 MAY_BE_ZERO = {
