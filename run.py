@@ -123,7 +123,8 @@ def lint(arguments):
     install("dev")
     run(PYTHON, "-m", "ruff", "format", "--check", ".")
     run(PYTHON, "-m", "ruff", "check", ".")
-    become(PYTHON, "-m", "mypy", *arguments)
+    run(PYTHON, "-m", "mypy", *arguments)
+    become(PYTHON, "-m", "pyright", "--pythonpath", PYTHON)
 
 
 def chaos(arguments):

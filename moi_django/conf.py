@@ -3,12 +3,14 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 
 from moi_django.exceptions import NotRunning, UnknownContext
+from moi_django.options import Options
 from moi_django.state_dir import RunningServices, read_services
 
 DEFAULT_CONTEXT = "default"
@@ -48,7 +50,7 @@ def _no_test_redis() -> str:
 # knows how to, puts it here.
 start_test_redis: Callable[[], str] = _no_test_redis
 # What apps let run beside each bridge: a start returns what stops it, and neither blocks.
-companions: list[Callable[[], Callable[[], object]]] = []
+companions: set[Callable[[], Callable[[], object]]] = set()
 
 
 class Conf:
@@ -101,6 +103,9 @@ class Conf:
     RESULT_PATIENCE = Setting(3600.0)
     # Inside a database transaction, send the job after the commit.
     ON_COMMIT = Setting(True)
+    # Dotted path of a function or ContextVar, or one itself, that has the id of the request which a
+    # process serves. None: jobs know none.
+    REQUEST_ID = Setting[str | Callable[[], object] | ContextVar[Any] | None](None)
     # Alias of the channel layer that carries updates to the websockets of this process.
     CHANNEL_LAYER = Setting("default")
     # Where the websocket is, when that is not "moi-ws/" below the site's root.
@@ -159,6 +164,8 @@ class Conf:
     # Gets (info, func, around of the job that is retried) when jobs are sent; the app sets it.
     # Returns their `Payload.around`, and what makes a function of (create, infos).
     begin_sending: Callable[..., Any] = staticmethod(lambda *_: ({}, lambda create, infos: create))
+    # Says in options what is active here, where they leave that open; the app puts it here.
+    with_caller: Callable[[Options], Options] = staticmethod(lambda options: options)
 
     @property
     def state_dir(self) -> Path:

@@ -25,7 +25,7 @@ from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 from moi_django.engine.attempt_end import class_path
-from moi_django.engine.current import enter_job
+from moi_django.engine.current import enter_job, surround
 from moi_django.engine.encoding import encode_result
 from moi_django.engine.invocation import call_as_job, explain_breakpoint, failure_text
 from moi_django.engine.job_output import flush_streams, follow_logging, order
@@ -308,7 +308,7 @@ def _call(connection: Connection, task: Task, setup_error: str | None) -> _Outco
         )
     reporter = JobReporter(connection, task)
     job = reporter.make_current_job()
-    with enter_job(job), closing(reporter), ExitStack() as around:
+    with enter_job(job), surround(job), closing(reporter), ExitStack() as around:
         for path, given in task.around.items():
             around.enter_context(resolve_name(path)(given))
         # From here on an interrupt reaches the function.

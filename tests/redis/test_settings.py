@@ -74,6 +74,8 @@ def test_every_setting_has_a_default_that_passes_its_check(moi):
         ({"OWNER_LIMIT": 2.5}, "moi.E027", "a whole number from 0 on"),
         ({"OWNER_LIMIT": "nowhere.to_be_found"}, "moi.E027", "dotted path"),
         ({"OWNER_LIMIT": "moi_django.conf.NO_USER"}, "moi.E027", "dotted path"),
+        ({"REQUEST_ID": "nowhere.to_be_found"}, "moi.E031", "a ContextVar"),
+        ({"REQUEST_ID": "moi_django.conf.NO_USER"}, "moi.E031", "a ContextVar"),
         ({"CHANNEL_LAYER": "other"}, "moi.E006", "CHANNEL_LAYERS = "),
         ({"CONTEXTS": {"default": {"profle": "x"}}}, "moi.E007", "profile_dir"),
         ({"CONTEXTS": {"default": {}, "gpu": {}}}, "moi.E007", "connection_file"),
