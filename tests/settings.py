@@ -67,6 +67,8 @@ DATABASES: dict[str, dict[str, Any]] = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("MOI_TEST_DATABASE", str(BASE_DIR / "db.sqlite3")),
         "TEST": {"NAME": os.environ.get("MOI_TEST_DATABASE", str(BASE_DIR / "test.sqlite3"))},
+        # It need not outlast the machine: to wait for the disk takes most of a test.
+        "OPTIONS": {"init_command": "PRAGMA synchronous=OFF"},
     },
     "other": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
 }
@@ -85,4 +87,6 @@ MEDIA_ROOT = os.environ.setdefault(
     "MOI_TEST_MEDIA", str(Path(tempfile.gettempdir()) / f"moi-media-{os.getpid()}")
 )
 MOI = {"KEY_PREFIX": os.environ.get("MOI_TEST_PREFIX", ""), "TEST_ISOLATION": False}
+if lease := os.environ.get("MOI_TEST_LEASE"):
+    MOI["LEASE"] = float(lease)
 MOI["RESULT_SCRIPTS"] = "MOI_TEST_SCRIPTS" in os.environ

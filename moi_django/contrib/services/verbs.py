@@ -70,11 +70,12 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
     from moi_django.contrib.events.reader import deliver_all, running_readers
     from moi_django.contrib.health.heartbeat import ReconcilerHeartbeat
     from moi_django.contrib.schedules.runner import ScheduleRunner
+    from moi_django.contrib.services.single_look import reconcile_once
 
     say = partial(write_line, command)
     reconciler = Reconciler(say, [ScheduleRunner(say).run_due, ReconcilerHeartbeat().beat])
     if options["once"]:
-        reconciler.reconcile_once()
+        reconcile_once(reconciler)
         deliver_all()
         return
     stop = threading.Event()
