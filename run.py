@@ -21,9 +21,7 @@ PEERS = HERE / "bench" / "peers.txt"
 OLDEST = (3, 11)
 NEWER = ("python3.14", "python3.13", "python3.12", "python3.11")
 # Half of the time is spent waiting for programs to start and to end.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 1))
-# More of it in those that start neither engines nor a browser.
-PARALLEL_FAST = ("-n", str(2 * (os.cpu_count() or 1)))
+PARALLEL = ("-n", str(2 * (os.cpu_count() or 1)))
 # Each benchmark with numbers that take about a minute or less.
 BENCHMARKS = {
     "startup": ["5"],
@@ -85,6 +83,7 @@ def demo(arguments):
 def test(arguments):
     """Run the tests, those with a browser too if there is one."""
     install("test")
+    keep_bytecode()
     browser = find_browser()
     if browser:
         os.environ["MOI_BROWSER"] = browser
@@ -95,12 +94,15 @@ def test(arguments):
         arguments = ["-m", "not browser", *arguments] if arguments else []
     if arguments:
         become(PYTHON, "-m", "pytest", *arguments)
-    # Playwright's loop would disturb the other tests of its process.
-    runs = [["tests/unit", "tests/redis", "tests/cluster"], ["tests/browser"]]
-    command = [str(PYTHON), "-m", "pytest", *PARALLEL, "--dist", "loadfile"]
+    # Playwright's loop would disturb the other tests of its process. The files of the first run are
+    # handed out in the order of tests/conftest.py.
+    runs = [
+        ["--dist=loadfile", "--no-loadscope-reorder", "tests/unit", "tests/redis", "tests/cluster"],
+        ["--dist=loadgroup", "tests/browser"],
+    ]
+    command = [str(PYTHON), "-m", "pytest", *PARALLEL]
     codes = [
-        subprocess.run([*command, *rooms], cwd=HERE).returncode
-        for rooms in runs[: 2 if browser else 1]
+        subprocess.run([*command, *run], cwd=HERE).returncode for run in runs[: 2 if browser else 1]
     ]
     sys.exit(max(codes))
 
@@ -108,8 +110,14 @@ def test(arguments):
 def test_fast(arguments):
     """Run the tests that need no engine and no browser."""
     install("test")
+    keep_bytecode()
     rooms = ["tests/unit", "tests/redis"]
-    become(PYTHON, "-m", "pytest", *PARALLEL_FAST, "--dist", "worksteal", *rooms, *arguments)
+    become(PYTHON, "-m", "pytest", *PARALLEL, "--dist", "worksteal", *rooms, *arguments)
+
+
+def keep_bytecode():
+    """Let the hundreds of programs that tests start not compile the same again, each of them."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def lint(arguments):
@@ -117,7 +125,8 @@ def lint(arguments):
     install("dev")
     run(PYTHON, "-m", "ruff", "format", "--check", ".")
     run(PYTHON, "-m", "ruff", "check", ".")
-    become(PYTHON, "-m", "mypy", *arguments)
+    run(PYTHON, "-m", "mypy", *arguments)
+    become(PYTHON, "-m", "pyright", "--pythonpath", PYTHON)
 
 
 def chaos(arguments):

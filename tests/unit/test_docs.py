@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from django.core.management import load_command_class
+from django.dispatch import Signal
 from django.template import engines
 
 import moi_django
-from moi_django import Options, consumers, exceptions
+from moi_django import Options, consumers, exceptions, signals
 from moi_django.conf import DEFAULTS
+from moi_django.contrib.notify import conf as notify_conf
 from moi_django.models import Info
 from moi_django.store import keys as keys_module
 from moi_django.store.keys import Keys
@@ -47,13 +49,13 @@ def table(text):
     return [[cell.strip() for cell in row] for row in rows]
 
 
-def test_every_setting_is_documented_with_its_default():
+@pytest.mark.parametrize(("part", "defaults"), [(0, DEFAULTS), (1, notify_conf.DEFAULTS)])
+def test_every_setting_is_documented_with_its_default(part, defaults):
+    text = DOCS["docs/reference/settings.md"].split("## MOI_NOTIFY")[part]
     documented = {
-        row[0].strip("`"): row[1].strip("`")
-        for row in table(DOCS["docs/reference/settings.md"])
-        if row[0].startswith("`")
+        row[0].strip("`"): row[1].strip("`") for row in table(text) if row[0].startswith("`")
     }
-    assert documented == {name: repr(value) for name, value in DEFAULTS.items()}
+    assert documented == {name: repr(value) for name, value in defaults.items()}
 
 
 def test_every_check_is_documented():
@@ -64,6 +66,18 @@ def test_every_check_is_documented():
     # From 10 to 19 a number is that of a check for a deployment.
     for id, found_by, _ in rows:
         assert (found_by == "`check --deploy`") == (10 <= int(id.strip("`")[-3:]) < 20), id
+
+
+def test_every_logger_is_documented_and_no_other():
+    [text] = re.findall(r"^## The log$(.*?)^An engine", DOCS["docs/howto/operate.md"], re.M | re.S)
+    documented = re.findall(r"`(moi_django\.[\w.]+)`", "".join(row[0] for row in table(text)))
+    loggers = []
+    for path in (ROOT / "moi_django").rglob("*.py"):
+        for name in re.findall(r"^logger = logging\.getLogger\((.*)\)$", path.read_text(), re.M):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            loggers.append(module if name == "__name__" else name.strip('"'))
+    assert {each for each in loggers if not each.startswith(tuple(documented))} == set()
+    assert {each for each in documented if not any(map(re.compile(each).match, loggers))} == set()
 
 
 def test_every_verb_and_close_code_is_documented():
@@ -154,6 +168,7 @@ def test_every_field_of_the_info_object_is_documented():
 def test_every_option_of_the_command_is_documented_and_no_other():
     parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
     [verbs] = [action for action in parser._actions if action.dest == "verb"]
+    shared = {option for action in parser._actions for option in action.option_strings}
     sections = dict(
         re.findall(
             r"^## (\w+)\n(.*?)(?=^## |\Z)",
@@ -164,11 +179,8 @@ def test_every_option_of_the_command_is_documented_and_no_other():
     assert sections.keys() == verbs.choices.keys()
     for verb, section in sections.items():
         options = {
-            option
-            for action in verbs.choices[verb]._actions
-            for option in action.option_strings
-            if action.dest != "help"
-        }
+            option for action in verbs.choices[verb]._actions for option in action.option_strings
+        } - shared
         assert set(re.findall(r"(?<![\w-])(--[a-z][\w-]+)", section)) == options
 
 
@@ -330,3 +342,9 @@ def test_every_variable_and_hole_of_the_page_is_documented():
     holes = set(re.findall(r'data-moi="([\w-]+)"', "".join(path.read_text() for path in templates)))
     fields = set(Info(id="x", name="x", type="job", pubsub="x").to_dict())
     assert holes - fields - set(re.findall(r"`([\w-]+)`", text)) == set()
+
+
+def test_every_signal_is_documented():
+    rows = table(DOCS["docs/howto/signals.md"])
+    documented = {row[0].strip("`") for row in rows if row[0].startswith("`")}
+    assert documented == {name for name, each in vars(signals).items() if isinstance(each, Signal)}
