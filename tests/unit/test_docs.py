@@ -353,3 +353,9 @@ def test_every_signal_is_documented():
     rows = table(DOCS["docs/howto/signals.md"])
     documented = {row[0].strip("`") for row in rows if row[0].startswith("`")}
     assert documented == {name for name, each in vars(signals).items() if isinstance(each, Signal)}
+
+
+def test_the_index_lists_no_page_twice():
+    trees = re.findall(r"^```{toctree}\n(.*?)^```$", DOCS["docs/index.md"], re.M | re.S)
+    listed = [line for tree in trees for line in tree.splitlines() if line and line[0] != ":"]
+    assert sorted(listed) == sorted(set(listed))
