@@ -217,8 +217,8 @@ def test_the_defaults_of_options_are_those_of_the_command():
     ("page", "line"),
     [
         pytest.param(page, line)
-        for page, block in code("console")
-        for line in re.findall(r"^\$ python manage\.py moi (.*)$", block, re.MULTILINE)
+        for page, block in chain(code("console"), code("ini"))
+        for line in re.findall(r"^(?:\$ |Exec\S+/)python manage\.py moi (.*)$", block, re.MULTILINE)
     ],
 )
 def test_commands_in_the_docs_are_right(page, line):
