@@ -21,9 +21,10 @@ class MoiConfig(AppConfig):
         from moi_django.contrib.checks import deployment, settings, site  # noqa: F401
         from moi_django.contrib.panel import permissions  # noqa: F401
         from moi_django.contrib.schedules import checks  # noqa: F401
+        from moi_django.contrib.tracing.submit_spans import begin_sending
 
-        conf.start_test_redis = _start_test_redis
-        conf.companions.append(_start_event_readers)
+        conf.conf.begin_sending = begin_sending
+        conf.companions.add(_start_event_readers)
         conf.conf.with_caller = with_caller
         current.surroundings = [as_caller]
         if "sentry_sdk" in sys.modules:
@@ -36,13 +37,3 @@ def _start_event_readers() -> Callable[[], object]:
     from moi_django.contrib.events.reader import start_readers
 
     return start_readers()
-
-
-def _start_test_redis() -> str:
-    from moi_django.contrib.services.embedded_redis import start_for_tests
-    from moi_django.exceptions import NotRunning, ServiceError
-
-    try:
-        return start_for_tests()
-    except ServiceError as error:
-        raise NotRunning(f"moi keeps the jobs of tests in a Redis of their own. {error}") from error

@@ -140,6 +140,8 @@ class Info:
     failed_parent: str | None = None
     # The key that it shares with no other unfinished job of its owner.
     unique: str | None = None
+    # Who is told of its end, as `Options` has it.
+    notify: str | None = None
     # CPU seconds, and bytes of memory at most, of the process of the last attempt that has ended.
     cpu_seconds: float | None = None
     peak_memory: int | None = None

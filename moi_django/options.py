@@ -48,6 +48,8 @@ class Options:
     # A key that one unfinished job of an owner may have: it is returned, or InvalidJob raised.
     unique: str | None = None
     on_duplicate: str = "return"
+    # Who is told of its end: words that `contrib.notify` knows. None: as the owner has chosen.
+    notify: str | None = None
     # What is active in the job, such as "de" and "Europe/Berlin", and the request that it is for.
     # None: those of who submits it.
     language: str | None = None
@@ -99,6 +101,10 @@ class Options:
             (
                 _is_name(self.limit),
                 f'limit is {self.limit!r}: give a key of MOI["LIMITS"], or None.',
+            ),
+            (
+                _is_name(self.notify) and len(self.notify or "") <= 1_000,
+                f"notify is {self.notify!r:.200}: give words, 1,000 characters at most, or None.",
             ),
             (
                 bool(self.retries) or not self.retry_on_lost,

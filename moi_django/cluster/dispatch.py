@@ -157,7 +157,7 @@ def _work_spec(queue: str) -> WorkSpec:
 
 def get_attachment_storage() -> AttachmentStorage:
     """Return where the files of jobs are kept."""
-    return AttachmentStorage(conf.STORAGE, conf.FILE_LIMIT)
+    return AttachmentStorage(conf.file_storage, conf.FILE_LIMIT)
 
 
 def mark_lost(id: str, attempt: int, reason: str) -> None:

@@ -86,19 +86,7 @@ class AttemptRunner:
         info = self._claim.info
         try:
             self._payload = self._verify_payload()
-            options, inputs = self._payload.options, self._load_inputs(self._payload)
-            with self._pool.lend(options.process, info.owner) as loan:
-                supervisor = Supervisor(
-                    loan.process,
-                    self._task(self._payload, inputs),
-                    self,
-                    timeout=options.timeout,
-                    grace=self._spec.grace,
-                    memory_limit=self._spec.memory_limit,
-                )
-                self._lease.interrupt_with(supervisor.interrupt)
-                end = supervisor.run()
-                loan.is_reusable, loan.is_orphaned = end.reusable, end.state is State.LOST
+            end = self._run_task(self._payload)
         except PayloadRefused as error:
             logger.error("%s", error, extra=about(info))
             end = AttemptEnd(State.FAILED, str(error), exception=class_path(PayloadRefused))
@@ -110,6 +98,22 @@ class AttemptRunner:
         self._retry(lambda: self._log_writer.write_latest("checkpoint"))
         if end.display:
             self._retry(lambda: self._store.artifacts.save_display(info.id, end.display))
+        return end
+
+    def _run_task(self, payload: Payload) -> AttemptEnd:
+        task, options = self._task(payload), payload.options
+        with self._pool.lend(options.process, self._claim.info.owner) as loan:
+            supervisor = Supervisor(
+                loan.process,
+                task,
+                self,
+                timeout=options.timeout,
+                grace=self._spec.grace,
+                memory_limit=self._spec.memory_limit,
+            )
+            self._lease.interrupt_with(supervisor.interrupt)
+            end = supervisor.run()
+            loan.is_reusable, loan.is_orphaned = end.reusable, end.state is State.LOST
         return end
 
     def _verify_payload(self) -> Payload:
@@ -155,7 +159,7 @@ class AttemptRunner:
             )
         return inputs
 
-    def _task(self, payload: Payload, inputs: dict[str, Any]) -> Task:
+    def _task(self, payload: Payload) -> Task:
         info, limits, kept = self._claim.info, self._spec.limits, self._claim.checkpoint
         return Task(
             id=info.id,
@@ -169,7 +173,8 @@ class AttemptRunner:
             status_limit=limits.status,
             display_limit=limits.display,
             reuse=payload.options.process is not None,
-            inputs=inputs,
+            inputs=self._load_inputs(payload),
+            around=payload.around,
             checkpoint=None if kept is None else check_checkpoint(info, kept),
             info=info.to_json() if info.task else None,
             **payload.options.caller,

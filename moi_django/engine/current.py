@@ -3,6 +3,7 @@
 Outside of a job the functions below do nothing, so that a function can be called anywhere.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
@@ -90,6 +91,8 @@ class CurrentJob:
     language: str | None = None
     time_zone: str | None = None
     request_id: str | None = None
+    # What runs a coroutine function of the job to its end.
+    run_coroutine: Callable[[Any], Any] = asyncio.run
 
     @property
     def keywords(self) -> dict[str, object]:
@@ -214,11 +217,11 @@ surroundings: Sequence[Callable[[CurrentJob], AbstractContextManager[object]]] =
 def enter_job(job: CurrentJob) -> Iterator[None]:
     """Make a job the current one in the block, for all threads."""
     global _current
-    _current = job
+    _current, before = job, _current
     try:
         yield
     finally:
-        _current = None
+        _current = before
 
 
 @contextmanager

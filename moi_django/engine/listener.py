@@ -96,7 +96,7 @@ class GuardedListener:
         if len(self._savers) >= MAX_SAVING:
             raise BadMessage("more files than it has waited for")
         saver = threading.Thread(
-            target=lambda: self._answer(self._save(message)), daemon=True, name="moi-attach"
+            target=lambda: self._answer(self.save_file(message)), daemon=True, name="moi-attach"
         )
         self._savers.append(saver)
         saver.start()
@@ -107,7 +107,7 @@ class GuardedListener:
         for saver in self._savers:
             saver.join(max(0.0, deadline - time.monotonic()))
 
-    def _save(self, message: Message) -> bytes:
+    def save_file(self, message: Message) -> bytes:
         """Have a file kept; return the answer, which says why it is not."""
         given, error = message.fields, None
         content = Path(os.fsdecode(message.data)) if given["is_path"] else message.data

@@ -86,6 +86,8 @@ class Task:
     checkpoint: str | None = None
     # Results of other jobs that are arguments, by the ids that stand for them.
     inputs: dict[str, Any] = field(default_factory=dict)
+    # As that of `Payload`.
+    around: dict[str, Any] = field(default_factory=dict)
     # Its info object as JSON, of a job that runs a task of Django's.
     info: str | None = None
     # Those of who has submitted it.

@@ -110,6 +110,7 @@ def prepare_job(
     info = creation.new_job_info(*how, parents.values())
     info = replace(info, task=task) if task else info
     create: Callable[[Info], object]
+    around, sent = conf.begin_sending(info, func, {})
     try:
         if results:
             args, kwargs = replaced((args, kwargs), Handle, lambda each: ResultOf(each.id))
@@ -120,11 +121,11 @@ def prepare_job(
     else:
         payloads.check_length(pickled)
         inputs = {each.id: parents[each.id].id for each in results}
-        payload = Payload(pickled, options.without_order(), context, inputs=inputs)
+        payload = Payload(pickled, options.without_order(), context, inputs=inputs, around=around)
         uncommitted = {each.id: each for each in awaited if getattr(each, "_awaits_commit", ())}
         create = partial(_enqueue, payload=payload, uncommitted=uncommitted)
     job, is_shared = Job(info), options.on_duplicate == "return"
-    return job, partial(_create_for, owner, job, create, is_shared)
+    return job, sent(partial(_create_for, owner, job, create, is_shared), [info])
 
 
 @overload

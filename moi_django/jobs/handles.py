@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Concatenate, Generic, Self, overload
 
 from moi_django import owners
-from moi_django.cluster import dispatch
+from moi_django.cluster import connections, dispatch
 from moi_django.engine.attempt_end import failure_class
 from moi_django.engine.current import note_wait
 from moi_django.exceptions import GroupNotFound, InvalidJob, JobNotFound
@@ -113,7 +113,7 @@ class Job(Handle[T_co]):
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise TimeoutError(f"Job {self.id} is not finished after {timeout} s.")
-                heard(left)
+                connections.get_connection(self.info.context or "").wait_for_change(heard, left)
         return self
 
     def value(self, timeout: float | None = None) -> T_co:

@@ -69,11 +69,13 @@ class ManyJobs(Generic[T_co]):
         # Pickled now, as with `submit`: who changes an item later does not change its job.
         like = creation.new_job_info(*how)
         inputs = {each.id: parents[each.id].id for each in results}
-        payload = Payload(call, options.without_order(), context, inputs=inputs)
+        around, sent = conf.begin_sending(like, func, {})
+        payload = Payload(call, options.without_order(), context, inputs=inputs, around=around)
         jobs = list(_jobs_of(items, like, payload))
         get_store().jobs.create(group)
         made = cls(group)  # type: ignore[call-arg] # each handle takes its info
-        on_commit.create_or_defer([made], partial(dispatch.enqueue_many, jobs))
+        create = sent(partial(dispatch.enqueue_many, jobs), [info for info, _ in jobs])
+        on_commit.create_or_defer([made], create)
         return made
 
     @classmethod

@@ -46,7 +46,9 @@ def prepare_retry(
     how = (payload.options, payload.python)
     info = creation.new_job_info(payload.context, group, old.name, old.url, *how, "", parents)
     inputs = {name: present[id] or id for name, id in payload.inputs.items()}
-    return replace(info, after=tuple(ids), task=old.task), replace(payload, inputs=inputs)
+    around, _ = conf.begin_sending(info, None, payload.around)
+    again = replace(payload, inputs=inputs, around=around)
+    return replace(info, after=tuple(ids), task=old.task), again
 
 
 def _present_id(id: str, instead: Mapping[str, str]) -> str | None:

@@ -12,7 +12,9 @@ from django.utils.module_loading import import_string
 from moi_django.conf import DEFAULT_CONTEXT, DEFAULTS, conf
 from moi_django.validation import unfit_character
 
-CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id"}
+CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id", "BACKEND"}
+# What a context may be run by.
+BACKENDS = ("ipyparallel", "immediate")
 
 # What a setting may be whose default is None; others have a check of their own.
 OPTIONAL: dict[str, tuple[Any, str]] = {
@@ -20,6 +22,8 @@ OPTIONAL: dict[str, tuple[Any, str]] = {
     "ANONYMOUS_USER": (str, "a text"),
     "STATE_DIR": ((str, os.PathLike), "a path"),
     "MEMORY_LIMIT": (int, "a whole number of bytes"),
+    "MONITOR_TOKEN": (str, "a text"),
+    "HEALTH_MAX_WAIT": ((int, float), "seconds"),
 }
 
 MAY_BE_ZERO = {
@@ -101,6 +105,8 @@ def check_contexts(**kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for name, given in contexts.items():
         unknown = set(given) - CONTEXT_KEYS if isinstance(given, dict) else {repr(given)}
+        if not unknown and given.get("BACKEND", BACKENDS[0]) not in BACKENDS:
+            unknown = {given["BACKEND"]}
         if unknown or (not given and name != DEFAULT_CONTEXT):
             found.append(
                 Error(

@@ -71,6 +71,7 @@ def _describe_submit(parser: Any) -> None:
         "--run-after", metavar="TIME", help="seconds from now, or such as 2026-12-24T08:00+01:00"
     )
     parser.add_argument("--unique", metavar="KEY", help="no second one while this is unfinished")
+    parser.add_argument("--notify", metavar="WORDS", help="who is told of its end")
     parser.add_argument("--process", metavar="NAME", help="share a process with jobs of this name")
     parser.add_argument("--block", action="store_true", help="wait for the end and show the job")
     parser.add_argument("--no-block", action="store_false", dest="block", help="do not (default)")
@@ -105,7 +106,7 @@ def _checked_call(options: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
 
     names = [
         *("retries", "backoff", "retry_on_lost", "timeout", "priority", "limit"),
-        *("after", "on_failure", "unique", "process"),
+        *("after", "on_failure", "unique", "notify", "process"),
     ]
     try:
         conf.context(options["context"])
