@@ -169,4 +169,4 @@ def test_a_loop_keeps_its_place_about_once_a_second(monkeypatch):
 def test_a_checkpoint_from_elsewhere_is_a_text_of_json(caplog):
     assert check_checkpoint(make_task(abs), b' {"a": 1}') == ' {"a": 1}'
     assert check_checkpoint(make_task(abs), b"1 " * 2) is None
-    assert "The checkpoint of job id is left out: " in caplog.text
+    assert "The checkpoint of job a-job is left out: " in caplog.text
