@@ -242,11 +242,15 @@ def test_a_reconciler_runs_what_was_paused(send, isolated):
     assert job.refresh().status == "Success"
 
 
-def test_a_job_has_the_language_of_the_site(send, settings):
+def test_a_job_has_the_language_of_who_submits_it_and_leaves_it(send, settings):
     settings.LANGUAGE_CODE = "fr"
     with translation.override("de"):
-        assert send(immediate_jobs.speak_italian).result == "fr"
+        assert send(immediate_jobs.speak_italian).result == "de"
         assert translation.get_language() == "de"
+        spoken = send(immediate_jobs.speak_italian, options=Options(language="es"))
+        assert (spoken.result, translation.get_language()) == ("es", "de")
+    with translation.override(None):
+        assert send(immediate_jobs.speak_italian).result == "fr"
 
 
 def test_other_settings_lead_nowhere_else(send):

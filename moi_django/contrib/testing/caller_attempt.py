@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.utils import timezone, translation
 
+from moi_django.contrib.caller.takeover import as_caller
 from moi_django.contrib.testing.caller_output import capture
 from moi_django.engine.attempt_end import AttemptEnd
 from moi_django.engine.attempt_runner import AttemptRunner
@@ -52,7 +53,7 @@ class CallerAttempt(AttemptRunner):
     def _call(self, reporter: "CallerReporter", task: Task) -> Outcome:
         job = replace(reporter.make_current_job(), run_coroutine=run_coroutine)
         try:
-            with enter_job(job), closing(reporter):
+            with enter_job(job), as_caller(job), closing(reporter):
                 return run_call(job, task)
         except BaseException as error:
             if not isinstance(error, (Exception, SystemExit, asyncio.CancelledError)):
@@ -108,7 +109,7 @@ async def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 @contextmanager
 def default_language() -> Iterator[None]:
-    """Let a job find the language and the time zone of the site, and leave those of its caller."""
+    """Let a job find those of the site where it has none of its caller, and leave that its own."""
     zone = timezone.get_default_timezone()
     with translation.override(settings.LANGUAGE_CODE), timezone.override(zone):
         yield
