@@ -10,7 +10,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import connections
 from django.utils import timezone, translation
 
 from moi_django.contrib.testing.caller_output import capture
@@ -122,11 +122,11 @@ def unbroken_transactions() -> Iterator[None]:
     """
     opened = [each for each in connections.all(initialized_only=True) if each.in_atomic_block]
     whole = [each for each in opened if each.features.uses_savepoints and not each.needs_rollback]
-    savepoints = {each.alias: transaction.savepoint(using=each.alias) for each in whole}
+    savepoints = [(each, each.savepoint()) for each in whole]
     yield
-    for alias, savepoint in savepoints.items():
-        if transaction.get_rollback(using=alias):
-            transaction.set_rollback(False, using=alias)
-            transaction.savepoint_rollback(savepoint, using=alias)
+    for connection, savepoint in savepoints:
+        if connection.needs_rollback:
+            connection.needs_rollback = False
+            connection.savepoint_rollback(savepoint)
         else:
-            transaction.savepoint_commit(savepoint, using=alias)
+            connection.savepoint_commit(savepoint)
