@@ -122,7 +122,7 @@ def unbroken_transactions() -> Iterator[None]:
     """
     opened = [each for each in connections.all(initialized_only=True) if each.in_atomic_block]
     whole = [each for each in opened if each.features.uses_savepoints and not each.needs_rollback]
-    savepoints = [(each, each.savepoint()) for each in whole]
+    savepoints: list[tuple[Any, Any]] = [(each, each.savepoint()) for each in whole]
     yield
     for connection, savepoint in savepoints:
         if connection.needs_rollback:
