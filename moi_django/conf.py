@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from django.conf import settings
 
 from moi_django.exceptions import NotRunning, UnknownContext
+from moi_django.options import Options
 from moi_django.state_dir import RunningServices, read_services
 
 DEFAULT_CONTEXT = "default"
@@ -43,7 +45,7 @@ class Setting(Generic[T]):
 
 
 # What apps let run beside each bridge: a start returns what stops it, and neither blocks.
-companions: list[Callable[[], Callable[[], object]]] = []
+companions: set[Callable[[], Callable[[], object]]] = set()
 
 
 def _isolation() -> Any:
@@ -101,6 +103,9 @@ class Conf:
     RESULT_PATIENCE = Setting(3600.0)
     # Inside a database transaction, send the job after the commit.
     ON_COMMIT = Setting(True)
+    # Dotted path of a function or ContextVar, or one itself, that has the id of the request which a
+    # process serves. None: jobs know none.
+    REQUEST_ID = Setting[str | Callable[[], object] | ContextVar[Any] | None](None)
     # Alias of the channel layer that carries updates to the websockets of this process.
     CHANNEL_LAYER = Setting("default")
     # Where the websocket is, when that is not "moi-ws/" below the site's root.
@@ -111,6 +116,9 @@ class Conf:
     AUTHORIZE = Setting[Hook | None](None)
     # Private directory of `manage.py moi up`. None: ".moi" in settings.BASE_DIR.
     STATE_DIR = Setting[str | os.PathLike[str] | None](None)
+    # Bearer token for metrics and details of health; seconds after which a wait is told by that.
+    MONITOR_TOKEN = Setting[str | None](None)
+    HEALTH_MAX_WAIT = Setting[float | None](None)
     # Maximum length of a result in bytes of JSON.
     RESULT_LIMIT = Setting(1_000_000)
     # Bytes of JSON beyond which a result is not sent to pages that only list the job.
@@ -152,6 +160,12 @@ class Conf:
     SESSION_CHECK = Setting(30.0)
     # Seconds that a browser may take to accept a frame before it is disconnected.
     SEND_TIMEOUT = Setting(30.0)
+
+    # Gets (info, func, around of the job that is retried) when jobs are sent; the app sets it.
+    # Returns their `Payload.around`, and what makes a function of (create, infos).
+    begin_sending: Callable[..., Any] = staticmethod(lambda *_: ({}, lambda create, infos: create))
+    # Says in options what is active here, where they leave that open; the app puts it here.
+    with_caller: Callable[[Options], Options] = staticmethod(lambda options: options)
 
     @property
     def state_dir(self) -> Path:

@@ -30,7 +30,7 @@ from moi_django.engine.status_writer import StatusWriter
 from moi_django.engine.supervisor import Supervisor
 from moi_django.engine.work_spec import WorkSpec
 from moi_django.exceptions import JobNotFound, NoProcess, PayloadRefused, StoreUnavailable
-from moi_django.models import Info, State, now
+from moi_django.models import Info, State, about, now
 from moi_django.store import Store
 from moi_django.store.queue import Claim, Worker, split_queue
 
@@ -67,7 +67,8 @@ class AttemptRunner:
         self._status_writer = StatusWriter(store, info, spec.limits.status)
         # All attempts at a job share its log.
         heading = f"\nRun {info.attempt} of {info.attempts}\n" if info.attempt > 1 else ""
-        self._log_writer = LogWriter(store.logs.open(info.id), spec.limits.log, heading)
+        log, limit = store.logs.open(info.id), spec.limits.log
+        self._log_writer = LogWriter(log, limit, heading, about(info))
         # Those whose job is waited for now, by its id; and all that may still run one.
         self._waits: dict[str, Companion] = {}
         self._companions: list[Companion] = []
@@ -87,7 +88,7 @@ class AttemptRunner:
             self._payload = self._verify_payload()
             end = self._run_task(self._payload)
         except PayloadRefused as error:
-            logger.error("%s", error)
+            logger.error("%s", error, extra=about(info))
             end = AttemptEnd(State.FAILED, str(error), exception=class_path(PayloadRefused))
         except NoProcess:
             self._put_back()
@@ -173,8 +174,10 @@ class AttemptRunner:
             display_limit=limits.display,
             reuse=payload.options.process is not None,
             inputs=self._load_inputs(payload),
-            checkpoint=None if kept is None else check_checkpoint(info.id, kept),
+            around=payload.around,
+            checkpoint=None if kept is None else check_checkpoint(info, kept),
             info=info.to_json() if info.task else None,
+            **payload.options.caller,
         )
 
     # Its end
@@ -317,6 +320,7 @@ class Companion(threading.Thread):
 
     def run(self) -> None:
         """Claim and run it, also when it is run again, until it has ended."""
+        extra = {"job_id": self._id, "context": None}
         while not self._stopped.is_set():
             try:
                 info = self._store.jobs.get(self._id)
@@ -326,9 +330,9 @@ class Companion(threading.Thread):
                 if any(map(self._run_if_waiting, needed)):
                     continue
             except (StoreUnavailable, NoProcess) as error:
-                logger.warning("Cannot run job %s beside the one that waits: %s", self._id, error)
+                logger.warning("Cannot run job %s beside: %s", self._id, error, extra=extra)
             except Exception:
-                logger.exception("Cannot run job %s beside the one that waits", self._id)
+                logger.exception("Cannot run job %s beside another", self._id, extra=extra)
             self._stopped.wait(WAIT_INTERVAL)
 
     def _run_if_waiting(self, info: Info) -> bool:

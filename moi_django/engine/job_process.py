@@ -18,13 +18,14 @@ import traceback
 import weakref
 from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found] # faster
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 from moi_django.engine.attempt_end import class_path
-from moi_django.engine.current import CurrentJob, enter_job
+from moi_django.engine.current import CurrentJob, enter_job, surround
 from moi_django.engine.encoding import encode_result
 from moi_django.engine.invocation import call_as_job, explain_breakpoint, failure_text
 from moi_django.engine.job_output import JobLogHandler, flush_streams, follow_logging, order
@@ -307,7 +308,9 @@ def _call(connection: Connection, task: Task, setup_error: str | None) -> Outcom
         )
     reporter = JobReporter(connection, task)
     job = reporter.make_current_job()
-    with enter_job(job), closing(reporter):
+    with enter_job(job), surround(job), closing(reporter), ExitStack() as around:
+        for path, given in task.around.items():
+            around.enter_context(resolve_name(path)(given))
         # From here on an interrupt reaches the function.
         _sigmask(signal.SIG_SETMASK, ())
         return run_call(job, task)

@@ -11,6 +11,7 @@ from typing import Protocol
 from moi_django.engine.current import ProgressUpdate, check_checkpoint
 from moi_django.engine.messages import BadMessage, Message, Task, encode
 from moi_django.exceptions import InvalidJob, MoiError
+from moi_django.models import about
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class GuardedListener:
             share = None if share is None else min(1.0, max(0.0, share))
             self._tell(self._listener.write_progress, ProgressUpdate(share, done, total))
         kept = latest.get("checkpoint")
-        if kept and (json := check_checkpoint(self._task.id, kept.data)):
+        if kept and (json := check_checkpoint(self._task, kept.data)):
             self._tell(self._listener.write_checkpoint, json)
 
     def tell_output(self, stream: str, text: str) -> None:
@@ -115,7 +116,9 @@ class GuardedListener:
         except MoiError as refused:
             error = refused
         except Exception as failed:
-            logger.exception("A file of job %s cannot be kept", self._task.id)
+            logger.exception(
+                "A file of job %s cannot be kept", self._task.id, extra=about(self._task)
+            )
             error = MoiError(f"The file {given['name']!r} could not be kept: {failed!r}.")
         kind = "InvalidJob" if isinstance(error, InvalidJob) else "MoiError"
         text = None if error is None else str(error)
@@ -125,4 +128,4 @@ class GuardedListener:
         try:
             take(*what)
         except Exception:
-            logger.exception("What job %s says cannot be handed on", self._task.id)
+            logger.exception("What job %s says is lost", self._task.id, extra=about(self._task))

