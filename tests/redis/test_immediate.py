@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.test import override_settings
-from django.utils import translation
+from django.utils import timezone, translation
 
 from moi_django import Group, MoiError, Options, asubmit, ctx_default, current_job, submit
 from moi_django.cluster.dispatch import get_attachment_storage
@@ -242,11 +242,18 @@ def test_a_reconciler_runs_what_was_paused(send, isolated):
     assert job.refresh().status == "Success"
 
 
-def test_a_job_has_the_language_of_the_site(send, settings):
-    settings.LANGUAGE_CODE = "fr"
+def test_a_job_has_the_language_of_who_submits_it_and_leaves_it_alone(send):
+    zone = timezone.get_current_timezone_name()
     with translation.override("de"):
-        assert send(immediate_jobs.speak_italian).result == "fr"
+        assert send(immediate_jobs.speak_italian).result == "de"
+        french = Options(language="fr", time_zone="Asia/Tokyo")
+        assert send(immediate_jobs.speak_italian, options=french).result == "fr"
         assert translation.get_language() == "de"
+        with hold_jobs():
+            job = send(immediate_jobs.speak_italian)
+    run_jobs()
+    assert job.refresh().result == "de"
+    assert timezone.get_current_timezone_name() == zone
 
 
 def test_other_settings_lead_nowhere_else(send):
