@@ -21,6 +21,7 @@ from moi_django.contrib.operation import pauses
 from moi_django.contrib.testing import private_redis
 from moi_django.engine.attachments import attachments_of
 from moi_django.exceptions import InvalidJob, JobFailed, NotRunning
+from moi_django.signals import job_finished
 from moi_django.site_store import get_store
 from moi_django.test import clear_jobs, hold_jobs, run_jobs
 from tests.helpers import immediate_jobs
@@ -231,6 +232,20 @@ def test_events_are_told_when_submit_returns(told, ada, send):
         run_jobs()
     assert len(told) == 3 + 3 * 3
     assert told[-1] == ("finished", "two")
+
+
+def test_signals_are_sent_before_submit_returns(send):
+    heard = []
+
+    def hear(sender, job, info, **kwargs):
+        heard.append((job.name, info.state, get_user_model().objects.count()))
+
+    job_finished.connect(hear)
+    try:
+        send(abs, -1)
+    finally:
+        job_finished.disconnect(hear)
+    assert heard == [("A job", "success", 1)]
 
 
 def test_a_reconciler_runs_what_was_paused(send, isolated):
