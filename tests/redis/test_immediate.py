@@ -5,6 +5,8 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -23,7 +25,7 @@ from moi_django.engine.attachments import attachments_of
 from moi_django.exceptions import InvalidJob, JobFailed, NotRunning
 from moi_django.signals import job_finished
 from moi_django.site_store import get_store
-from moi_django.test import clear_jobs, hold_jobs, run_jobs
+from moi_django.test import assert_submitted, clear_jobs, hold_jobs, run_jobs
 from tests.helpers import immediate_jobs
 
 
@@ -245,7 +247,26 @@ def test_signals_are_sent_before_submit_returns(send):
         send(abs, -1)
     finally:
         job_finished.disconnect(hear)
+        unregister("signals")
     assert heard == [("A job", "success", 1)]
+
+
+@pytest.mark.skipif(
+    not (find_spec("django.tasks") or find_spec("django_tasks")), reason="no task interface"
+)
+def test_tasks_of_django_run_after_it_is_said_that_they_wait(ada):
+    tasks = import_module("tests.site.tasks")
+    names, heard = ("task_enqueued", "task_started", "task_finished"), []
+    signals = {name: getattr(tasks.signals, name) for name in names}
+    receivers = {name: lambda name=name, **kwargs: heard.append(name) for name in names}
+    for name, signal in signals.items():
+        signal.connect(receivers[name])
+    result = tasks.add.enqueue(1, 2, three=3)
+    assert tasks.add.get_backend().get_result(result.id).return_value == 6
+    for name, signal in signals.items():
+        signal.disconnect(receivers[name])
+    assert heard == [*names]
+    assert_submitted(tasks.add, args=(1, 2), kwargs={"three": 3}, times=1)
 
 
 def test_a_reconciler_runs_what_was_paused(send, isolated):
