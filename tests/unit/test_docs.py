@@ -70,7 +70,9 @@ def test_every_check_is_documented():
 
 def test_every_logger_is_documented_and_no_other():
     [text] = re.findall(r"^## The log$(.*?)^An engine", DOCS["docs/howto/operate.md"], re.M | re.S)
-    documented = re.findall(r"`(moi_django\.[\w.]+)`", "".join(row[0] for row in table(text)))
+    documented = re.findall(
+        r"`((?:moi_django|django)\.[\w.]+)`", "".join(row[0] for row in table(text))
+    )
     loggers = []
     for path in (ROOT / "moi_django").rglob("*.py"):
         for name in re.findall(r"^logger = logging\.getLogger\((.*)\)$", path.read_text(), re.M):
@@ -191,6 +193,9 @@ def shown_default(action):
     return "" if action.default in (None, []) else f"`{action.default}`"
 
 
+NEXT_PORT = "`127.0.0.1:8000`, or the next port that is free"
+
+
 def test_the_defaults_of_options_are_those_of_the_command():
     parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
     [verbs] = [action for action in parser._actions if action.dest == "verb"]
@@ -203,7 +208,7 @@ def test_the_defaults_of_options_are_those_of_the_command():
         }
         for names, default, _ in table(section):
             for name in re.findall(r"`(--[\w-]+)`", names):
-                said = {"none": "", "number of CPUs": ""}.get(default, default)
+                said = {"none": "", "number of CPUs": "", NEXT_PORT: ""}.get(default, default)
                 shown = shown_default(options[name])
                 assert said == shown or (said, shown) == ("", "no"), f"{verb} {name}"
 
@@ -212,8 +217,8 @@ def test_the_defaults_of_options_are_those_of_the_command():
     ("page", "line"),
     [
         pytest.param(page, line)
-        for page, block in code("console")
-        for line in re.findall(r"^\$ python manage\.py moi (.*)$", block, re.MULTILINE)
+        for page, block in chain(code("console"), code("ini"))
+        for line in re.findall(r"^(?:\$ |Exec\S+/)python manage\.py moi (.*)$", block, re.MULTILINE)
     ],
 )
 def test_commands_in_the_docs_are_right(page, line):
@@ -348,3 +353,9 @@ def test_every_signal_is_documented():
     rows = table(DOCS["docs/howto/signals.md"])
     documented = {row[0].strip("`") for row in rows if row[0].startswith("`")}
     assert documented == {name for name, each in vars(signals).items() if isinstance(each, Signal)}
+
+
+def test_the_index_lists_no_page_twice():
+    trees = re.findall(r"^```{toctree}\n(.*?)^```$", DOCS["docs/index.md"], re.M | re.S)
+    listed = [line for tree in trees for line in tree.splitlines() if line and line[0] != ":"]
+    assert sorted(listed) == sorted(set(listed))
