@@ -1,5 +1,7 @@
 """Tell Django about the app."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 from moi_django import conf
@@ -18,6 +20,8 @@ class MoiConfig(AppConfig):
         from moi_django.contrib.schedules import checks  # noqa: F401
 
         conf.start_test_redis = _start_test_redis
+        described = "moi_django.contrib.reloading.site_code"
+        conf.conf.describe_code = lambda: import_module(described).describe_code()
 
 
 def _start_test_redis() -> str:

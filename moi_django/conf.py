@@ -148,6 +148,9 @@ class Conf:
     # Seconds that a browser may take to accept a frame before it is disconnected.
     SEND_TIMEOUT = Setting(30.0)
 
+    # Returns what describes the code of this site; the app, which knows what does, puts it here.
+    describe_code: Callable[[], Any] = staticmethod(lambda: None)
+
     @property
     def state_dir(self) -> Path:
         """The directory in which `moi up` says what it runs."""

@@ -62,7 +62,7 @@ def prefer(info: Info) -> None:
 
 def _start(field: str) -> bool:
     """Note that a pause begins or an engine is drained, unless it is so since before."""
-    is_new = field not in get_store().policy.read()
+    is_new = not get_store().policy.has(field)
     if is_new:
         get_store().policy.start(field)
     return is_new
