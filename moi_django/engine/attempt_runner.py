@@ -207,8 +207,8 @@ class AttemptRunner:
     def _ended(self, end: AttemptEnd, info: Info) -> Info | None:
         if not self._is_this(info):
             return None
-        used = {"cpu_seconds": round(end.cpu_seconds, 4), "peak_memory": end.peak_memory}
-        used |= {"engine_code": self._code}
+        used: dict[str, Any] = {"peak_memory": end.peak_memory, "engine_code": self._code}
+        used["cpu_seconds"] = round(end.cpu_seconds, 4)
         if self._is_final(end):
             return info.ended(end.state, result=end.result, exception=end.exception, **used)
         return info.changed(**used).requeued(end.state, end.result, end.exception)

@@ -26,7 +26,7 @@ class MetricsSampler:
             self._process.cpu_percent()  # from here on it counts
 
     def sample(self, context: str | None, code: str | None) -> EngineMetrics:
-        """Return how the engine is now, the context that its job is of, and the code that it has."""
+        """Return how the engine is now, the context that its job is of, and what code it has."""
         return EngineMetrics(
             engine=self._engine,
             context=context,

@@ -38,7 +38,7 @@ class ProcessPool:
         self._is_swept = True
 
     def check(self) -> dict[str, str]:
-        """Have a process ready, or raise NoProcess; return what is noted of its code, to note in."""
+        """Have a process ready, or raise NoProcess; return the notes on its code, to add to."""
         self._server.prepare()
         return self._server.loaded
 

@@ -76,6 +76,6 @@ def _is_installed(place: Path) -> bool:
 def _modules_in(place: Path) -> Iterator[str]:
     """Yield the modules and packages of a directory; one without `__init__.py` may be anything."""
     for path in place.iterdir():
-        if path.suffix == ".py" or (path / "__init__.py").is_file():
-            if path.stem.isidentifier():
-                yield path.stem
+        is_code = path.suffix == ".py" or (path / "__init__.py").is_file()
+        if is_code and path.stem.isidentifier():
+            yield path.stem

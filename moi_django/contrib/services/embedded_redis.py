@@ -166,7 +166,7 @@ class EmbeddedRedis:
         persistence = ["appendonly no"]
         if self._data:
             persistence = [
-                f"dir {json.dumps(str(self._data))}",
+                f"dir {json.dumps(str(self._data.resolve()), ensure_ascii=False)}",
                 "appendonly yes",
                 "appendfsync everysec",
                 # What a crash has cut off in the middle of a command is left out.
@@ -198,7 +198,7 @@ class EmbeddedRedis:
         log = self._directory / LOG
         tail = log.read_text(errors="replace")[-500:] if log.exists() else "it wrote no log"
         self.stop()
-        kept = f" What it has kept in {self._data} may be spoilt." if self._data else ""
+        kept = f" `moi up --fresh` forgets what is kept in {self._data}." if self._data else ""
         raise ServiceError(f"{program} did not start: {tail}{kept}")
 
     def _end_server(self, how: signal.Signals) -> None:
