@@ -111,6 +111,12 @@ class Heartbeat:
         self._context = split_queue(queue)[0]
         self._store.engines.report(self._sampler.sample(self._context, self.code))
 
+    def report_code(self, queue: str, code: str | None) -> None:
+        """Note what code jobs find here, and say so unless it was that before."""
+        if code != self.code:
+            self.code = code
+            self.report(queue)
+
     def _renew_until_idle(self) -> None:
         """Renew again and again, until there has been nothing to renew for a while."""
         while True:

@@ -41,15 +41,13 @@ def work(spec: WorkSpec, queue: str, call: str) -> bool:
         return False
     # Not to be waited for as a claim is.
     restart = policy.restart(engine_id())
-    is_asked = retry_while_away(lambda: store.policy.has(restart), AWAY_TIMEOUT)
-    if is_asked:  # and no job runs here now
-        _get_pool(spec.preload).close()
+    if retry_while_away(lambda: store.policy.has(restart), AWAY_TIMEOUT):
+        _get_pool(spec.preload).close()  # no job runs here now
         _get_pool.cache_clear()
-    pool = _get_pool(spec.preload)
-    heartbeat.code = spec.code and spec.code.find_loaded(pool.check())
-    if is_asked:
-        heartbeat.report(queue)
+        heartbeat.report_code(queue, None)
         store.policy.stop(restart)
+    pool = _get_pool(spec.preload)
+    heartbeat.report_code(queue, spec.code and spec.code.find_loaded(pool.check()))
     worker = Worker(queue, engine_id(), call)
     return _QueueWorker(Resources(spec, worker, store, heartbeat, pool)).run()
 

@@ -47,10 +47,11 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
     import threading
 
     from moi_django.cluster.reconciler import Reconciler
+    from moi_django.contrib.reloading.restarts import RestartCaller
     from moi_django.contrib.schedules.runner import ScheduleRunner
 
     say = partial(write_line, command)
-    reconciler = Reconciler(say, [ScheduleRunner(say).run_due])
+    reconciler = Reconciler(say, [ScheduleRunner(say).run_due, RestartCaller().call_asked])
     if options["once"]:
         reconciler.reconcile_once()
         return
