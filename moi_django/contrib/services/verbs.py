@@ -16,6 +16,15 @@ def _describe_up(parser: Any) -> None:
     parser.add_argument(
         "--no-server", action="store_false", dest="server", help="without the web server"
     )
+    parser.add_argument(
+        "--no-reload",
+        action="store_false",
+        dest="reload",
+        help="do not load code anew when it changes",
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget the jobs of last time: empty its own Redis"
+    )
 
 
 def _count(text: str) -> int:
@@ -32,7 +41,14 @@ def _up(command: BaseCommand, options: dict[str, Any]) -> None:
         raise not_installed(error, "embedded") from error
 
     say = partial(write_line, command)
-    code = run_services(options["bind"], options["engines"], options["server"], say)
+    code = run_services(
+        options["bind"],
+        options["engines"],
+        options["server"],
+        say,
+        reload=options["reload"],
+        fresh=options["fresh"],
+    )
     if code:
         sys.exit(code)
 

@@ -10,10 +10,12 @@ import sys
 import uvicorn
 
 from moi_django.conf import conf
+from moi_django.contrib.reloading.watcher import follow_changes
 
 
 def main(number: str, application: str) -> None:
     """Serve an application on an inherited socket until a signal comes."""
+    follow_changes()
     module, _, name = application.rpartition(".")
     config = uvicorn.Config(
         f"{module}:{name}",
