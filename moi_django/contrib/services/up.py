@@ -33,6 +33,7 @@ from moi_django.contrib.services.local_cluster import (
 )
 from moi_django.contrib.services.orphan_reaper import OrphanReaper
 from moi_django.contrib.services.service_state import lock_state_dir, write_services
+from moi_django.contrib.services.verbs import LOOKING
 from moi_django.engine.calls import PRIVATE_VARIABLES
 from moi_django.exceptions import ServiceError, UsageError
 from moi_django.state_dir import RunningServices
@@ -239,7 +240,7 @@ class _Supervisor:
             ["-m", "django", "moi", "reconcile"],
             self._env,
             partial(self._note_end, "The reconciler"),
-            hear=lambda line: self._announce(f"moi      {line}"),
+            hear=lambda line: None if line == LOOKING else self._announce(f"moi      {line}"),
         )
         await process.restart()
         self._loader.processes.append(process)

@@ -9,6 +9,10 @@ from django.core.management.base import BaseCommand
 from moi_django.contrib.command_line.verb_base import Verb, not_installed, write_line
 
 
+# What `moi reconcile` says first.
+LOOKING = "looking after jobs (Ctrl-C stops)"
+
+
 def _describe_up(parser: Any) -> None:
     """Run what is missing of Redis, a cluster and the web server, until Ctrl-C."""
     parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
@@ -74,7 +78,7 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    say("looking after jobs (Ctrl-C stops)")
+    say(LOOKING)
     reconciler.run_until(stop)
 
 
