@@ -8,7 +8,6 @@ from django.core.management.base import BaseCommand
 
 from moi_django.contrib.command_line.verb_base import Verb, not_installed, write_line
 
-
 # What `moi reconcile` says first.
 LOOKING = "looking after jobs (Ctrl-C stops)"
 
