@@ -1,4 +1,4 @@
-"""Notice that files of a project have changed, by the means of Django's `runserver`."""
+"""Notice that files of a project have changed, by the means of Django's own reloader."""
 
 import os
 import threading

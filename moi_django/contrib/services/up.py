@@ -32,8 +32,11 @@ from moi_django.contrib.services.local_cluster import (
     start_cluster,
 )
 from moi_django.contrib.services.orphan_reaper import OrphanReaper
-from moi_django.contrib.services.service_state import lock_state_dir, write_services
-from moi_django.contrib.services.verbs import LOOKING
+from moi_django.contrib.services.service_state import (
+    RECONCILING,
+    lock_state_dir,
+    write_services,
+)
 from moi_django.engine.calls import PRIVATE_VARIABLES
 from moi_django.exceptions import ServiceError, UsageError
 from moi_django.state_dir import RunningServices
@@ -240,7 +243,7 @@ class _Supervisor:
             ["-m", "django", "moi", "reconcile"],
             self._env,
             partial(self._note_end, "The reconciler"),
-            hear=lambda line: None if line == LOOKING else self._announce(f"moi      {line}"),
+            hear=self._repeat,
         )
         await process.restart()
         self._loader.processes.append(process)
@@ -248,6 +251,10 @@ class _Supervisor:
             yield
         finally:
             await process.stop()
+
+    def _repeat(self, line: str) -> None:
+        if line != RECONCILING:
+            self._announce(f"moi      {line}")
 
     def _note_end(self, what: str, code: int) -> None:
         """Wait for another change where code may have been wrong, or end the rest."""

@@ -7,9 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from moi_django.contrib.command_line.verb_base import Verb, not_installed, write_line
-
-# What `moi reconcile` says first.
-LOOKING = "looking after jobs (Ctrl-C stops)"
+from moi_django.contrib.services.service_state import RECONCILING
 
 
 def _describe_up(parser: Any) -> None:
@@ -77,7 +75,7 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    say(LOOKING)
+    say(RECONCILING)
     reconciler.run_until(stop)
 
 
