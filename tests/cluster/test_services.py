@@ -6,18 +6,17 @@ import re
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import redis
 
-from tests.helpers.processes import environment, free_port, manage, wait_for
+from tests.helpers.processes import free_port, manage, wait_for
 from tests.helpers.schedules import settings_with
+from tests.helpers.services import up
 
 
 @pytest.fixture
@@ -29,33 +28,6 @@ def project(tmp_path):
     }
     assert manage("migrate", "-v0", **env).returncode == 0
     return env
-
-
-@contextmanager
-def up(project, *arguments):
-    """Run `moi up` until the block ends; give the process and a function that reads on."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "moi", "up", "--engines=1", *arguments],
-        env=environment(**project),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    process.said = []
-
-    def line(pattern):
-        for text in process.stdout:
-            process.said.append(text)
-            if found := re.search(pattern, text):
-                return found
-        raise AssertionError(f"it ended without saying {pattern!r}: {process.stderr.read()}")
-
-    try:
-        yield process, line
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def started_by(process):

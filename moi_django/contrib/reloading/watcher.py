@@ -6,7 +6,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from django.utils.autoreload import StatReloader, autoreload_started, file_changed
+from django.utils.autoreload import (
+    StatReloader,
+    autoreload_started,
+    file_changed,
+    iter_all_python_module_files,
+)
 
 from moi_django.contrib.reloading.site_code import code_files
 
@@ -49,7 +54,10 @@ class CodeWatcher:
 
     def _changed(self) -> set[Path]:
         before, self._seen = self._seen, self._look()
-        return {path for path, _ in before.items() ^ self._seen.items()}
+        changed = {path for path, _ in before.items() ^ self._seen.items()}
+        # A module that is only now imported here is no new file.
+        imported = set(iter_all_python_module_files()) - self._reloader.extra_files
+        return {path for path in changed if path in before or path not in imported}
 
     def _sort(self, changed: Collection[Path]) -> Changes:
         found = Changes([], [])

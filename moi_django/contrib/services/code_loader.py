@@ -18,11 +18,14 @@ OTHER_ENGINES = "for engines there is `moi engines restart`"
 class CodeLoader:
     """Has the `processes` and the engines of one `moi up` load code again.
 
-    `ask_engines` lets engines do so, if it has its own; `announce` takes a line.
+    Unless it is not to `reload`. `ask_engines` lets engines do so, if it has its own; `announce`
+    takes a line.
     """
 
-    def __init__(self, announce: Callable[[str], object]) -> None:
+    def __init__(self, announce: Callable[[str], object], reload: bool) -> None:
         self._announce = announce
+        # From now on a change is noticed, as of who is started next.
+        self._watcher = CodeWatcher() if reload else None
         self.processes: list[CodeProcess] = []
         self.ask_engines: Callable[[], object] | None = None
         # True once code has changed: it may be wrong now, and is looked at by who has changed it.
@@ -31,13 +34,16 @@ class CodeLoader:
     @asynccontextmanager
     async def watching(self, note_started: Callable[[], object]) -> AsyncIterator[None]:
         """Do so until the block ends; `note_started` is called when something was started."""
+        if self._watcher is None:
+            yield
+            return
         changed, enough = asyncio.Queue[Changes](), threading.Event()
         loop = asyncio.get_running_loop()
 
         def tell(changes: Changes) -> None:
             loop.call_soon_threadsafe(changed.put_nowait, changes)
 
-        watching = asyncio.create_task(asyncio.to_thread(CodeWatcher().run, tell, enough))
+        watching = asyncio.create_task(asyncio.to_thread(self._watcher.run, tell, enough))
         loading = asyncio.create_task(self._load(changed, note_started))
         try:
             yield

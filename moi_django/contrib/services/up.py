@@ -99,8 +99,8 @@ class _Supervisor:
         reload: bool,
     ) -> None:
         self._listening, self._engines, self._say_line = listening, engines, say
-        self._reaper, self._reload = reaper, reload
-        self._loader = CodeLoader(self._announce)
+        self._reaper = reaper
+        self._loader = CodeLoader(self._announce, reload)
         # Of the cluster that is its own.
         self._client: Any = None
         self._stop = asyncio.Event()
@@ -287,14 +287,10 @@ class _Supervisor:
         """Say what happens to jobs until it is time to stop."""
         following = asyncio.create_task(JobNews(self._announce).follow(url))
         stopped = asyncio.create_task(self._stop.wait())
-        ask = partial(self._ask_engines, url) if self._client else None
-        self._loader.ask_engines = ask
-        note = self._reaper.note_sessions
-        async with (
-            self._reconciler(),
-            self._loader.watching(note) if self._reload else nullcontext(),
-        ):
-            note()
+        if self._client is not None:
+            self._loader.ask_engines = partial(self._ask_engines, url)
+        async with self._reconciler(), self._loader.watching(self._reaper.note_sessions):
+            self._reaper.note_sessions()
             await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
         await cancel_tasks(following)
         if not following.cancelled():
