@@ -19,7 +19,7 @@ PYTHON = VENV / PROGRAM
 BENCH_VENV = HERE / ".venv-bench"
 PEERS = HERE / "bench" / "peers.txt"
 OLDEST = (3, 11)
-NEWER = ("python3.13", "python3.12", "python3.11")
+NEWER = ("python3.14", "python3.13", "python3.12", "python3.11")
 # Half of the time is spent waiting for programs to start and to end.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1))
 # More of it in those that start neither engines nor a browser.

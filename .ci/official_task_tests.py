@@ -41,6 +41,13 @@ WANTED = {
 }
 
 
+# What Django 6.0 cannot do yet.
+SINCE_6_1 = {
+    *("pickle_task", "pickle_task_result", "run_after_in_decorator"),
+    *("unpickle_arbitrary_string", "unpickle_non_task_object"),
+}
+
+
 def fetch_tests(directory: str) -> str:
     """Return where the tests of the installed Django are, once pip has fetched them."""
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "django"]
@@ -96,7 +103,8 @@ def load_suite() -> unittest.TestSuite:
         # What there is to set up is of the built-in ones.
         ours = {"setUp": lambda self: None, "databases": "__all__", "__module__": case.__module__}
         case = override_settings(USE_TZ=True, TASKS=backends)(type(name, (case,), ours))
-        suite.addTests(case(f"test_{each}") for each in wanted.split())
+        names = set(wanted.split()) - (SINCE_6_1 if django.VERSION < (6, 1) else set())
+        suite.addTests(case(f"test_{each}") for each in sorted(names))
     return suite
 
 

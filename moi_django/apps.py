@@ -1,5 +1,6 @@
 """Tell Django about the app."""
 
+from collections.abc import Callable
 from importlib import import_module
 
 from django.apps import AppConfig
@@ -22,6 +23,13 @@ class MoiConfig(AppConfig):
         conf.start_test_redis = _start_test_redis
         described = "moi_django.contrib.reloading.site_code"
         conf.conf.describe_code = lambda: import_module(described).describe_code()
+        conf.companions.append(_start_event_readers)
+
+
+def _start_event_readers() -> Callable[[], object]:
+    from moi_django.contrib.events.reader import start_readers
+
+    return start_readers()
 
 
 def _start_test_redis() -> str:

@@ -47,10 +47,15 @@ def _no_test_redis() -> str:
 # Starts a Redis for the tests of a site, once in a process, and returns its address; the app, which
 # knows how to, puts it here.
 start_test_redis: Callable[[], str] = _no_test_redis
+# What apps let run beside each bridge: a start returns what stops it, and neither blocks.
+companions: list[Callable[[], Callable[[], object]]] = []
 
 
 class Conf:
     """The settings of this site, each read when asked for: `conf.EXPIRE`."""
+
+    # True where an app has said that it hears of events.
+    hears_events = False
 
     # Where Redis is: redis://, rediss:// or unix://. None: MOI_REDIS_URL of the environment, else
     # the server that `manage.py moi up` of this project runs.

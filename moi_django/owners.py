@@ -115,15 +115,26 @@ def display_names(groups: Collection[str]) -> dict[str, str]:
     return {group: names.get(group, group) for group in groups}
 
 
+def users_by_group(groups: Collection[str]) -> dict[str, Any]:
+    """Return the users of the site among the owners of these root groups."""
+    found = get_store().users.lookup_many(list(groups))
+    users = _users([name for name in found.values() if name.startswith(USER)])
+    return {group: users[name] for group, name in found.items() if name in users}
+
+
 def _usernames(fields: list[str]) -> dict[str, str]:
     """Return what users of the site are called, by their field in the map of users."""
+    usernames = {field: user.get_username() for field, user in _users(fields).items()}
+    return {field: name for field, name in usernames.items() if name != NO_USER}
+
+
+def _users(fields: list[str]) -> dict[str, Any]:
     if not fields or not apps.is_installed("django.contrib.auth"):
         return {}
     model = get_user_model()
     keys = [name.removeprefix(USER) for name in fields]
     users = model._default_manager.filter(pk__in=[key for key in keys if _is_key(model, key)])
-    usernames = {user_field(user): user.get_username() for user in users}
-    return {field: name for field, name in usernames.items() if name != NO_USER}
+    return {user_field(user): user for user in users}
 
 
 def _is_key(model: Any, key: str) -> bool:

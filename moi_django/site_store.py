@@ -20,7 +20,8 @@ def engine_store_config() -> StoreConfig:
 
 
 def _config_for(url: str) -> StoreConfig:
-    return StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, conf.RETRY_PAYLOAD_LIMIT)
+    limit, begins_events = conf.RETRY_PAYLOAD_LIMIT, conf.hears_events
+    return StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE, conf.LEASE, limit, begins_events)
 
 
 @lru_cache(maxsize=4)

@@ -19,6 +19,8 @@ from playwright.sync_api import expect, sync_playwright
 
 from moi_django.cluster import connections
 from moi_django.cluster.reconciler import Reconciler
+from moi_django.contrib.events import unregister
+from moi_django.contrib.events.registry import consumers
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis
 from moi_django.contrib.services.local_cluster import connection_file as connection_file_in
 from moi_django.contrib.services.local_cluster import make_local_cluster
@@ -42,6 +44,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The facts of one run, shared with engines and servers through their environment.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unheard():
+    """Nobody hears of events, but in tests that ask for it."""
+    for consumer in consumers():
+        unregister(consumer.name)
 
 
 @pytest.fixture(scope="session")

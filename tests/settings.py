@@ -20,6 +20,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "moi_django",
+    "moi_django.contrib.history",
     "tests.site",
 ]
 MIDDLEWARE = [

@@ -1,11 +1,14 @@
 """End tasks and connections of Redis in an event loop, and keep subscriptions in line."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Set
 from contextlib import suppress
 from typing import Any
 
 import redis
+
+logger = logging.getLogger(__name__)
 
 
 async def cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
@@ -18,6 +21,12 @@ async def cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=0.3)
+
+
+def log_end(task: asyncio.Task[None]) -> None:
+    """Say so when a part of the bridge has ended by itself, which is a mistake of ours."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("The bridge has stopped", exc_info=task.exception())
 
 
 async def close_clients(*clients: Any) -> None:

@@ -22,10 +22,10 @@ import redis.asyncio
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from moi_django.bridge.async_redis import align_subscriptions, cancel_tasks, close_clients
+from moi_django.bridge.async_redis import align_subscriptions, cancel_tasks, close_clients, log_end
 from moi_django.bridge.change_notifier import ChangeNotifier
 from moi_django.bridge.tree_index import Frame, TreeIndex
-from moi_django.conf import conf
+from moi_django.conf import companions, conf
 from moi_django.exceptions import MoiError
 from moi_django.models import Info
 from moi_django.site_store import get_store
@@ -86,7 +86,8 @@ class Bridge:
             for run in (self._keep_connected, self._send_ticks, self._send_heartbeats)
         ]
         for task in self._tasks:
-            task.add_done_callback(_log_failure)
+            task.add_done_callback(log_end)
+        self._stops = [start() for start in companions]
 
     # For consumers
 
@@ -148,6 +149,8 @@ class Bridge:
         await cancel_tasks(self._tasks[0])
         self.change_notifier.cancel_timer()
         self._threads.shutdown(wait=False)
+        for stop in self._stops:
+            stop()
 
     # From Redis
 
@@ -380,12 +383,6 @@ class Bridge:
         if gone:
             self._dirty.update(gone)
             self._wake.set()
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    """Say so when a part of the bridge has ended by itself, which is a mistake of ours."""
-    if not task.cancelled() and task.exception() is not None:
-        logger.error("The bridge has stopped", exc_info=task.exception())
 
 
 _bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, Bridge] = WeakKeyDictionary()

@@ -18,3 +18,5 @@ class StoreConfig:
     lease: float = 8.0
     # Bytes of a signed function that are kept of a job which did not succeed, so it can be retried.
     retry_payload_limit: int = 1_000_000
+    # Somebody hears of events: a new job lets their stream begin.
+    begins_events: bool = False

@@ -19,9 +19,11 @@ from moi_django.store.keys import member
 from moi_django.store.record_args import (
     delay_of,
     durations,
+    end_of_removed,
     lane_args,
     max_payload,
     next_place,
+    told_json,
     used_seconds,
 )
 from moi_django.store.scripts import ScriptCall
@@ -193,7 +195,9 @@ class JobRecords:
         }
         ran, waited = durations(info)
         args = {
-            "json": info.to_json(),
+            "json": (new_json := info.to_json()),
+            "told_json": told_json(info, new_json),
+            "begins_events": "1" if self._config.begins_events else "",
             "instead_json": instead_of.to_json() if instead_of else "",
             "lifetime": self._config.expire,
             "id": info.id,
@@ -281,7 +285,9 @@ class JobRecords:
         ran, waited = durations(new)
         args = {
             "old_json": raw,
-            "new_json": new.to_json(),
+            "new_json": (new_json := new.to_json()),
+            "told_json": told_json(new, new_json),
+            "says_more": "1" if new.status != old.status else "",
             "lifetime": self._config.expire,
             "prefix": self._config.prefix,
             "channel": self._keys.channel(old.id),
@@ -357,6 +363,7 @@ class JobRecords:
             "member": member(info),
             "state": info.state or "",
             "ran": used_seconds(info, info),
+            "told_json": end_of_removed(info),
             "prefix": self._config.prefix,
             "lifetime": self._config.expire,
         }

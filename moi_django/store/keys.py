@@ -51,6 +51,8 @@ ended:<minute>        hash     <state>:jobs, <state>:ran, <state>:waited -> how 
                                for how many seconds all of them ran and had waited
 engines               zset     engines that have said how they are -> when they last did
 engine:<engine>       string   what an engine has said of itself, as JSON
+events                stream   what has become of jobs, while somebody hears of it: kind, id, info
+events-reader:<consumer> string which process reads them for a consumer
 schedules             hash     name of a schedule -> its last tick and its latest jobs, as JSON
 ====================  =======  ========================================================
 
@@ -270,6 +272,11 @@ class Keys:
     def with_files(self) -> str:
         """The key of the set of the jobs that have attached something."""
         return f"{self.prefix}with-files"
+
+    @property
+    def events(self) -> str:
+        """The key of the stream of what has become of jobs."""
+        return f"{self.prefix}events"
 
     # Engines
 

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from moi_django.models import Info, State, timestamp
+from moi_django.store.scripts import MAX_EVENT
 
 
 def next_place(old: Info, new: Info, delay: float) -> str:
@@ -56,3 +57,13 @@ def durations(info: Info) -> tuple[float | str, float]:
     if not info.finished or info.retried:
         return "", 0.0
     return info.ran_seconds() or 0.0, info.waited_seconds()
+
+
+def told_json(info: Info, json: str) -> str:
+    """Return the info object that an event tells, without a long result; "" if it is `json`."""
+    return info.to_wire(MAX_EVENT // 2) if len(json) > MAX_EVENT else ""
+
+
+def end_of_removed(info: Info) -> str:
+    """Return the end that is told of a job which is removed before it has one; else ""."""
+    return info.ended(State.CANCELLED).to_wire(MAX_EVENT // 2) if info.cancellable else ""

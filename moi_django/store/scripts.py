@@ -31,6 +31,9 @@ LUA = Path(__file__).parent / "lua"
 STATISTICS_LIFETIME = 90_000
 # Milliseconds that an attempt is taken to need until it has ended.
 USED_GUESS = 1_000
+# How many events are kept at most of those that somebody has yet to hear of, and the length of an
+# info object as JSON from which on an event leaves out the result.
+MAX_EVENTS, MAX_EVENT = 100_000, 20_000
 CONSTANTS = {
     "STATES": " ".join(State),
     "UNFINISHED": " ".join(UNFINISHED),
@@ -39,6 +42,8 @@ CONSTANTS = {
     "SUCCESS": str(State.SUCCESS),
     "RUNNING_STATUS": State.RUNNING.status,
     "RETRIED": RETRIED,
+    "MAX_EVENTS": MAX_EVENTS,
+    "MAX_EVENT": MAX_EVENT,
     "STATISTICS_LIFETIME": STATISTICS_LIFETIME,
     # Seconds for which a worker finds that it was woken.
     "WAKE_EXPIRY": 60,

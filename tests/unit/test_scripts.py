@@ -62,7 +62,7 @@ def test_a_name_too_few_or_too_many_is_refused(keys):
         sent("remove_member", keys, {"message": "m", "id": "i", "channel": "c"})
 
 
-def test_every_script_is_run_by_the_store():
-    code = "".join(path.read_text() for path in (PACKAGE / "store").glob("*.py"))
+def test_every_script_is_run():
+    code = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
     assert set(re.findall(r'(?:run_script|ScriptCall)\(\s*"(\w+)"', code)) == set(NAMES)
     assert scripts.LUA == LUA

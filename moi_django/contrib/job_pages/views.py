@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.apps import apps
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
@@ -47,9 +48,12 @@ RELATED = 100
 
 
 def _permitted_object(
-    action: authorization.Action, *, group: bool = False
+    action: authorization.Action, *, group: bool = False, otherwise: View | None = None
 ) -> Callable[[View], View]:
-    """Hand the info object of a job or group to a view, for who may see or change it."""
+    """Hand the info object of a job or group to a view, for who may see or change it.
+
+    For anybody else there is what the view `otherwise` makes of the id, if it is given.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -57,7 +61,7 @@ def _permitted_object(
             try:
                 info = actions.find_permitted(request.user, action, str(id))
                 if info is None or info.is_group is not group:
-                    return _refuse(request)
+                    return (otherwise or _refuse)(request, id)
                 return view(request, info, **more)
             except StoreUnavailable:
                 return _unavailable_page(request, "group" if group else "job", id)
@@ -79,15 +83,25 @@ def _is_permitted(request: HttpRequest, action: authorization.Action, info: Info
     return authorization.allowed(request.user, action, info)
 
 
-def _refuse(request: HttpRequest) -> HttpResponseBase:
+def _refuse(request: HttpRequest, id: Any) -> HttpResponseBase:
     """Answer alike for what is not there and what is another's."""
     if request.user.is_anonymous and not conf.ANONYMOUS_USER:
         return redirect_to_login(request.get_full_path())
     raise Http404(_("There is no such job, or you may not see it."))
 
 
+def _past_job_page(request: HttpRequest, id: Any) -> HttpResponseBase:
+    """Show what the history knows of a job that Redis has forgotten, where the site keeps one."""
+    if apps.is_installed("moi_django.contrib.history"):
+        from moi_django.contrib.history.pages import render_past_job
+
+        if page := render_past_job(request, str(id)):
+            return page
+    return _refuse(request, id)
+
+
 @require_safe
-@_permitted_object("view")
+@_permitted_object("view", otherwise=_past_job_page)
 def job_page(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Show everything about a job; for the script without the output, which it has already."""
     is_whole = request.GET.get("without") != "output"

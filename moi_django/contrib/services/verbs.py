@@ -64,6 +64,7 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
     import threading
 
     from moi_django.cluster.reconciler import Reconciler
+    from moi_django.contrib.events.reader import deliver_all, running_readers
     from moi_django.contrib.reloading.restarts import RestartCaller
     from moi_django.contrib.schedules.runner import ScheduleRunner
 
@@ -71,12 +72,14 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
     reconciler = Reconciler(say, [ScheduleRunner(say).run_due, RestartCaller().call_asked])
     if options["once"]:
         reconciler.reconcile_once()
+        deliver_all()
         return
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     say(RECONCILING)
-    reconciler.run_until(stop)
+    with running_readers():
+        reconciler.run_until(stop)
 
 
 VERBS = {

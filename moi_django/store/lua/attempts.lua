@@ -66,6 +66,13 @@ local function count_as_running(id, path)
   if created then move_in_indices(jobs_key, id, created, QUEUED, RUNNING, lifetime) end
 end
 
+-- What an event tells of a job; the result of an earlier attempt, which is a text, only if it is short.
+local function told_json(text)
+  local first, last = find_text(text, 'result')
+  if not first or #text <= MAX_EVENT then return text end
+  return string.sub(text, 1, first - 2) .. 'null,"result_omitted":true' .. string.sub(text, last + 2)
+end
+
 -- What a worker is handed: {info object, payload, checkpoint}.
 local function handed_out(id, text)
   local checkpoint = redis.pcall('GET', prefix .. id .. ':checkpoint')
@@ -87,6 +94,7 @@ local function begin_attempt(member, queue, owner, limit)
   end
   local handed = handed_out(id, text)
   redis.call('SET', prefix .. id, text, 'EX', lifetime)
+  note_event('started', id, told_json(text))
   redis.call('ZADD', prefix .. 'running', 0, member)
   renewed(prefix .. 'running')
   occupy(member, queue, owner, limit)

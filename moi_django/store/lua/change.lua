@@ -2,21 +2,34 @@
 -- KEYS: info users payload log display files checkpoint jobs owner_jobs ended
 --       durations unique ancestors...
 -- ARGS: old_json new_json lifetime prefix channel message old_state new_state old_member new_member
---       queue owner limit priority move_to seconds max_payload id created used ran waited
--- USES: lifetimes indices queue edges
+--       queue owner limit priority move_to seconds max_payload id created used ran waited told_json
+--       says_more
+-- USES: lifetimes indices queue edges events
 --
 -- The states are as what a job counts in the totals above it; empty for a group. `move_to` says in
 -- which zset a job belongs from now on: "waiting", "delayed" for some `seconds`, "running", "none"
 -- for none of them, or empty to leave that as it is; the one before has run for `used` seconds. A
 -- payload longer than `max_payload` is dropped, unless that is empty. `ran` is empty unless this is
--- the end of a job. Returns 1, or 2 if there are jobs that wait for this end; or what the key holds
--- when that is not `old_json`: its JSON, or nil.
+-- the end of a job. `told_json` is told of it, or `new_json` if that is empty; `says_more` is not
+-- empty if the status text is another. Returns 1, or 2 if there are jobs that wait for this end; or
+-- what the key holds when that is not `old_json`: its JSON, or nil.
+
+-- What is told of the change; nil when nothing is, as of progress.
+local function event_of_change()
+  local is_moved = old_state ~= new_state or old_member ~= new_member
+  if new_state == '' then return nil end
+  if ran ~= '' then return 'finished' end
+  if new_state == RUNNING and is_moved then return 'started' end
+  return (is_moved or says_more ~= '') and 'changed' or nil
+end
 
 local present = redis.call('GET', info_key)
 if present ~= old_json then return present end
 -- What runs instead of it is not created either.
 if new_state == RETRIED and unfinished_of(unique_key, jobs_key, prefix) then return present end
 redis.call('SET', info_key, new_json, 'EX', lifetime)
+local kind = event_of_change()
+if kind then note_event(kind, id, told_json == '' and new_json or told_json) end
 for _, key in ipairs({users_key, payload_key, log_key, display_key, files_key, checkpoint_key}) do
   redis.call('EXPIRE', key, lifetime)
 end

@@ -1,7 +1,7 @@
 -- Hand the next attempt of a queue to a worker, and mark its job as running.
 -- KEYS: workers lingering wake claims jobs
 -- ARGS: queue worker call token date prefix lifetime leaves
--- USES: lifetimes indices queue attempts
+-- USES: lifetimes indices queue events attempts
 --
 -- `call` is the call that the worker has followed, or empty. `token` tells one claim from the next:
 -- who asks again, as when an answer got lost, is answered alike while that attempt runs. Returns

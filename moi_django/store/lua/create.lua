@@ -2,8 +2,9 @@
 -- KEYS: info instead_of users seal payload checkpoint old_checkpoint queues workers jobs owner_jobs
 --       ended unique ancestors...
 -- ARGS: json instead_json lifetime id channel message state member queue owner limit priority payload
---       created prefix ran waited engines call delay is_unique parents...
--- USES: lifetimes indices queue edges
+--       created prefix ran waited engines call delay is_unique told_json
+--       begins_events parents...
+-- USES: lifetimes indices queue edges events
 --
 -- `ancestors` are four keys for each group above, the nearest first: its info object, its members,
 -- its totals and its order. `seal` is that of the nearest. `state` is empty for a group; `ran` is
@@ -13,6 +14,8 @@
 -- waits only in `delay` seconds, unless that is empty. Unless `instead_json` is empty, the job is one
 -- that runs instead of another, and that one's info object has to be this by now; else "changed" is
 -- returned. Its checkpoint goes over to the new one.
+-- `told_json` is told of a job, or `json` if that is empty; `begins_events` is not empty where somebody
+-- is to hear of it.
 -- A list is returned with the id of an unfinished job that has the same unique key, if there is one.
 
 local parent_key = ancestors_keys[1]
@@ -39,7 +42,12 @@ renew_ancestors(ancestors_keys, lifetime)
 if state ~= '' then
   drop_expired(jobs_key, owner_jobs_key, prefix)
   add_to_indices(jobs_key, owner_jobs_key, id, created, state, state, lifetime)
-  if ran ~= '' then count_ended(ended_key, state, ran, waited) end
+  local told = told_json == '' and json or told_json
+  note_event('submitted', id, told, begins_events ~= '')
+  if ran ~= '' then
+    count_ended(ended_key, state, ran, waited)
+    note_event('finished', id, told)
+  end
   redis.call('PUBLISH', jobs_key, '')
 end
 if parent_key then redis.call('PUBLISH', channel, message) end

@@ -2,10 +2,11 @@
 -- KEYS: info members totals seal order payload log display files checkpoint jobs
 --       owner_jobs ancestors...
 -- ARGS: old_json id channel parent_channel message counted_as member state ran prefix lifetime
--- USES: lifetimes indices queue edges
+--       told_json
+-- USES: lifetimes indices queue edges events
 --
 -- `ancestors` as in create.lua. `counted_as` and `state` are empty for a group, `parent_channel` for
--- a root. Returns 1, or 2 if there are jobs that wait for its end; 0 when members are left in it, or
+-- a root. `told_json` is what is told of the end of a job that had none; else empty. Returns 1, or 2 if there are jobs that wait for its end; 0 when members are left in it, or
 -- what the key holds when that is not `old_json`.
 
 local present = redis.call('GET', info_key)
@@ -14,6 +15,7 @@ if redis.call('SCARD', members_key) > 0 then return 0 end
 redis.call('DEL', info_key, members_key, totals_key, seal_key, order_key)
 redis.call('DEL', payload_key, log_key, display_key, files_key, checkpoint_key)
 leave_queue(member, ran)
+if told_json ~= '' then note_event('finished', id, told_json) end
 if counted_as ~= '' then
   remove_from_indices(jobs_key, owner_jobs_key, id, state)
   redis.call('PUBLISH', jobs_key, '')
