@@ -120,8 +120,18 @@ class EmbeddedRedis:
         self.url = f"unix://:{self._password}@{self._directory / SOCKET}?db=0"
 
     def start(self) -> Self:
-        """Start the server, also after `kill`, and return when it answers."""
-        program = find_server()
+        """Start the server, also after `kill`, and return when it answers.
+
+        Raises ServiceError; nothing of it is left then.
+        """
+        try:
+            self._start(find_server())
+        except ServiceError:
+            self.stop()
+            raise
+        return self
+
+    def _start(self, program: Path) -> None:
         # The server inherits the lock, and so holds it for as long as it writes.
         with _lock_data(self._data) if self._data else nullcontext() as lock:
             self.process = subprocess.Popen(
@@ -137,7 +147,6 @@ class EmbeddedRedis:
         with suppress(BrokenPipeError), cast(IO[bytes], self.process.stdin) as stdin:
             stdin.write(self._configuration().encode())
         self._wait_until_ready(program, self.process)
-        return self
 
     def stop(self) -> None:
         """End the server and remove its private directory."""
@@ -197,7 +206,6 @@ class EmbeddedRedis:
                 time.sleep(0.01)
         log = self._directory / LOG
         tail = log.read_text(errors="replace")[-500:] if log.exists() else "it wrote no log"
-        self.stop()
         kept = f" `moi up --fresh` forgets what is kept in {self._data}." if self._data else ""
         raise ServiceError(f"{program} did not start: {tail}{kept}")
 
