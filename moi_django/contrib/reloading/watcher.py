@@ -1,5 +1,6 @@
 """Notice that files of a project have changed, by the means of Django's own reloader."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Collection
@@ -14,6 +15,8 @@ from django.utils.autoreload import (
 )
 
 from moi_django.contrib.reloading.site_code import code_files
+
+logger = logging.getLogger(__name__)
 
 # Seconds between two looks, and for which nothing more has to change.
 INTERVAL, QUIET = 1.0, 0.2
@@ -40,13 +43,14 @@ class CodeWatcher:
     def run(self, tell: Callable[[Changes], object], stop: threading.Event) -> None:
         """Tell of changes until told to stop."""
         while not stop.wait(INTERVAL):
-            if changed := self._changed():
-                # An editor, or a change of branch, writes several.
-                while more := stop.wait(QUIET) or self._changed():
-                    if more is True:
-                        return
-                    changed |= more
-                tell(self._sort(changed))
+            try:
+                if changed := self._changed():
+                    # An editor, or a change of branch, writes several.
+                    while not stop.wait(QUIET) and (more := self._changed()):
+                        changed |= more
+                    tell(self._sort(changed))
+            except OSError as error:  # a directory that has just gone, say
+                logger.warning("Cannot look for changes of code: %s", error)
 
     def _look(self) -> dict[Path, float]:
         self._reloader.extra_files.update(code_files())

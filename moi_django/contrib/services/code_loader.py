@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 from moi_django.bridge.async_redis import cancel_tasks
 from moi_django.contrib.command_line.text_report import escape_terminal
 from moi_django.contrib.reloading.watcher import Changes, CodeWatcher, describe
-from moi_django.contrib.services.code_process import CodeProcess
+from moi_django.contrib.services.code_process import CodeProcess, run_python
 from moi_django.exceptions import MoiError
 
 OWN_ENGINES = "jobs that begin now run the new code"
 OTHER_ENGINES = "for engines there is `moi engines restart`"
+FAILED = "cannot be loaded: the site and its engines stay as they are until the next change"
+# Loads what the web server, a reconciler and engines load at least.
+CHECK = ["-c", "import django; django.setup()"]
 
 
 class CodeLoader:
@@ -28,6 +31,8 @@ class CodeLoader:
         self._watcher = CodeWatcher() if reload else None
         self.processes: list[CodeProcess] = []
         self.ask_engines: Callable[[], object] | None = None
+        # What is added to the environment where code is tried.
+        self.env: dict[str, str] = {}
         # True once code has changed: it may be wrong now, and is looked at by who has changed it.
         self.has_loaded = False
 
@@ -60,13 +65,19 @@ class CodeLoader:
             for process in self.processes:
                 process.tell_changed(changes.other)
             if changes.code:
-                self.has_loaded = True
-                how = OWN_ENGINES if self.ask_engines else OTHER_ENGINES
-                what = escape_terminal(describe(changes.code))
-                self._announce(f"reload   {what} changed: the site starts anew, {how}")
-                await self._ask()
-                await asyncio.gather(*(process.restart() for process in self.processes))
+                await self._load_code(escape_terminal(describe(changes.code)))
                 note_started()
+
+    async def _load_code(self, what: str) -> None:
+        # What cannot be loaded would end the site, and each job that begins.
+        if await run_python(CHECK, self.env) != 0:
+            self._announce(f"reload   {what} changed and {FAILED}")
+            return
+        self.has_loaded = True
+        how = OWN_ENGINES if self.ask_engines else OTHER_ENGINES
+        self._announce(f"reload   {what} changed: the site starts anew, {how}")
+        await self._ask()
+        await asyncio.gather(*(process.restart() for process in self.processes))
 
     async def _ask(self) -> None:
         if self.ask_engines is not None:

@@ -138,7 +138,7 @@ class _Supervisor:
 
     async def _start(self, running: AsyncExitStack) -> RunningServices:
         url = await running.enter_async_context(self._redis())
-        self._env = self._environment(url)
+        self._env = self._loader.env = self._environment(url)
         file = None
         # The two slow ones at once.
         if self._needs_cluster():
