@@ -54,16 +54,19 @@ class RestartCaller:
 
     def call(self, asked: Collection[str], engines: Sequence[EngineState]) -> None:
         """Do so with engines as they are now."""
-        if not {each.id for each in engines if each.condition is not EngineCondition.GONE} >= {
-            *asked
-        }:
+        present = {each.id for each in engines if each.condition is not EngineCondition.GONE}
+        if not present.issuperset(asked):
             forget_gone_engines()
         for engine in engines:
             is_due = time.monotonic() >= self._called.get(engine.id, 0.0) + CALL_PATIENCE
-            if engine.id in asked and engine.condition is EngineCondition.IDLE and is_due:
+            if engine.id in asked and _is_idle(engine) and is_due:
                 self._called[engine.id] = time.monotonic()
                 python = ".".join(engine.metrics.python.split(".")[:2]) or PYTHON_VERSION
                 dispatch.call_worker(f"{engine.context}:{python}", dispatch.new_call(), [engine.id])
+
+
+def _is_idle(engine: EngineState) -> bool:
+    return engine.condition is EngineCondition.IDLE
 
 
 class RollingRestart:
@@ -75,14 +78,16 @@ class RollingRestart:
         self._caller = RestartCaller()
         # When each was asked that has not done it yet, and those that are to be asked.
         self._asked: dict[str, float] = {}
-        self._waiting = deque(each.id for each in engines if each.job is None)
+        self._waiting = deque(each.id for each in engines if _is_idle(each))
+        # Those whose controller does not answer, which may be gone.
+        self._unreached = [each for each in engines if not _is_idle(each) and each.job is None]
         # When each was seen first that has ended what had loaded code.
         self._ended: dict[str, float] = {}
 
     def run(self, timeout: float | None = None) -> list[EngineState]:
         """Return those that have not done it after some seconds, if any; they have been asked, too.
 
-        Raises StoreUnavailable or NotRunning.
+        Those whose controller does not answer are not waited for. Raises StoreUnavailable or NotRunning.
         """
         busy = [each for each in self._known.values() if each.job is not None]
         for engine in busy:
@@ -97,7 +102,7 @@ class RollingRestart:
             self._look()
             if self._waiting or self._asked:
                 time.sleep(INTERVAL)
-        self._ask(self._waiting)
+        self._ask([*self._waiting, *(each.id for each in self._unreached)])
         return [self._known[id] for id in self._asked]
 
     def _ask(self, ids: Collection[str]) -> None:

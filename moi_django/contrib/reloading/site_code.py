@@ -23,9 +23,10 @@ _INSTALLED = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
 @lru_cache(maxsize=1)
-def describe_code() -> ProjectCode:
-    """Return the code of this site as it stood when this process was first asked."""
-    return read_code()
+def describe_code() -> ProjectCode | None:
+    """Return the code of this site as it stood when this process was first asked, if it has any."""
+    found = read_code()
+    return found if found.parts else None
 
 
 def read_code() -> ProjectCode:

@@ -105,7 +105,9 @@ def _lines(engines: list[Any]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
-    return [f"Code of the site: {read_code().digest}", *map(escape_terminal, table)]
+    site = read_code()
+    digest = site.digest if site.parts else "unknown, its packages are installed"
+    return [f"Code of the site: {digest}", *map(escape_terminal, table)]
 
 
 def _compared(engine: Any) -> str:
