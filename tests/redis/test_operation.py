@@ -12,8 +12,10 @@ from django.test import Client
 from moi_django import Group
 from moi_django.contrib.live_terminal.overview import get_overview
 from moi_django.contrib.live_terminal.rich_view import render_text
+from moi_django.contrib.monitoring.cluster_state import get_cluster_state
 from moi_django.contrib.operation import pauses
 from moi_django.contrib.reloading import restarts
+from moi_django.contrib.reloading.restarts import RollingRestart
 from moi_django.exceptions import MoiError, UsageError
 from moi_django.models import State
 from moi_django.store import policy
@@ -195,3 +197,10 @@ def test_an_engine_that_is_to_load_code_claims_nothing(store):
     assert claim(store, "one") is None
     store.policy.stop(policy.restart("one"))
     assert claim(store, "one").info.name == "waits"
+
+
+def test_engines_that_nobody_reaches_are_asked_and_not_waited_for(lab, store):
+    store.engines.report(EngineMetrics("far", "lab", "node8", 1))
+    [far] = [each for each in get_cluster_state().engines if each.id == "far"]
+    assert RollingRestart([far], pytest.fail).run() == [far]
+    assert list(store.policy.read()) == [policy.restart("far")]

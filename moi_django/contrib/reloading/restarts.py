@@ -23,7 +23,7 @@ from moi_django.store import Store, policy
 
 # Seconds between two looks, after which an engine is called again, and for which one that has no
 # job keeps the next one from being asked.
-INTERVAL, CALL_PATIENCE, TURN_PATIENCE = 0.25, 10.0, 10.0
+INTERVAL, CALL_PATIENCE, TURN_PATIENCE = 0.5, 10.0, 10.0
 # Seconds for an engine to say what code it has loaded.
 LOADED_WITHIN = 10.0
 _PREFIX = policy.restart("")
@@ -87,7 +87,8 @@ class RollingRestart:
     def run(self, timeout: float | None = None) -> list[EngineState]:
         """Return those that have not done it after some seconds, if any; they have been asked, too.
 
-        Those whose controller does not answer are not waited for. Raises StoreUnavailable or NotRunning.
+        Those whose controller does not answer are not waited for. Raises StoreUnavailable or
+        NotRunning.
         """
         busy = [each for each in self._known.values() if each.job is not None]
         for engine in busy:
