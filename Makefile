@@ -1,5 +1,5 @@
-.PHONY: help demo test test-fast lint chaos bench
+.PHONY: help demo test test-fast lint chaos bench docs
 help:
 	@python3 run.py help
-demo test test-fast lint chaos bench:
+demo test test-fast lint chaos bench docs:
 	@python3 run.py $@

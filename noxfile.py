@@ -51,7 +51,7 @@ def tests(session, django):
     extra = "test,tasks-backport" if django == "5.2" else "test"
     session.install("-e", f".[{extra}]", f"django~={django}.0")
     session.run("python", "-m", "django", "--version")
-    pytest = ["python", "-m", "pytest", "-q", "-n", str((os.cpu_count() or 1) + 1)]
+    pytest = ["python", "-m", "pytest", "-q", "-n", str(2 * (os.cpu_count() or 1))]
     session.run(*pytest, "--dist", "worksteal", *NO_SERVICES, *session.posargs)
     session.run(*pytest, "--dist", "loadfile", *ENGINES, *session.posargs)
     if django != "5.2":

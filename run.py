@@ -21,9 +21,7 @@ PEERS = HERE / "bench" / "peers.txt"
 OLDEST = (3, 11)
 NEWER = ("python3.14", "python3.13", "python3.12", "python3.11")
 # Half of the time is spent waiting for programs to start and to end.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 1))
-# More of it in those that start neither engines nor a browser.
-PARALLEL_FAST = ("-n", str(2 * (os.cpu_count() or 1)))
+PARALLEL = ("-n", str(2 * (os.cpu_count() or 1)))
 # Each benchmark with numbers that take about a minute or less.
 BENCHMARKS = {
     "startup": ["5"],
@@ -52,6 +50,7 @@ def main(arguments):
         "lint": lint,
         "chaos": chaos,
         "bench": bench,
+        "docs": docs,
     }
     if not arguments or arguments[0] not in commands:
         help()
@@ -68,6 +67,7 @@ def help():
     print("python3 run.py lint       check form and types")
     print("python3 run.py chaos      kill everything under load              [--seed N, --help]")
     print("python3 run.py bench      measure: all benchmarks, or one          [NAME [arguments]]")
+    print("python3 run.py docs       make the documentation site in docs/_build/html")
     print("\nmake demo, make test and so on are the same.")
 
 
@@ -83,6 +83,7 @@ def demo(arguments):
 def test(arguments):
     """Run the tests, those with a browser too if there is one."""
     install("test")
+    keep_bytecode()
     browser = find_browser()
     if browser:
         os.environ["MOI_BROWSER"] = browser
@@ -93,12 +94,15 @@ def test(arguments):
         arguments = ["-m", "not browser", *arguments] if arguments else []
     if arguments:
         become(PYTHON, "-m", "pytest", *arguments)
-    # Playwright's loop would disturb the other tests of its process.
-    runs = [["tests/unit", "tests/redis", "tests/cluster"], ["tests/browser"]]
-    command = [str(PYTHON), "-m", "pytest", *PARALLEL, "--dist", "loadfile"]
+    # Playwright's loop would disturb the other tests of its process. The files of the first run are
+    # handed out in the order of tests/conftest.py.
+    runs = [
+        ["--dist=loadfile", "--no-loadscope-reorder", "tests/unit", "tests/redis", "tests/cluster"],
+        ["--dist=loadgroup", "tests/browser"],
+    ]
+    command = [str(PYTHON), "-m", "pytest", *PARALLEL]
     codes = [
-        subprocess.run([*command, *rooms], cwd=HERE).returncode
-        for rooms in runs[: 2 if browser else 1]
+        subprocess.run([*command, *run], cwd=HERE).returncode for run in runs[: 2 if browser else 1]
     ]
     sys.exit(max(codes))
 
@@ -106,8 +110,14 @@ def test(arguments):
 def test_fast(arguments):
     """Run the tests that need no engine and no browser."""
     install("test")
+    keep_bytecode()
     rooms = ["tests/unit", "tests/redis"]
-    become(PYTHON, "-m", "pytest", *PARALLEL_FAST, "--dist", "worksteal", *rooms, *arguments)
+    become(PYTHON, "-m", "pytest", *PARALLEL, "--dist", "worksteal", *rooms, *arguments)
+
+
+def keep_bytecode():
+    """Let the hundreds of programs that tests start not compile the same again, each of them."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def lint(arguments):
@@ -115,7 +125,8 @@ def lint(arguments):
     install("dev")
     run(PYTHON, "-m", "ruff", "format", "--check", ".")
     run(PYTHON, "-m", "ruff", "check", ".")
-    become(PYTHON, "-m", "mypy", *arguments)
+    run(PYTHON, "-m", "mypy", *arguments)
+    become(PYTHON, "-m", "pyright", "--pythonpath", PYTHON)
 
 
 def chaos(arguments):
@@ -131,6 +142,17 @@ def bench(arguments):
     for name, numbers in BENCHMARKS.items():
         print(f"\n{name}", flush=True)
         run(*bench_command(name, *numbers))
+
+
+def docs(arguments):
+    """Make the documentation site anew; a warning is an error, as of a link that leads nowhere."""
+    install("docs")
+    site = HERE / "docs" / "_build" / "html"
+    # A warning comes only when a page is read, which one that has not changed is not.
+    shutil.rmtree(site, ignore_errors=True)
+    strict = ["-W", "--keep-going", "-n", "-q"]
+    run(PYTHON, "-m", "sphinx", *strict, *arguments, HERE / "docs", site)
+    print(f"The site is in {site.relative_to(HERE)}: {site / 'index.html'}")
 
 
 def bench_command(name, *arguments):

@@ -1,6 +1,6 @@
 """The memory and processes of `manage.py moi up` that has nothing to do, and how soon it is ready.
 
-    python bench/idle_memory.py [runs] [--json FILE]
+    python bench/idle_memory.py [runs] [--settle SECONDS] [--json FILE]
 
 The example with two engines, when it is ready, and again when each engine has run a job. Medians
 over the runs. Memory is PSS, in which a page that several processes share is divided among them;
@@ -25,8 +25,6 @@ import psutil
 from services import MANAGE, running_example
 
 ENGINES = 2
-# Seconds in which what has been started or used comes to rest.
-SETTLED_AFTER = 3.0
 # Long enough for one engine not to run the jobs of all.
 JOB = "import time; time.sleep(2); return 1"
 # What the command line of a process says it is, the more special first.
@@ -68,18 +66,25 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", type=int, nargs="?", default=3)
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=3.0,
+        metavar="SECONDS",
+        help="in which what has been started or used comes to rest",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all figures")
     options = parser.parse_args()
-    found = report([measure() for _ in range(options.runs)])
+    found = report([measure(options.settle) for _ in range(options.runs)])
     print("\n".join(table(found)))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def measure() -> tuple[float, Usage, Usage]:
+def measure(settle: float) -> tuple[float, Usage, Usage]:
     """Return the seconds until ready, and what is used then and after jobs."""
     with running_example(f"--engines={ENGINES}", "--bind=127.0.0.1:0") as example:
-        time.sleep(SETTLED_AFTER)
+        time.sleep(settle)
         ready = usage_of(example.process.pid)
         command = [sys.executable, MANAGE, "moi", "submit", "--cmd", JOB, "--block"]
         jobs = [
@@ -89,7 +94,7 @@ def measure() -> tuple[float, Usage, Usage]:
         codes = [job.wait() for job in jobs]
         if any(codes):
             raise RuntimeError("A job has failed; what it says stands above.")
-        time.sleep(SETTLED_AFTER)
+        time.sleep(settle)
         return example.seconds_until_ready, ready, usage_of(example.process.pid)
 
 

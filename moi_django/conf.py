@@ -3,12 +3,16 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import ContextVar
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 
 from moi_django.exceptions import NotRunning, UnknownContext
+from moi_django.options import Options
 from moi_django.state_dir import RunningServices, read_services
 
 DEFAULT_CONTEXT = "default"
@@ -40,15 +44,13 @@ class Setting(Generic[T]):
         return value
 
 
-def _no_test_redis() -> str:
-    raise NotRunning("Add 'moi_django' to INSTALLED_APPS: it starts a Redis for tests.")
-
-
-# Starts a Redis for the tests of a site, once in a process, and returns its address; the app, which
-# knows how to, puts it here.
-start_test_redis: Callable[[], str] = _no_test_redis
 # What apps let run beside each bridge: a start returns what stops it, and neither blocks.
-companions: list[Callable[[], Callable[[], object]]] = []
+companions: set[Callable[[], Callable[[], object]]] = set()
+
+
+def _isolation() -> Any:
+    """Return what the tests of a site use instead of what it names, an optional part."""
+    return import_module("moi_django.contrib.testing.isolation")
 
 
 class Conf:
@@ -67,8 +69,8 @@ class Conf:
     # Seconds that jobs and groups are kept after their last change.
     EXPIRE = Setting(86400 * 14)
     # Name -> how to find the cluster: {"connection_file": PATH}, or {"profile": NAME} or
-    # {"profile_dir": PATH}, both with an optional "cluster_id". {} for the default context: the
-    # cluster of `manage.py moi up`, else IPython's profile "default".
+    # {"profile_dir": PATH}, both with an optional "cluster_id"; {"BACKEND": "immediate"} has none.
+    # {} for the default context: that of `manage.py moi up`, else IPython's profile "default".
     CONTEXTS = Setting[dict[str, dict[str, Any]]]({DEFAULT_CONTEXT: {}})
     # Seconds to wait for a controller that does not answer.
     CLUSTER_TIMEOUT = Setting(3.0)
@@ -101,6 +103,9 @@ class Conf:
     RESULT_PATIENCE = Setting(3600.0)
     # Inside a database transaction, send the job after the commit.
     ON_COMMIT = Setting(True)
+    # Dotted path of a function or ContextVar, or one itself, that has the id of the request which a
+    # process serves. None: jobs know none.
+    REQUEST_ID = Setting[str | Callable[[], object] | ContextVar[Any] | None](None)
     # Alias of the channel layer that carries updates to the websockets of this process.
     CHANNEL_LAYER = Setting("default")
     # Where the websocket is, when that is not "moi-ws/" below the site's root.
@@ -111,6 +116,9 @@ class Conf:
     AUTHORIZE = Setting[Hook | None](None)
     # Private directory of `manage.py moi up`. None: ".moi" in settings.BASE_DIR.
     STATE_DIR = Setting[str | os.PathLike[str] | None](None)
+    # Bearer token for metrics and details of health; seconds after which a wait is told by that.
+    MONITOR_TOKEN = Setting[str | None](None)
+    HEALTH_MAX_WAIT = Setting[float | None](None)
     # Maximum length of a result in bytes of JSON.
     RESULT_LIMIT = Setting(1_000_000)
     # Bytes of JSON beyond which a result is not sent to pages that only list the job.
@@ -129,8 +137,8 @@ class Conf:
     NAME_LIMIT = Setting(200)
     # Maximum length of a frame from a browser in characters.
     FRAME_LIMIT = Setting(65_536)
-    # True: under a test runner, jobs are kept in a Redis that is started for the tests, and no
-    # cluster is used, whatever the other settings say.
+    # True: under a test runner, jobs are kept in a Redis that is started for the tests, and run in
+    # who submits them, whatever the other settings say.
     TEST_ISOLATION = Setting(True)
     # True: scripts of HTML results run, in a frame with an origin of its own.
     RESULT_SCRIPTS = Setting(False)
@@ -155,6 +163,11 @@ class Conf:
 
     # Returns what describes the code of this site; the app, which knows what does, puts it here.
     describe_code: Callable[[], Any] = staticmethod(lambda: None)
+    # Gets (info, func, around of the job that is retried) when jobs are sent; the app sets it.
+    # Returns their `Payload.around`, and what makes a function of (create, infos).
+    begin_sending: Callable[..., Any] = staticmethod(lambda *_: ({}, lambda create, infos: create))
+    # Says in options what is active here, where they leave that open; the app puts it here.
+    with_caller: Callable[[Options], Options] = staticmethod(lambda options: options)
 
     @property
     def state_dir(self) -> Path:
@@ -167,9 +180,13 @@ class Conf:
     def is_isolated(self) -> bool:
         """True in the tests of a site, which have no business with its Redis and its clusters.
 
-        Django's test runner and pytest-django say so by the mails that they keep.
+        They keep their mails; before that, while apps are set up, it is told by the program.
         """
-        return self.TEST_ISOLATION and hasattr(sys.modules.get("django.core.mail"), "outbox")
+        is_pytest = "pytest" in sys.modules and "PYTEST_VERSION" in os.environ
+        commands = ("manage.py test", "django-admin test", "__main__.py test")
+        is_command = " ".join(sys.argv[:2]).endswith(commands)
+        has_outbox = hasattr(sys.modules.get("django.core.mail"), "outbox")
+        return self.TEST_ISOLATION and (has_outbox or is_pytest or is_command)
 
     @property
     def services(self) -> RunningServices | None:
@@ -190,7 +207,7 @@ class Conf:
         Raises NotRunning when none is named and no `moi up` runs.
         """
         if self.is_isolated:
-            return start_test_redis()
+            return str(_isolation().redis_url())
         url = self.configured_redis_url
         if url:
             return url
@@ -208,6 +225,16 @@ class Conf:
         return (not self.is_isolated and self.ENGINE_REDIS_URL) or self.redis_url
 
     @property
+    def file_storage(self) -> str:
+        """The alias in STORAGES of where files of jobs are kept, or the directory of tests."""
+        return str(_isolation().file_directory()) if self.is_isolated else self.STORAGE
+
+    def make_executor(self, threads: int, name: str) -> Executor:
+        """Return threads for what blocks; in tests the one that has their transaction."""
+        kind = _isolation().CallerThread if self.is_isolated else ThreadPoolExecutor
+        return kind(threads, thread_name_prefix=name)
+
+    @property
     def server_frame_limit(self) -> int:
         """Bytes of a frame that a web server has to take in: a character may take four."""
         return 4 * self.FRAME_LIMIT
@@ -221,9 +248,9 @@ class Conf:
         if name not in contexts:
             raise UnknownContext(f"Unknown context: {name}. There are: {', '.join(contexts)}.")
         if self.is_isolated:
-            return {"connection_file": os.devnull + "/none"}
+            return dict(_isolation().context())
         found = dict(contexts[name])
-        if not found and name == DEFAULT_CONTEXT:
+        if found in ({}, {"BACKEND": "ipyparallel"}) and name == DEFAULT_CONTEXT:
             return self._own_cluster()
         return found
 

@@ -18,7 +18,7 @@ class MoiChannelLayer(RedisPubSubChannelLayer):
         self._ready = bool(options.get("hosts"))
 
     def _get_layer(self) -> RedisPubSubLoopLayer:
-        if not self._ready:
+        if conf.is_isolated or not self._ready:
             self._kwargs["hosts"] = [conf.redis_url]
             self._kwargs.setdefault("prefix", f"{conf.KEY_PREFIX}moi-layer")
             self._ready = True

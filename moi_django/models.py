@@ -142,6 +142,8 @@ class Info:
     failed_parent: str | None = None
     # The key that it shares with no other unfinished job of its owner.
     unique: str | None = None
+    # Who is told of its end, as `Options` has it.
+    notify: str | None = None
     # CPU seconds, and bytes of memory at most, of the process of the last attempt that has ended.
     cpu_seconds: float | None = None
     peak_memory: int | None = None
@@ -311,6 +313,11 @@ INFO_FIELDS = tuple(field.name for field in fields(Info) if field.name not in _C
 
 # One encoder for all: json.dumps makes another each time.
 _dump_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def about(job: Any) -> dict[str, Any]:
+    """Return what the records of the log say of a job besides their text: `extra=about(info)`."""
+    return {"job_id": job.id, "context": job.context}
 
 
 def now() -> str:

@@ -48,6 +48,13 @@ class Options:
     # A key that one unfinished job of an owner may have: it is returned, or InvalidJob raised.
     unique: str | None = None
     on_duplicate: str = "return"
+    # Who is told of its end: words that `contrib.notify` knows. None: as the owner has chosen.
+    notify: str | None = None
+    # What is active in the job, such as "de" and "Europe/Berlin", and the request that it is for.
+    # None: those of who submits it.
+    language: str | None = None
+    time_zone: str | None = None
+    request_id: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -87,10 +94,17 @@ class Options:
 
     def _names(self) -> list[tuple[bool, str]]:
         return [
-            (_is_name(self.process), f"process is {self.process!r}: give a name, or None."),
+            *(
+                (_is_name(value), f"{key} is {value!r}: give a name, or None.")
+                for key, value in {"process": self.process, **self.caller}.items()
+            ),
             (
                 _is_name(self.limit),
                 f'limit is {self.limit!r}: give a key of MOI["LIMITS"], or None.',
+            ),
+            (
+                _is_name(self.notify) and len(self.notify or "") <= 1_000,
+                f"notify is {self.notify!r:.200}: give words, 1,000 characters at most, or None.",
             ),
             (
                 bool(self.retries) or not self.retry_on_lost,
@@ -123,9 +137,21 @@ class Options:
             ),
         ]
 
+    @classmethod
+    def require(cls, given: Any) -> "Options":
+        """Return the options that are given; raise InvalidJob for what is none."""
+        if not isinstance(given, Options):
+            raise InvalidJob(f"options is {given!r:.200}: give moi_django.Options(...).")
+        return given
+
     def without_order(self) -> Self:
         """Return how each attempt is run, without what it is to wait for once."""
         return replace(self, run_after=None, after=())
+
+    @property
+    def caller(self) -> dict[str, Any]:
+        """What of who submits it is active in the job."""
+        return {name: getattr(self, name) for name in ("language", "time_zone", "request_id")}
 
     @property
     def attempts(self) -> int:

@@ -77,40 +77,10 @@ def user_field(user: Any) -> str:
     return f"{USER}{user.pk}"
 
 
-def find_group_id(key: str) -> str | None:
-    """Return the group id of what `names` lists, or of a UUID; None if unknown.
-
-    A UUID is that of an owner's root group or of any other group.
-    """
-    if is_uuid(key):
-        info = get_store().jobs.get(key)
-        return key if (info and info.is_group) or get_store().users.lookup(key) else None
-    user = user_named(key)
-    # A user of the site inherits nothing from whoever had the name before.
-    return get_store().users.lookup(
-        user_field(user) if user is not None else key.removeprefix(NAME)
-    )
-
-
-def group_ids_by_name() -> dict[str, str]:
-    """Return the root group ids of all owners that have one, by what people call them.
-
-    A user of the site is listed by username, or as user:<primary key> once that is gone; any other
-    owner by name, or as name:<name> when a user of the site is called so.
-    """
-    owners = {name: id for name, id in get_store().users.to_dict().items() if is_uuid(id)}
-    usernames = _usernames([name for name in owners if name.startswith(USER)])
-    taken = _names_of_users([name for name in owners if name not in usernames])
-    return {
-        usernames.get(name, f"{NAME}{name}" if name in taken else name): id
-        for name, id in owners.items()
-    }
-
-
 def display_names(groups: Collection[str]) -> dict[str, str]:
     """Return what people call the owners of these root groups; the id where nobody knows better."""
     found = get_store().users.lookup_many(list(groups))
-    usernames = _usernames([name for name in found.values() if name.startswith(USER)])
+    usernames = usernames_of([name for name in found.values() if name.startswith(USER)])
     names = {group: usernames.get(name, name) for group, name in found.items()}
     return {group: names.get(group, group) for group in groups}
 
@@ -122,7 +92,7 @@ def users_by_group(groups: Collection[str]) -> dict[str, Any]:
     return {group: users[name] for group, name in found.items() if name in users}
 
 
-def _usernames(fields: list[str]) -> dict[str, str]:
+def usernames_of(fields: list[str]) -> dict[str, str]:
     """Return what users of the site are called, by their field in the map of users."""
     usernames = {field: user.get_username() for field, user in _users(fields).items()}
     return {field: name for field, name in usernames.items() if name != NO_USER}
@@ -144,16 +114,6 @@ def _is_key(model: Any, key: str) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _names_of_users(names: list[str]) -> set[str]:
-    """Return which of these names users of the site have."""
-    asked = [name for name in names if name != NO_USER]
-    if not asked or not apps.is_installed("django.contrib.auth"):
-        return set()
-    model = get_user_model()
-    users = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": asked})
-    return {user.get_username() for user in users}
 
 
 def user_named(name: str) -> Any:

@@ -14,7 +14,6 @@ import redis
 import uvicorn
 from channels.layers import channel_layers
 from django.conf import settings as django_settings
-from django.test import Client
 from playwright.sync_api import expect, sync_playwright
 
 from moi_django.cluster import connections
@@ -26,13 +25,17 @@ from moi_django.contrib.services.local_cluster import connection_file as connect
 from moi_django.contrib.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
 from tests.helpers.clusters import running_cluster, start_cluster_sync
+from tests.helpers.pages import PATIENCE, Contexts, session_cookie
 from tests.helpers.processes import ROOT, free_port, site_process
+from tests.helpers.site_server import SiteServer
 
 # What the tests in a room may need: nothing, a Redis and servers on it, engines, a browser.
 ROOMS = ["unit", "redis", "cluster", "browser"]
+# In which order several processes take them, and files of theirs that take long.
+HEAVY = ["cluster", "redis", "unit", "browser"]
+LONG = {"test_chaos", "test_services", "test_example", "test_script_rules"}
 # Debian's Chromium looks names up on its own.
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
-
 # How long an example takes says more about the machine than about us.
 hypothesis.settings.register_profile(
     "moi", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -187,7 +190,7 @@ def server(moi, transactional_db):
     listening.listen()  # from here on a client waits instead of being refused
     host, port = listening.getsockname()
     channel_layers.backends.clear()  # the last test's may have been on another Redis
-    running = uvicorn.Server(config)
+    running = SiteServer(config)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
@@ -204,10 +207,16 @@ def chromium():
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     path = os.environ.get("MOI_BROWSER") or shutil.which("chromium")
     assert path, "Name a Chromium in MOI_BROWSER, or run the tests with `make test`."
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[NO_NAMES])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def contexts(chromium):
+    return Contexts(chromium)
 
 
 @pytest.fixture
@@ -218,29 +227,18 @@ def port(site, moi, transactional_db):
 
 
 @pytest.fixture
-def visit(chromium, ada):
+def visit(contexts, ada):
     """Open a page as the `ada` of a test; whatever a page complains of fails the test.
 
     To be asked for after `port`, so that pages close before the database is emptied.
     """
-    contexts, complaints = [], []
+    complaints = []
 
     def visit(port, path="/", live=True, quiet=False, prepare=None, **options):
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        client = Client()
-        client.force_login(ada)
-        context.add_cookies(
-            [
-                {
-                    "name": "sessionid",
-                    "value": client.cookies["sessionid"].value,
-                    "url": f"http://127.0.0.1:{port}",
-                }
-            ]
-        )
+        context = contexts.take(is_new=prepare is not None, **options)
+        context.add_cookies([session_cookie(ada, port)])
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         if not quiet:
             page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -252,8 +250,7 @@ def visit(chromium, ada):
         return page
 
     yield visit
-    for context in contexts:
-        context.close()
+    contexts.give_back()
     assert complaints == []
 
 
@@ -264,14 +261,18 @@ def pytest_unconfigure(config):
     shutil.rmtree(django_settings.MEDIA_ROOT, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Mark each test with its room, and run the lighter rooms first.
 
-    Playwright's loop would disturb other tests after it.
+    Several processes begin with the files that take long, so that none waits at the end for another
+    that has just begun one. Playwright's loop would disturb other tests after it.
     """
     for item in items:
         item.add_marker(room_of(item))
-    items.sort(key=lambda item: ROOMS.index(room_of(item)))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: (HEAVY.index(room_of(item)), item.path.stem not in LONG))
+    else:
+        items.sort(key=lambda item: ROOMS.index(room_of(item)))
 
 
 def room_of(item):

@@ -8,10 +8,11 @@ from typing import Any
 BASE_DIR = Path(os.environ.get("MOI_TEST_DIR", Path(__file__).parent))
 SECRET_KEY = "for tests only, and as long as Django wants them to be"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
-DEBUG = False
+DEBUG = "MOI_TEST_DEBUG" in os.environ
 USE_TZ = True
 LANGUAGE_CODE = os.environ.get("MOI_TEST_LANGUAGE", "en")
 INSTALLED_APPS = [
+    *filter(None, [os.environ.get("MOI_TEST_RUNSERVER")]),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -56,7 +57,9 @@ TASKS = {
         "OPTIONS": {"JOB": {"retries": 1, "backoff": 0, "retry_on_lost": True}},
     },
 }
-ASGI_APPLICATION = "moi_django.asgi.application"
+ASGI_APPLICATION = os.environ.get("MOI_TEST_APPLICATION", "moi_django.asgi.application")
+# A site that is below a path of its host.
+FORCE_SCRIPT_NAME = os.environ.get("MOI_TEST_SCRIPT_NAME")
 CHANNEL_LAYERS = {"default": {"BACKEND": "moi_django.layers.MoiChannelLayer"}}
 # A file: threads of the server and engines have to see what a test writes.
 DATABASES: dict[str, dict[str, Any]] = {
@@ -64,6 +67,8 @@ DATABASES: dict[str, dict[str, Any]] = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("MOI_TEST_DATABASE", str(BASE_DIR / "db.sqlite3")),
         "TEST": {"NAME": os.environ.get("MOI_TEST_DATABASE", str(BASE_DIR / "test.sqlite3"))},
+        # It need not outlast the machine: to wait for the disk takes most of a test.
+        "OPTIONS": {"init_command": "PRAGMA synchronous=OFF"},
     },
     "other": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
 }
@@ -82,4 +87,6 @@ MEDIA_ROOT = os.environ.setdefault(
     "MOI_TEST_MEDIA", str(Path(tempfile.gettempdir()) / f"moi-media-{os.getpid()}")
 )
 MOI = {"KEY_PREFIX": os.environ.get("MOI_TEST_PREFIX", ""), "TEST_ISOLATION": False}
+if lease := os.environ.get("MOI_TEST_LEASE"):
+    MOI["LEASE"] = float(lease)
 MOI["RESULT_SCRIPTS"] = "MOI_TEST_SCRIPTS" in os.environ

@@ -5,13 +5,13 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from example import work
 from example.forms import SubmitForm
-from moi_django import Group, Job, MoiError, Options, ctx_default, submit
-from moi_django.authorization import allowed
+from moi_django import Group, MoiError, Options, ctx_default, submit
+from moi_django.shortcuts import get_group_or_404, get_job_or_404
 
 # Their jobs have no page of this site, so they link to those of moi_django.
 FUNCTIONS = {"pi": work.estimate_pi, "search": work.search_sequence}
@@ -70,21 +70,10 @@ def submit_sweep(user: User, name: str) -> None:
 @login_required
 def result(request: HttpRequest, id: UUID) -> HttpResponse:
     """Show what a job returned: moi links here, as the job's url is "/result"."""
-    return render(request, "example/result.html", {"job": mine(request.user, Job, id)})
+    return render(request, "example/result.html", {"job": get_job_or_404(request.user, id)})
 
 
 @login_required
 def group(request: HttpRequest, id: UUID) -> HttpResponse:
     """Show the jobs of one group, live as well."""
-    return render(request, "example/group.html", {"group": mine(request.user, Group, id)})
-
-
-def mine(user: User, kind: type, id: UUID) -> Job | Group:
-    """Return a job or group that this user may see; what is another's is as good as not there."""
-    try:
-        found = kind.get(str(id))
-    except MoiError as error:
-        raise Http404(str(error)) from error
-    if not allowed(user, "view", found.info):
-        raise Http404
-    return found
+    return render(request, "example/group.html", {"group": get_group_or_404(request.user, id)})

@@ -14,13 +14,15 @@ logger = logging.getLogger(__name__)
 async def cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks that use Redis, and return when they have ended.
 
-    A cancellation that meets a connection being made can get lost in it, so it is repeated.
+    A cancellation that meets a connection being made, or a command being sent, can get lost in it,
+    so it is repeated: soon, and then less and less often.
     """
-    running = set(tasks)
+    running, patience = set(tasks), 0.01
     while running:
         for task in running:
             task.cancel()
-        _, running = await asyncio.wait(running, timeout=0.3)
+        _, running = await asyncio.wait(running, timeout=patience)
+        patience = min(2 * patience, 0.3)
 
 
 def log_end(task: asyncio.Task[None]) -> None:

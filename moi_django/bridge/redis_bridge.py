@@ -13,7 +13,6 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -62,7 +61,7 @@ class Bridge:
         self.viewers = 0
         self._deliver = deliver
         self._store = get_store()
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="moi-bridge")
+        self._threads = conf.make_executor(2, "moi-bridge")
         self._tree_index = TreeIndex(conf.RESULT_PREVIEW)
         self._watches: dict[str, Watch] = {}
         # Ids to read: of a group its members, too.

@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from moi_django.cluster.ipyparallel_adapter import (
 from moi_django.conf import conf
 from moi_django.engine.work_spec import WorkSpec
 from moi_django.exceptions import ClusterUnavailable, MoiError
+from moi_django.store.connection import Wait
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ Callback = Callable[[], object]
 HINT = "start one with `python manage.py moi up`, or name yours in MOI['CONTEXTS']"
 # The function that engines are asked to run.
 WORK = "moi_django.engine.worker.work"
+# What stands for a cluster where jobs run in who submits them, an optional part.
+IMMEDIATE = "moi_django.contrib.testing.immediate"
 # Seconds for which a call counts, at first, that has no end.
 CALL_TTL = 10.0
 # Seconds for which a cluster that was not there is taken to be absent.
@@ -106,11 +110,6 @@ class ClusterConnection:
         return client
 
     def _open(self, file: Path, version: object) -> ClusterClient:
-        if conf.is_isolated:
-            raise ClusterUnavailable(
-                "Under a test runner no cluster is used. MOI['TEST_ISOLATION'] = False uses those "
-                "of the settings."
-            )
         if version is None:
             raise ClusterUnavailable(
                 f"No cluster for context {self._context!r} (there is no {file.name}): {HINT}."
@@ -186,6 +185,10 @@ class ClusterConnection:
                     f"The controller of context {self._context!r} does not take work ({error}): "
                     f"{HINT}."
                 ) from error
+
+    def wait_for_change(self, heard: Wait, seconds: float | None) -> None:
+        """Wait until a job may have changed that somebody listens to, or for some seconds."""
+        heard(seconds)
 
     def engine_ids(self) -> set[str] | None:
         """Return the ids of the engines that the controller has, none when that is gone.
@@ -277,7 +280,7 @@ def _require_listener(name: str, file: Path) -> None:
         logger.debug("Cannot probe the controller of context %r: %s", name, error)
 
 
-_connections: dict[str, ClusterConnection] = {}
+_connections: dict[tuple[str, type[ClusterConnection]], ClusterConnection] = {}
 _connections_lock = threading.Lock()
 # A client of the parent process works no more here, and to destroy it could harm the parent's.
 _inherited: list[ClusterConnection] = []
@@ -288,11 +291,12 @@ def get_connection(context: str) -> ClusterConnection:
 
     Raises UnknownContext when MOI["CONTEXTS"] has no such name.
     """
-    conf.context(context)
+    is_immediate = conf.context(context).get("BACKEND") == "immediate"
+    kind = import_module(IMMEDIATE).ImmediateConnection if is_immediate else ClusterConnection
     with _connections_lock:
-        if context not in _connections:
-            _connections[context] = ClusterConnection(context)
-        return _connections[context]
+        if (context, kind) not in _connections:
+            _connections[context, kind] = kind(context)
+        return _connections[context, kind]
 
 
 def close_connections() -> None:

@@ -20,7 +20,7 @@ from moi_django.exceptions import (
     MoiError,
     PayloadRefused,
 )
-from moi_django.models import Info, State
+from moi_django.models import Info, State, about
 from moi_django.site_store import engine_store_config, get_store
 from moi_django.store.job_records import CREATED_AT_ONCE
 from moi_django.store.queue import CALL, QueuedAttempt, split_queue
@@ -158,7 +158,7 @@ def _work_spec(queue: str) -> WorkSpec:
 
 def get_attachment_storage() -> AttachmentStorage:
     """Return where the files of jobs are kept."""
-    return AttachmentStorage(conf.STORAGE, conf.FILE_LIMIT)
+    return AttachmentStorage(conf.file_storage, conf.FILE_LIMIT)
 
 
 def mark_lost(id: str, attempt: int, reason: str) -> None:
@@ -179,10 +179,11 @@ def mark_lost(id: str, attempt: int, reason: str) -> None:
     delay = payload.options.backoff_seconds(attempt) if payload else 0.0
     try:
         get_store().jobs.change(id, to_end, delay=delay)
+        logger.warning("Job %s got lost: %s", id, reason, extra=about(info))
         if info.engine:
             get_store().queue.leave(info.queue, info.engine)
     except JobNotFound:
-        logger.info("Job %s was lost after its removal: %s", id, reason)
+        logger.info("Job %s was lost after its removal: %s", id, reason, extra=about(info))
 
 
 def _rerun_payload(info: Info) -> Payload | None:
@@ -192,5 +193,5 @@ def _rerun_payload(info: Info) -> Payload | None:
     try:
         return verify_payload(info, get_store().jobs.payload(info.id))
     except PayloadRefused as error:
-        logger.error("%s", error)
+        logger.error("%s", error, extra=about(info))
         return None

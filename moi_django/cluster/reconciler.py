@@ -109,18 +109,6 @@ class Reconciler:
                 logger.exception("Cannot look after some jobs")
             stop.wait(RECONCILE_INTERVAL)
 
-    def reconcile_once(self) -> None:
-        """Do what is to be done now, which takes as long as leases and calls may stand still.
-
-        Raises StoreUnavailable or NotRunning.
-        """
-        self.reconcile()
-        queue = get_store().queue
-        workers = [worker for name in queue.names() for worker in queue.workers(name)]
-        if workers or queue.running():
-            time.sleep(max(conf.LEASE, *map(_patience, workers)))
-            self.reconcile()
-
     def reconcile(self) -> None:
         """Do what is to be done now. Raises StoreUnavailable or NotRunning."""
         self._engines.clear()

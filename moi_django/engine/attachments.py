@@ -44,7 +44,7 @@ class Attachment:
 class AttachmentStorage:
     """Where a site keeps the files of its jobs."""
 
-    # Alias in settings.STORAGES.
+    # Alias in settings.STORAGES, or a directory.
     storage: str
     # Maximum size of one file in bytes.
     limit: int
@@ -136,11 +136,12 @@ class AttachmentStorage:
             )
         import django
         from django.apps import apps
-        from django.core.files.storage import storages
+        from django.core.files.storage import FileSystemStorage, storages
 
         if not apps.ready:
             django.setup()  # in an engine, whose jobs have a process of their own for that
-        return storages[self.storage]
+        is_directory = Path(self.storage).is_absolute()
+        return FileSystemStorage(self.storage) if is_directory else storages[self.storage]
 
 
 def attachments_of(store: Store, id: str) -> dict[str, Attachment]:

@@ -30,7 +30,7 @@ from moi_django.engine.status_writer import StatusWriter
 from moi_django.engine.supervisor import Supervisor
 from moi_django.engine.work_spec import WorkSpec
 from moi_django.exceptions import JobNotFound, NoProcess, PayloadRefused, StoreUnavailable
-from moi_django.models import Info, State, now
+from moi_django.models import Info, State, about, now
 from moi_django.store import Store
 from moi_django.store.queue import Claim, Worker, split_queue
 
@@ -67,7 +67,8 @@ class AttemptRunner:
         self._status_writer = StatusWriter(store, info, spec.limits.status)
         # All attempts at a job share its log.
         heading = f"\nRun {info.attempt} of {info.attempts}\n" if info.attempt > 1 else ""
-        self._log_writer = LogWriter(store.logs.open(info.id), spec.limits.log, heading)
+        log, limit = store.logs.open(info.id), spec.limits.log
+        self._log_writer = LogWriter(log, limit, heading, about(info))
         # Those whose job is waited for now, by its id; and all that may still run one.
         self._waits: dict[str, Companion] = {}
         self._companions: list[Companion] = []
@@ -85,21 +86,9 @@ class AttemptRunner:
         info = self._claim.info
         try:
             self._payload = self._verify_payload()
-            options, inputs = self._payload.options, self._load_inputs(self._payload)
-            with self._pool.lend(options.process, info.owner) as loan:
-                supervisor = Supervisor(
-                    loan.process,
-                    self._task(self._payload, inputs),
-                    self,
-                    timeout=options.timeout,
-                    grace=self._spec.grace,
-                    memory_limit=self._spec.memory_limit,
-                )
-                self._lease.interrupt_with(supervisor.interrupt)
-                end = supervisor.run()
-                loan.is_reusable, loan.is_orphaned = end.reusable, end.state is State.LOST
+            end = self._run_task(self._payload)
         except PayloadRefused as error:
-            logger.error("%s", error)
+            logger.error("%s", error, extra=about(info))
             end = AttemptEnd(State.FAILED, str(error), exception=class_path(PayloadRefused))
         except NoProcess:
             self._put_back()
@@ -109,6 +98,22 @@ class AttemptRunner:
         self._retry(lambda: self._log_writer.write_latest("checkpoint"))
         if end.display:
             self._retry(lambda: self._store.artifacts.save_display(info.id, end.display))
+        return end
+
+    def _run_task(self, payload: Payload) -> AttemptEnd:
+        task, options = self._task(payload), payload.options
+        with self._pool.lend(options.process, self._claim.info.owner) as loan:
+            supervisor = Supervisor(
+                loan.process,
+                task,
+                self,
+                timeout=options.timeout,
+                grace=self._spec.grace,
+                memory_limit=self._spec.memory_limit,
+            )
+            self._lease.interrupt_with(supervisor.interrupt)
+            end = supervisor.run()
+            loan.is_reusable, loan.is_orphaned = end.reusable, end.state is State.LOST
         return end
 
     def _verify_payload(self) -> Payload:
@@ -154,7 +159,7 @@ class AttemptRunner:
             )
         return inputs
 
-    def _task(self, payload: Payload, inputs: dict[str, Any]) -> Task:
+    def _task(self, payload: Payload) -> Task:
         info, limits, kept = self._claim.info, self._spec.limits, self._claim.checkpoint
         return Task(
             id=info.id,
@@ -168,9 +173,11 @@ class AttemptRunner:
             status_limit=limits.status,
             display_limit=limits.display,
             reuse=payload.options.process is not None,
-            inputs=inputs,
-            checkpoint=None if kept is None else check_checkpoint(info.id, kept),
+            inputs=self._load_inputs(payload),
+            around=payload.around,
+            checkpoint=None if kept is None else check_checkpoint(info, kept),
             info=info.to_json() if info.task else None,
+            **payload.options.caller,
         )
 
     # Its end
@@ -314,6 +321,7 @@ class Companion(threading.Thread):
 
     def run(self) -> None:
         """Claim and run it, also when it is run again, until it has ended."""
+        extra = {"job_id": self._id, "context": None}
         while not self._stopped.is_set():
             try:
                 info = self._store.jobs.get(self._id)
@@ -323,9 +331,9 @@ class Companion(threading.Thread):
                 if any(map(self._run_if_waiting, needed)):
                     continue
             except (StoreUnavailable, NoProcess) as error:
-                logger.warning("Cannot run job %s beside the one that waits: %s", self._id, error)
+                logger.warning("Cannot run job %s beside: %s", self._id, error, extra=extra)
             except Exception:
-                logger.exception("Cannot run job %s beside the one that waits", self._id)
+                logger.exception("Cannot run job %s beside another", self._id, extra=extra)
             self._stopped.wait(WAIT_INTERVAL)
 
     def _run_if_waiting(self, info: Info) -> bool:

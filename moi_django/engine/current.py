@@ -3,10 +3,11 @@
 Outside of a job the functions below do nothing, so that a function can be called anywhere.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isfinite
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from moi_django.engine.encoding import ResultTooLarge, encode_result, to_json
 from moi_django.exceptions import InvalidJob
-from moi_django.models import MAX_AMOUNT
+from moi_django.models import MAX_AMOUNT, about
 from moi_django.validation import parse_json
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Checkpoint:
             self._told, self._told_at = json, present
 
 
-def check_checkpoint(id: str, raw: bytes) -> str | None:
+def check_checkpoint(job: Any, raw: bytes) -> str | None:
     """Return the checkpoint of a job that comes from elsewhere; None when it can be none."""
     try:
         if len(raw) > MAX_CHECKPOINT:
@@ -62,7 +63,7 @@ def check_checkpoint(id: str, raw: bytes) -> str | None:
         parse_json(raw)
         return raw.decode()
     except ValueError as error:
-        logger.warning("The checkpoint of job %s is left out: %s", id, error)
+        logger.warning("A checkpoint of job %s is left out: %s", job.id, error, extra=about(job))
         return None
 
 
@@ -86,6 +87,12 @@ class CurrentJob:
     _checkpoint: Checkpoint = field(default_factory=Checkpoint)
     # The info object at the start of the attempt, of a job that runs a task of Django's.
     info_json: str | None = None
+    # Those of who has submitted it.
+    language: str | None = None
+    time_zone: str | None = None
+    request_id: str | None = None
+    # What runs a coroutine function of the job to its end.
+    run_coroutine: Callable[[Any], Any] = asyncio.run
 
     @property
     def keywords(self) -> dict[str, object]:
@@ -202,17 +209,28 @@ def _divide(done: float, total: float) -> float:
 
 
 _current: CurrentJob | None = None
+# Make what the jobs of an engine are run in; the app puts them here, where there is Django.
+surroundings: Sequence[Callable[[CurrentJob], AbstractContextManager[object]]] = ()
 
 
 @contextmanager
 def enter_job(job: CurrentJob) -> Iterator[None]:
     """Make a job the current one in the block, for all threads."""
     global _current
-    _current = job
+    _current, before = job, _current
     try:
         yield
     finally:
-        _current = None
+        _current = before
+
+
+@contextmanager
+def surround(job: CurrentJob) -> Iterator[None]:
+    """Run the block in the surroundings of a job."""
+    with ExitStack() as stack:
+        for make in surroundings:
+            stack.enter_context(make(job))
+        yield
 
 
 def current_job() -> CurrentJob | None:

@@ -32,9 +32,10 @@ def explain_breakpoint(*args: Any, **kwargs: Any) -> None:
 def call_as_job(
     job: CurrentJob, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Call a function with what it accepts of what jobs are offered, and return what it returns."""
+    """Call a function, a coroutine function too, with what it accepts of what jobs are offered."""
     injected = injectable_kwargs(function, args, kwargs, job.keywords)
-    return call_function(function, args, {**injected, **kwargs})
+    value = function(*args, **{**injected, **kwargs})
+    return job.run_coroutine(value) if inspect.iscoroutine(value) else value
 
 
 def injectable_kwargs(
@@ -108,14 +109,6 @@ def _texts_in(code: CodeType) -> Iterator[str]:
             yield from _texts_in(constant)
         elif isinstance(constant, str):
             yield constant
-
-
-def call_function(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """Call a function, a coroutine function too, and return what it returns."""
-    value = function(*args, **kwargs)
-    return asyncio.run(value) if inspect.iscoroutine(value) else value
 
 
 _OWN_PATHS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))

@@ -92,23 +92,25 @@ class JobLogHandler(logging.Handler):
         self.setFormatter(logging.Formatter(FORMAT))
 
     def emit(self, record: logging.LogRecord) -> None:
-        if _is_printed():
+        if self._is_printed():
             return
         try:
             self._write(escape_surrogates(self.format(record)) + "\n")
         except Exception:
             self.handleError(record)
 
+    def _is_printed(self) -> bool:
+        """Tell whether what reaches the root logger is printed already."""
+        printed, handlers = self._streams(), logging.getLogger().handlers
+        return any(getattr(each, "stream", None) in printed for each in handlers)
 
-def _is_printed() -> bool:
-    """Tell whether what reaches the root logger is printed already."""
-    printed = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    return any(getattr(each, "stream", None) in printed for each in logging.getLogger().handlers)
+    def _streams(self) -> tuple[Any, ...]:
+        return sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__
 
 
-def follow_logging(write: Callable[[str], object]) -> None:
+def follow_logging(handler: JobLogHandler) -> None:
     """Hand on what is logged; from INFO on, where nobody has set up logging."""
-    handler, root = JobLogHandler(write), logging.getLogger()
+    root = logging.getLogger()
     if not root.handlers and root.level in (logging.NOTSET, logging.WARNING):
         root.setLevel(logging.INFO)
     root.addHandler(handler)

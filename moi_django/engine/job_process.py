@@ -18,16 +18,17 @@ import traceback
 import weakref
 from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found] # faster
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 from moi_django.engine.attempt_end import class_path
-from moi_django.engine.current import enter_job
+from moi_django.engine.current import CurrentJob, enter_job, surround
 from moi_django.engine.encoding import encode_result
 from moi_django.engine.invocation import call_as_job, explain_breakpoint, failure_text
-from moi_django.engine.job_output import flush_streams, follow_logging, order
+from moi_django.engine.job_output import JobLogHandler, flush_streams, follow_logging, order
 from moi_django.engine.job_reporter import JobReporter
 from moi_django.engine.messages import MAX_TEXT, Connection, Task, encode, pop_message
 from moi_django.engine.pickling import PYTHON_VERSION, unpickle_call
@@ -50,7 +51,7 @@ _connection: Connection | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Usage:
+class Usage:
     """What this process and those it has waited for have used."""
 
     # In seconds, and in bytes.
@@ -58,14 +59,14 @@ class _Usage:
     peak_memory: int
 
     @classmethod
-    def now(cls) -> "_Usage":
+    def now(cls) -> "Usage":
         both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         cpu = sum(usage.ru_utime + usage.ru_stime for usage in both)
         return cls(cpu, max(usage.ru_maxrss for usage in both) * RSS_UNIT)
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class Outcome:
     """How an attempt has ended: what the function returned, or the traceback of what it raised."""
 
     state: State
@@ -74,9 +75,9 @@ class _Outcome:
     # Dotted path of the class of what it raised.
     exception: str | None = None
 
-    def encode(self, before: _Usage, lingers: bool) -> bytes:
+    def encode(self, before: Usage, lingers: bool) -> bytes:
         """Return the message that says so."""
-        used = _Usage.now()
+        used = Usage.now()
         return encode(
             "outcome",
             success=self.state is State.SUCCESS,
@@ -127,9 +128,9 @@ def _rehearse(connection: Connection) -> None:
     assert message is not None  # noqa: S101 - it is whole
     job = JobReporter(connection, Task.from_message(message)).make_current_job()
     with enter_job(job):
-        result = encode_result(call_as_job(job, *unpickle_call(task.payload)), task.result_limit)
+        outcome = run_call(job, task)
     flush_streams()
-    _Outcome(State.SUCCESS, result, {}).encode(_Usage.now(), _lingers())
+    outcome.encode(Usage.now(), _lingers())
 
 
 def _await_task() -> None:
@@ -190,7 +191,7 @@ def prepare_for_jobs() -> None:
     if sys.breakpointhook is sys.__breakpointhook__ and "PYTHONBREAKPOINT" not in os.environ:
         sys.breakpointhook = explain_breakpoint
     _inherited_callbacks = atexit._ncallbacks()
-    follow_logging(_write_log)
+    follow_logging(JobLogHandler(_write_log))
 
 
 def _run_tasks(connection: Connection, setup_error: str | None) -> int:
@@ -198,7 +199,7 @@ def _run_tasks(connection: Connection, setup_error: str | None) -> int:
     while is_wanted and (message := connection.receive()) is not None:
         task = Task.from_message(message)
         connection.begin_task()
-        usage = _Usage.now()
+        usage = Usage.now()
         outcome = _run_task(connection, task, setup_error)
         flush_streams()
         close_database()
@@ -213,17 +214,17 @@ def _run_tasks(connection: Connection, setup_error: str | None) -> int:
     return _shut_down()
 
 
-def _run_task(connection: Connection, task: Task, setup_error: str | None) -> _Outcome:
+def _run_task(connection: Connection, task: Task, setup_error: str | None) -> Outcome:
     """Run a task. Nothing interrupts this process when it returns."""
     try:
         try:
             outcome, error = _call(connection, task, setup_error), None
         except BaseException as raised:
-            outcome, error = _failure(raised, task), raised
+            outcome, error = failed_outcome(raised, task), raised
         _refuse_interrupts()
     except BaseException as raised:  # an interrupt meanwhile
         _refuse_interrupts()
-        outcome, error = _failure(raised, task), raised
+        outcome, error = failed_outcome(raised, task), raised
     if not connection.is_own:
         _end_copy(error)
     return outcome
@@ -296,37 +297,44 @@ def _close_database_of_coroutines() -> None:
             executor.submit(close_database).result(1)
 
 
-def _call(connection: Connection, task: Task, setup_error: str | None) -> _Outcome:
+def _call(connection: Connection, task: Task, setup_error: str | None) -> Outcome:
     if setup_error is not None:
-        return _failure(setup_error, task)
+        return failed_outcome(setup_error, task)
     if task.python != PYTHON_VERSION:
-        return _failure(
+        return failed_outcome(
             f"RuntimeError: The job was submitted by Python {task.python} and this engine runs "
             f"Python {PYTHON_VERSION}: start engines with the Python of the site.",
             task,
         )
     reporter = JobReporter(connection, task)
     job = reporter.make_current_job()
-    with enter_job(job), closing(reporter):
+    with enter_job(job), surround(job), closing(reporter), ExitStack() as around:
+        for path, given in task.around.items():
+            around.enter_context(resolve_name(path)(given))
         # From here on an interrupt reaches the function.
         _sigmask(signal.SIG_SETMASK, ())
-        function, args, kwargs = unpickle_call(task.payload, task.inputs)
-        value = call_as_job(job, function, args, kwargs)
-        result = encode_result(value, task.result_limit)
-        return _Outcome(State.SUCCESS, result, display_forms(value, task.display_limit))
+        return run_call(job, task)
 
 
-def _failure(error: BaseException | str, task: Task) -> _Outcome:
+def run_call(job: CurrentJob, task: Task) -> Outcome:
+    """Call the function of a task; raises what that raises, or what its result does."""
+    function, args, kwargs = unpickle_call(task.payload, task.inputs)
+    value = call_as_job(job, function, args, kwargs)
+    result = encode_result(value, task.result_limit)
+    return Outcome(State.SUCCESS, result, display_forms(value, task.display_limit))
+
+
+def failed_outcome(error: BaseException | str, task: Task) -> Outcome:
     """Return how a job ends with an error; with code 0 or none, `sys.exit` is success."""
     if isinstance(error, SystemExit) and (error.code is None or error.code == 0):
-        return _Outcome(State.SUCCESS, None, {})
+        return Outcome(State.SUCCESS, None, {})
     text = failure_text(error, task.result_limit)
     if isinstance(error, SystemExit):
         text = failure_text(
             f"{text}\n\nThe job called sys.exit({error.code!r}).", task.result_limit
         )
     kind = RuntimeError if isinstance(error, str) else type(error)
-    return _Outcome(State.FAILED, text, {}, class_path(kind))
+    return Outcome(State.FAILED, text, {}, class_path(kind))
 
 
 def _write_log(text: str) -> None:

@@ -53,6 +53,9 @@ class JobReporter:
             _note_wait=self.note_wait,
             _checkpoint=self._checkpoint,
             info_json=task.info,
+            language=task.language,
+            time_zone=task.time_zone,
+            request_id=task.request_id,
         )
 
     def update_status(self, status: str) -> str:

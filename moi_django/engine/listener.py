@@ -11,6 +11,7 @@ from typing import Protocol
 from moi_django.engine.current import ProgressUpdate, check_checkpoint
 from moi_django.engine.messages import BadMessage, Message, Task, encode
 from moi_django.exceptions import InvalidJob, MoiError
+from moi_django.models import about
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class GuardedListener:
             share = None if share is None else min(1.0, max(0.0, share))
             self._tell(self._listener.write_progress, ProgressUpdate(share, done, total))
         kept = latest.get("checkpoint")
-        if kept and (json := check_checkpoint(self._task.id, kept.data)):
+        if kept and (json := check_checkpoint(self._task, kept.data)):
             self._tell(self._listener.write_checkpoint, json)
 
     def tell_output(self, stream: str, text: str) -> None:
@@ -95,7 +96,7 @@ class GuardedListener:
         if len(self._savers) >= MAX_SAVING:
             raise BadMessage("more files than it has waited for")
         saver = threading.Thread(
-            target=lambda: self._answer(self._save(message)), daemon=True, name="moi-attach"
+            target=lambda: self._answer(self.save_file(message)), daemon=True, name="moi-attach"
         )
         self._savers.append(saver)
         saver.start()
@@ -106,7 +107,7 @@ class GuardedListener:
         for saver in self._savers:
             saver.join(max(0.0, deadline - time.monotonic()))
 
-    def _save(self, message: Message) -> bytes:
+    def save_file(self, message: Message) -> bytes:
         """Have a file kept; return the answer, which says why it is not."""
         given, error = message.fields, None
         content = Path(os.fsdecode(message.data)) if given["is_path"] else message.data
@@ -115,7 +116,9 @@ class GuardedListener:
         except MoiError as refused:
             error = refused
         except Exception as failed:
-            logger.exception("A file of job %s cannot be kept", self._task.id)
+            logger.exception(
+                "A file of job %s cannot be kept", self._task.id, extra=about(self._task)
+            )
             error = MoiError(f"The file {given['name']!r} could not be kept: {failed!r}.")
         kind = "InvalidJob" if isinstance(error, InvalidJob) else "MoiError"
         text = None if error is None else str(error)
@@ -125,4 +128,4 @@ class GuardedListener:
         try:
             take(*what)
         except Exception:
-            logger.exception("What job %s says cannot be handed on", self._task.id)
+            logger.exception("What job %s says is lost", self._task.id, extra=about(self._task))

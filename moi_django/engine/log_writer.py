@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from moi_django.exceptions import MoiError
 from moi_django.store.logs import MAX_UNFINISHED, JobLog, OutputPiece, cut_position
@@ -22,8 +23,8 @@ Write = Callable[[], object]
 class LogWriter:
     """What one run of a job says of itself; the thread begins with the first word."""
 
-    def __init__(self, log: JobLog, limit: int, heading: str = "") -> None:
-        self._log, self._limit = log, limit
+    def __init__(self, log: JobLog, limit: int, heading: str = "", extra: Any = None) -> None:
+        self._log, self._limit, self._extra = log, limit, extra
         self._lock, self._latest_lock = threading.Lock(), threading.Lock()
         self._pieces: deque[OutputPiece] = deque()
         # What goes before the first words.
@@ -100,10 +101,10 @@ class LogWriter:
                 write()
             except MoiError as error:
                 # It is tried again soon; the job itself is worth more.
-                logger.warning("Cannot write what a job says: %s", error)
+                logger.warning("Cannot write what a job says: %s", error, extra=self._extra)
                 self._has_more.set()
             except Exception:
-                logger.exception("Cannot write what a job says")
+                logger.exception("Cannot write what a job says", extra=self._extra)
 
     def _write_output(self) -> None:
         with self._lock:

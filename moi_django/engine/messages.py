@@ -86,8 +86,14 @@ class Task:
     checkpoint: str | None = None
     # Results of other jobs that are arguments, by the ids that stand for them.
     inputs: dict[str, Any] = field(default_factory=dict)
+    # As that of `Payload`.
+    around: dict[str, Any] = field(default_factory=dict)
     # Its info object as JSON, of a job that runs a task of Django's.
     info: str | None = None
+    # Those of who has submitted it.
+    language: str | None = None
+    time_zone: str | None = None
+    request_id: str | None = None
 
     @property
     def max_length(self) -> int:

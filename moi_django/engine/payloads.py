@@ -32,13 +32,15 @@ class Payload:
     python: str = PYTHON_VERSION
     # Id of each job and group whose result is an argument -> id of the one that gives it now.
     inputs: dict[str, str] = field(default_factory=dict)
+    # What the job process enters: path of a context manager, "module:name" -> its argument.
+    around: dict[str, object] = field(default_factory=dict)
 
     def sign(self, info: Info, key: bytes) -> bytes:
         """Return it as bytes, signed for one job."""
         # As asdict() does, which would copy each value.
         options = {each.name: getattr(self.options, each.name) for each in fields(self.options)}
         how = {"options": options, "context": self.context, "python": self.python}
-        how["inputs"] = self.inputs
+        how |= {"inputs": self.inputs, "around": self.around}
         body = json.dumps(how, separators=(",", ":")).encode() + b"\n" + self.call
         return _signature(info, key, body) + body
 
@@ -64,7 +66,7 @@ def verify_payload(info: Info, signed: bytes | None, keys: Sequence[bytes]) -> P
     how = json.loads(head)
     try:
         options = Options(**how["options"])
-        return Payload(call, options, how["context"], how["python"], how["inputs"])
+        return Payload(call, options, how["context"], how["python"], how["inputs"], how["around"])
     except (TypeError, KeyError) as error:
         raise PayloadRefused(
             f"Job {info.id} was submitted by another version of moi_django: {error}. It is not run."

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from moi_django.engine.current import ProgressUpdate
 from moi_django.exceptions import JobNotFound, StoreUnavailable
-from moi_django.models import Info, State
+from moi_django.models import Info, State, about
 from moi_django.store import Store
 from moi_django.validation import escape_surrogates
 
@@ -47,8 +47,8 @@ class StatusWriter:
             self.info = self._store.jobs.change(self.info.id, update, known=self.info)
         except StoreUnavailable as error:
             # The work is worth more than what it says of itself.
-            logger.warning("Cannot show how a job is doing: %s", error)
+            logger.warning("Cannot show how a job is doing: %s", error, extra=about(self.info))
         except JobNotFound:
-            logger.debug("The job %s was removed while it ran", self.info.id)
+            logger.debug("Job %s was removed while it ran", self.info.id, extra=about(self.info))
             return False
         return True

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 from asgiref.sync import sync_to_async
 
@@ -18,6 +18,7 @@ from moi_django.exceptions import DuplicateJob, GroupNotFound, InvalidJob
 from moi_django.jobs import creation
 from moi_django.jobs.handles import Group, Handle, Job
 from moi_django.jobs.on_commit import create_or_defer
+from moi_django.jobs.type_variables import AsksForOne, Async, Func, P, R, Ts, Url
 from moi_django.models import Info
 from moi_django.options import Options
 from moi_django.site_store import get_store
@@ -28,16 +29,25 @@ __all__ = ["Group", "Job", "asubmit", "ctx_default", "submit", "submit_as", "sub
 ctx_default = DEFAULT_CONTEXT
 
 
+@overload
 def submit(
-    context: str,
-    owner: Any,
-    name: str,
-    url: str | None,
-    func: Callable[..., Any],
-    /,
-    *args: Any,
-    **kwargs: Any,
-) -> Job:
+    context: str, owner: Any, name: str, url: Url, func: Async[P, R], /, *a: P.args, **k: P.kwargs
+) -> Job[R]: ...
+@overload
+def submit(
+    context: str, owner: Any, name: str, url: Url, func: Func[P, R], /, *a: P.args, **k: P.kwargs
+) -> Job[R]: ...
+@overload
+def submit(
+    context: str, owner: Any, name: str, url: Url, func: AsksForOne[*Ts], /, *a: *Ts
+) -> Job[Any]: ...
+@overload
+def submit(
+    context: str, owner: Any, name: str, url: Url, func: Any, /, *a: Any, options: Options, **k: Any
+) -> Job[Any]: ...
+def submit(  # type: ignore[misc]
+    context: str, owner: Any, name: str, url: Url, func: Any, /, *args: Any, **kwargs: Any
+) -> Any:
     """Send `func(*args, **kwargs)` to a cluster and return its job.
 
     `context` names a cluster of MOI["CONTEXTS"]. `owner` is a user, a username, another name, a
@@ -46,7 +56,7 @@ def submit(
     `moi_context` and `moi_parent_id`.
 
     `options=` an `Options` says how often and how long it is run; a keyword of this name with
-    any other value is the function's, but for a dict that it has no keyword for, which is refused.
+    any other value is the function's, and is refused when that has none.
 
     An engine that has nothing to do takes it at once; else it waits for the next one that is free,
     also when there is no cluster now.
@@ -90,7 +100,7 @@ def prepare_job(
     conf.context(context)
     if not callable(func):
         raise InvalidJob(f"{func!r} cannot be called: give the function itself, then its arguments")
-    group = owners.group_of(owner, seen=True)
+    group, options = owners.group_of(owner, seen=True), conf.with_caller(options)
     results = find_in([args, kwargs], Handle)
     awaited = [*options.after, *results]
     parents = creation.find_parents(awaited, group)
@@ -98,6 +108,7 @@ def prepare_job(
     info = creation.new_job_info(*how, parents.values())
     info = replace(info, task=task) if task else info
     create: Callable[[Info], object]
+    around, sent = conf.begin_sending(info, func, {})
     try:
         if results:
             args, kwargs = replaced((args, kwargs), Handle, lambda each: ResultOf(each.id))
@@ -108,50 +119,65 @@ def prepare_job(
     else:
         payloads.check_length(pickled)
         inputs = {each.id: parents[each.id].id for each in results}
-        payload = Payload(pickled, options.without_order(), context, inputs=inputs)
+        payload = Payload(pickled, options.without_order(), context, inputs=inputs, around=around)
         uncommitted = {each.id: each for each in awaited if getattr(each, "_awaits_commit", ())}
         create = partial(_enqueue, payload=payload, uncommitted=uncommitted)
     job, is_shared = Job(info), options.on_duplicate == "return"
-    return job, partial(_create_for, owner, job, create, is_shared)
+    return job, sent(partial(_create_for, owner, job, create, is_shared), [info])
 
 
-def submit_nouser(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Job:
+@overload
+def submit_nouser(func: Async[P, R], /, *a: P.args, **k: P.kwargs) -> Job[R]: ...
+@overload
+def submit_nouser(func: Func[P, R], /, *a: P.args, **k: P.kwargs) -> Job[R]: ...
+@overload
+def submit_nouser(func: AsksForOne[*Ts], /, *a: *Ts) -> Job[Any]: ...
+@overload
+def submit_nouser(func: Any, /, *a: Any, options: Options, **k: Any) -> Job[Any]: ...
+def submit_nouser(func: Any, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
     """Send `func(*args, **kwargs)` to the default cluster for nobody in particular."""
     return submit(ctx_default, NO_USER, "unnamed", None, func, *args, **kwargs)
 
 
+@overload
 async def asubmit(
-    context: str,
-    owner: Any,
-    name: str,
-    url: str | None,
-    func: Callable[..., Any],
-    /,
-    *args: Any,
-    **kwargs: Any,
-) -> Job:
+    context: str, owner: Any, name: str, url: Url, func: Async[P, R], /, *a: P.args, **k: P.kwargs
+) -> Job[R]: ...
+@overload
+async def asubmit(
+    context: str, owner: Any, name: str, url: Url, func: Func[P, R], /, *a: P.args, **k: P.kwargs
+) -> Job[R]: ...
+@overload
+async def asubmit(
+    context: str, owner: Any, name: str, url: Url, func: AsksForOne[*Ts], /, *a: *Ts
+) -> Job[Any]: ...
+@overload
+async def asubmit(
+    context: str, owner: Any, name: str, url: Url, func: Any, /, *a: Any, options: Options, **k: Any
+) -> Job[Any]: ...
+async def asubmit(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
     """Do what `submit` does without blocking the event loop."""
-    return await sync_to_async(submit)(context, owner, name, url, func, *args, **kwargs)
+    return await sync_to_async(submit)(*args, **kwargs)
 
 
 def _take_options(func: Callable[..., Any], kwargs: dict[str, Any]) -> Options:
     """Take the options out of the keywords that were given for the function."""
-    given = kwargs.get("options")
-    if isinstance(given, Options):
-        return kwargs.pop("options")  # type: ignore[no-any-return]
-    if isinstance(given, dict) and not _takes_options(func):
-        raise InvalidJob(f"options is {given!r:.200}: give moi_django.Options(...).")
+    given = kwargs.get("options", Options())
+    if isinstance(given, Options) or not _takes_options(func):
+        kwargs.pop("options", None)
+        return Options.require(given)
     return Options()
 
 
 def _takes_options(func: Callable[..., Any]) -> bool:
     """Tell whether a keyword `options` may be the function's own."""
     try:
-        parameters = inspect.signature(func).parameters
-    except (TypeError, ValueError):
-        return True  # one of C that does not tell, or none that can be called
-    kinds = {each.kind for each in parameters.values()}
-    return "options" in parameters or inspect.Parameter.VAR_KEYWORD in kinds
+        inspect.signature(func).bind_partial(options=None)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # one of C that does not tell
+    return True
 
 
 def _enqueue(info: Info, payload: Payload, uncommitted: dict[str, Job]) -> None:

@@ -50,6 +50,7 @@ def new_job_info(
         after=tuple(each.id for each in parents),
         on_failure=options.on_failure,
         unique=options.unique,
+        notify=options.notify,
         python=python,
         code=code and code.digest,
         id=id,

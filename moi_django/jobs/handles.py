@@ -2,24 +2,25 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
-from typing import Any, Self
+from typing import Any, Concatenate, Generic, Self, overload
 
 from moi_django import owners
-from moi_django.cluster import dispatch
+from moi_django.cluster import connections, dispatch
 from moi_django.engine.attempt_end import failure_class
 from moi_django.engine.current import note_wait
 from moi_django.exceptions import GroupNotFound, InvalidJob, JobNotFound
 from moi_django.jobs import creation, retries
 from moi_django.jobs.many import ManyJobs
 from moi_django.jobs.on_commit import create_or_defer
+from moi_django.jobs.type_variables import A, Async, Func, P, R, T_co
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store.job_batches import RETRIED_AT_ONCE, GoesOn, always
 
 
-class Handle:
+class Handle(Generic[T_co]):
     """What jobs and groups have in common: the info that was last read."""
 
     def __init__(self, info: Info) -> None:
@@ -39,6 +40,10 @@ class Handle:
     def url(self) -> str | None:
         """Where it can be looked at once `/<id>` is appended."""
         return self.info.url
+
+    def as_argument(self) -> T_co:
+        """Return this object, which type checkers take for the result that the function gets."""
+        return self  # type: ignore[return-value]
 
     def refresh(self) -> Self:
         """Read the present info and return this object."""
@@ -67,7 +72,7 @@ class Handle:
         return f"<{type(self).__name__} {self.id} {self.name!r}>"
 
 
-class Job(Handle):
+class Job(Handle[T_co]):
     """A function sent to a cluster; its properties are as of the last read, see `refresh`."""
 
     # The transactions in which it was submitted, until they commit.
@@ -84,9 +89,9 @@ class Job(Handle):
         return self.info.state
 
     @property
-    def result(self) -> Any:
+    def result(self) -> T_co:
         """What the function returned, as JSON has it, or the traceback of what it raised."""
-        return self.info.result
+        return self.info.result  # type: ignore[no-any-return]
 
     @property
     def finished(self) -> bool:
@@ -108,10 +113,10 @@ class Job(Handle):
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise TimeoutError(f"Job {self.id} is not finished after {timeout} s.")
-                heard(left)
+                connections.get_connection(self.info.context or "").wait_for_change(heard, left)
         return self
 
-    def value(self, timeout: float | None = None) -> Any:
+    def value(self, timeout: float | None = None) -> T_co:
         """Wait for the end and return the result.
 
         Raises JobFailed with the traceback when the job did not succeed: JobLost, JobCancelled or
@@ -134,7 +139,7 @@ class Job(Handle):
         self.info, done = get_store().jobs.cancel(self.id)
         return done
 
-    def retry(self) -> "Job":
+    def retry(self) -> "Job[T_co]":
         """Run the function again, as a new job in the same group, and return that job.
 
         This one stays what it is; `info.retried` tells as which it was run again. Raises InvalidJob
@@ -154,7 +159,7 @@ class Job(Handle):
             dispatch.enqueue(info, payload, old.id)
             dispatch.enqueue_instead(skipped)
 
-        job = Job(info)
+        job = Job[T_co](info)
         create_or_defer([job], create)
         return job
 
@@ -180,10 +185,33 @@ class Job(Handle):
         return info
 
 
-class Group(Handle, ManyJobs):
+class Group(Handle[list[T_co]], ManyJobs[T_co]):
     """A node of the tree that holds jobs and groups."""
 
     _job_type = Job
+
+    @overload
+    @classmethod
+    def map(
+        cls, func: Async[Concatenate[A, P], R], items: Iterable[A], *, owner: Any, **how: Any
+    ) -> "Group[R]": ...
+    @overload
+    @classmethod
+    def map(
+        cls, func: Func[Concatenate[A, P], R], items: Iterable[A], *, owner: Any, **how: Any
+    ) -> "Group[R]": ...
+    @classmethod
+    def map(cls, func: Any, items: Any, *, owner: Any, **how: Any) -> Any:
+        """Send `func(item, **kwargs)` for each item, as jobs in a new group; return the group.
+
+        `name`, which is needed, and `url` are the group's, which is made at once also inside a
+        transaction; `context`, `options` and the rest are as in `submit`. Unless the options name a
+        process, the jobs share one on each engine.
+
+        An item that cannot be pickled, or is too long, gives a job that has failed. Raises what
+        `submit` does, and InvalidJob when the function or its keywords cannot be pickled.
+        """
+        return cls._map(func, items, owner=owner, **how)
 
     @classmethod
     def create(cls, owner: Any, name: str, url: str | None = None) -> Self:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Self
+from typing import Any, Generic, Self, overload
 
 import cloudpickle
 from asgiref.sync import sync_to_async
@@ -21,6 +21,7 @@ from moi_django.engine.payloads import Payload
 from moi_django.engine.references import ResultOf, find_in, replaced
 from moi_django.exceptions import InvalidJob, JobFailed, JobNotFound
 from moi_django.jobs import creation, on_commit
+from moi_django.jobs.type_variables import T_co
 from moi_django.models import Info, State
 from moi_django.options import Options
 from moi_django.site_store import get_store
@@ -28,7 +29,7 @@ from moi_django.store.job_records import CHUNK_SIZE, parse_info
 from moi_django.store.tree_pages import PageRequest
 
 
-class ManyJobs:
+class ManyJobs(Generic[T_co]):
     """What a group does with many jobs at once."""
 
     info: Info
@@ -37,7 +38,7 @@ class ManyJobs:
     _job_type: Any
 
     @classmethod
-    def map(
+    def _map(
         cls,
         func: Callable[..., Any],
         items: Iterable[Any],
@@ -49,16 +50,8 @@ class ManyJobs:
         options: Options | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Send `func(item, **kwargs)` for each item, as jobs in a new group; return the group.
-
-        The rest is as in `submit`, but `url` is the group's, which is made at once also inside a
-        transaction; and unless the options name a process, the jobs share one on each engine.
-
-        An item that cannot be pickled, or is too long, gives a job that has failed. Raises what
-        `submit` does, and InvalidJob when the function or its keywords cannot be pickled.
-        """
         conf.context(context)
-        options = options or Options()
+        options = conf.with_caller(Options() if options is None else Options.require(options))
         if not callable(func) or options.unique:
             raise InvalidJob("A map takes a function, and no unique key, which is for one job.")
         try:
@@ -76,18 +69,26 @@ class ManyJobs:
         # Pickled now, as with `submit`: who changes an item later does not change its job.
         like = creation.new_job_info(*how)
         inputs = {each.id: parents[each.id].id for each in results}
-        payload = Payload(call, options.without_order(), context, inputs=inputs)
+        around, sent = conf.begin_sending(like, func, {})
+        payload = Payload(call, options.without_order(), context, inputs=inputs, around=around)
         jobs = list(_jobs_of(items, like, payload))
         get_store().jobs.create(group)
         made = cls(group)  # type: ignore[call-arg] # each handle takes its info
-        on_commit.create_or_defer([made], partial(dispatch.enqueue_many, jobs))
+        create = sent(partial(dispatch.enqueue_many, jobs), [info for info, _ in jobs])
+        on_commit.create_or_defer([made], create)
         return made
 
     @classmethod
     async def amap(cls, func: Callable[..., Any], items: Iterable[Any], **how: Any) -> Self:
         """Do what `map` does without blocking the event loop."""
-        return await sync_to_async(partial(cls.map, func, items, **how))()
+        return await sync_to_async(partial(cls._map, func, items, **how))()
 
+    @overload
+    def results(self, timeout: float | None = None) -> list[T_co]: ...
+    @overload
+    def results(
+        self, timeout: float | None = None, *, return_exceptions: bool
+    ) -> list[T_co | JobFailed]: ...
     def results(self, timeout: float | None = None, return_exceptions: bool = False) -> list[Any]:
         """Wait for the jobs directly in this group; return their results, the oldest job's first.
 
@@ -101,7 +102,7 @@ class ManyJobs:
             raise failed[0]
         return found
 
-    def iter_results(self, timeout: float | None = None) -> Iterator[tuple[Any, Any]]:
+    def iter_results(self, timeout: float | None = None) -> Iterator[tuple[Any, T_co | JobFailed]]:
         """Yield (job, result) in that order, each as soon as those before it have ended.
 
         Of a job that did not succeed it yields the JobFailed, which is not raised.

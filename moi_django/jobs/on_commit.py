@@ -6,6 +6,7 @@ from typing import Any
 from django.db import connections, transaction
 
 from moi_django.conf import conf
+from moi_django.engine.current import current_job
 
 
 def defer_to_commit(callback: Callable[[], object]) -> Collection[str]:
@@ -42,11 +43,11 @@ def _with_transactions() -> set[str]:
     """Return the databases with an open transaction.
 
     Those in which only a TestCase of Django has one, which commits none, count when there are no
-    others; then the first does, whose callbacks a test can capture.
+    others, and not in a job; then the first does, whose callbacks a test can capture.
     """
     opened = [each for each in connections.all(initialized_only=True) if each.in_atomic_block]
     own = {each.alias for each in opened if not all(map(_is_of_test, each.atomic_blocks))}
-    return own or {each.alias for each in opened[:1]}
+    return own if own or current_job() else {each.alias for each in opened[:1]}
 
 
 def _is_of_test(block: Any) -> bool:

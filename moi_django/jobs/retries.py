@@ -11,7 +11,7 @@ from moi_django.conf import conf
 from moi_django.engine.payloads import Payload
 from moi_django.exceptions import GroupNotFound, InvalidJob, MoiError, PayloadRefused
 from moi_django.jobs import creation
-from moi_django.models import SKIP, Info, State
+from moi_django.models import SKIP, Info, State, about
 from moi_django.site_store import get_store
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,9 @@ def prepare_retry(
     how = (payload.options, payload.python)
     info = creation.new_job_info(payload.context, group, old.name, old.url, *how, "", parents)
     inputs = {name: present[id] or id for name, id in payload.inputs.items()}
-    return replace(info, after=tuple(ids), task=old.task), replace(payload, inputs=inputs)
+    around, _ = conf.begin_sending(info, None, payload.around)
+    again = replace(payload, inputs=inputs, around=around)
+    return replace(info, after=tuple(ids), task=old.task), again
 
 
 def _present_id(id: str, instead: Mapping[str, str]) -> str | None:
@@ -87,7 +89,7 @@ def prepare_skipped(prepared: Sequence[Retry]) -> list[Retry]:
             try:
                 found.append((child, *prepare_retry(child, raw, instead)))
             except (InvalidJob, GroupNotFound, PayloadRefused) as error:
-                logger.warning("Job %s stays skipped: %s", child.id, error)
+                logger.warning("Job %s stays skipped: %s", child.id, error, extra=about(child))
             else:
                 instead[child.id] = found[-1][1].id
                 level.append(child)

@@ -81,14 +81,14 @@ class Row:
         return sum(part.count for part in self.parts)
 
     @property
-    def is_unfinished(self) -> bool:
-        """True for a group with a job below that has no end."""
-        return self.info.count_below(UNFINISHED) > 0
+    def may_cancel(self) -> bool:
+        """True for a job that can be cancelled, and for a group with one below."""
+        return self.info.cancellable or self.info.count_below(UNFINISHED) > 0
 
     @property
-    def has_failed(self) -> bool:
-        """True for a group with a job below that failed and was not retried."""
-        return self.info.count_below(BAR_PARTS["failed"]) > 0
+    def may_retry(self) -> bool:
+        """True for a job that can be retried, and for a group with one below that has failed."""
+        return self.info.retryable or self.info.count_below(BAR_PARTS["failed"]) > 0
 
     @property
     def shows_progress(self) -> bool:

@@ -6,7 +6,7 @@ So who acts on many jobs holds up no page, neither another's nor the own.
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -55,8 +55,8 @@ class UserActions:
 
 
 @lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="moi-actions")
+def _threads() -> Executor:
+    return conf.make_executor(THREADS, "moi-actions")
 
 
 _users: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, UserActions]] = (

@@ -51,6 +51,7 @@ ended:<minute>        hash     <state>:jobs, <state>:ran, <state>:waited -> how 
                                for how many seconds all of them ran and had waited
 engines               zset     engines that have said how they are -> when they last did
 engine:<engine>       string   what an engine has said of itself, as JSON
+metrics               hash     what is counted of jobs, by context; when a reconciler looked last
 events                stream   what has become of jobs, while somebody hears of it: kind, id, info
 events-reader:<consumer> string which process reads them for a consumer
 schedules             hash     name of a schedule -> its last tick and its latest jobs, as JSON
@@ -288,6 +289,11 @@ class Keys:
     def engine(self, engine: str) -> str:
         """Return the key of what an engine has said of itself; also its control channel."""
         return f"{self.prefix}engine:{engine}"
+
+    @property
+    def metrics(self) -> str:
+        """The key of the hash of what is counted of jobs, and of signs of life."""
+        return f"{self.prefix}metrics"
 
     # What runs by the clock
 

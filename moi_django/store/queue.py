@@ -202,9 +202,9 @@ class JobQueue:
             found: Any = self._redis.smembers(self._keys.queues)
         return sorted(map(text_of, found))
 
-    def due(self) -> list[QueuedAttempt]:
-        """Return delayed attempts whose time has come, the longest overdue first."""
-        until = self._connection.server_time()
+    def due(self, until: float | None = None) -> list[QueuedAttempt]:
+        """Return delayed attempts whose time has come, now or then, the longest overdue first."""
+        until = self._connection.server_time() if until is None else until
         with self._connection.translated_errors():
             found: Any = self._redis.zrangebyscore(
                 self._keys.delayed, "-inf", until, start=0, num=BATCH_SIZE

@@ -5,13 +5,16 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.wsgi import WSGIRequest
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import pgettext, pgettext_lazy
 
+from moi_django.conf import conf
 from moi_django.models import GROUP_STATUS, Info, State
 from moi_django.pages import page_urls
 from moi_django.pages.status_div import build_status_div
@@ -69,6 +72,13 @@ def moi_module(context: template.Context, name: str) -> SafeString:
     """Load one of our modules; `moiModule` finds it by this element."""
     script = '<script type="module" data-moi-module="{}" src="{}"{}></script>'
     return format_html(script, name, static(f"moi_django/{name}.js"), moi_nonce(context))
+
+
+@register.simple_tag(takes_context=True)
+def moi_lacks_websockets(context: template.Context) -> bool:
+    """Tell a developer's page that its server speaks WSGI, by which it cannot be live."""
+    request = context.get("request", getattr(context, "request", None))
+    return settings.DEBUG and isinstance(request, WSGIRequest) and not conf.WEBSOCKET_URL
 
 
 _STATES = {

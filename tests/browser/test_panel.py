@@ -5,7 +5,6 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth import get_user_model
-from django.test import Client
 from playwright.sync_api import expect
 
 from moi_django import Group
@@ -13,6 +12,7 @@ from moi_django.contrib.monitoring.job_search import PAGE_SIZE
 from moi_django.contrib.monitoring.statistics import Statistics
 from moi_django.models import State
 from moi_django.store.engines import EngineMetrics
+from tests.helpers.pages import PATIENCE, session_cookie
 from tests.helpers.processes import free_port, site_process
 from tests.helpers.records import finish, job_in, many_jobs_in
 
@@ -37,32 +37,27 @@ def group(moi, transactional_db):
 
 
 @pytest.fixture
-def visit(chromium, olga):
+def visit(contexts, olga):
     """Open the panel as olga; whatever the page complains of fails the test."""
-    contexts, complaints = [], []
+    complaints = []
 
     def visit(port, query="", live=True, quiet=False, **options):
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 2000}, **options})
-        contexts.append(context)
-        client = Client()
-        client.force_login(olga)
-        session = client.cookies["sessionid"].value
-        site = f"http://127.0.0.1:{port}"
-        context.add_cookies([{"name": "sessionid", "value": session, "url": site}])
+        given = {"viewport": {"width": 1280, "height": 2000}, **options}
+        context = contexts.take(is_new=False, **given)
+        context.add_cookies([session_cookie(olga, port)])
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         if not quiet:
             page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{site}{PANEL}{query}")
+        page.goto(f"http://127.0.0.1:{port}{PANEL}{query}")
         if live:
             expect(page.locator("moi-panel[live]")).to_be_visible()
             page.evaluate("window.loaded = 'once'")
         return page
 
     yield visit
-    for context in contexts:
-        context.close()
+    contexts.give_back()
     assert complaints == []
 
 

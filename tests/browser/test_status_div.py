@@ -213,6 +213,8 @@ def _retry(page, store, id):
     counts = row(page, "a sweep").locator("> .moi-row .moi-counts")
     expect(counts).to_have_text("2 succeeded", use_inner_text=True)
     expect(button(page, "Retry failed a sweep")).to_be_hidden()
+    # Which the group may say before each of the jobs does.
+    expect(page.locator(".moi-item[data-state=success]")).to_have_count(3)
     looks = page.locator("moi-jobs > ol").inner_text()
     page.reload()
     expect(page.locator("moi-jobs[live]")).to_be_visible()

@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from moi_django.store.logs import OutputPiece
+from tests.helpers.pages import PATIENCE, session_cookie
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -11,18 +12,38 @@ EVIL = "<img src=x onerror=document.title='owned'>"
 E = "\x1b["
 
 
+@pytest.fixture(scope="module")
+def tab(chromium):
+    """A page for all, which takes longer to begin than most tests, and what it complains of."""
+    context, complaints = chromium.new_context(), []
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page, complaints
+    context.close()
+
+
 @pytest.fixture
-def output(look, job, store):
+def output(port, tab, ada, job, store):
     """Return what appends a piece to the output of a job and returns the element that shows it."""
+    page, complaints = tab
+    complaints.clear()
+    page.context.clear_cookies()
+    page.context.add_cookies([session_cookie(ada, port)])
+    page.goto(f"http://127.0.0.1:{port}/moi/jobs/{job.id}/")
+    expect(page.locator("moi-job[live]")).to_be_visible()
     log = store.logs.open(job.id)
-    shown = look(job).locator("[data-moi=output]")
+    shown = page.locator("[data-moi=output]")
 
     def output(*texts, stream="stdout"):
         for text in texts:
             log.append([OutputPiece(stream, text)], 5_000_000)
         return shown
 
-    return output
+    yield output
+    page.goto("about:blank")
+    assert complaints == []
 
 
 def test_colours_are_shown_and_nothing_is_html(output):

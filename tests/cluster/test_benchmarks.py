@@ -21,7 +21,7 @@ RUNS = {
         ["--quick", "--jobs=20", "--trips=4", "--systems=ipyparallel,ours,ours-shared"],
         r"\| moi_django \| \d+ \(x\d+\.\d\d\) \|",
     ),
-    "idle_memory": (["1"], r"\| engines \| 2 \| \d+ \| 2 \| \d+ \|"),
+    "idle_memory": (["1", "--settle=0"], r"\| engines \| 2 \| \d+ \| 2 \| \d+ \|"),
 }
 
 

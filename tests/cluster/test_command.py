@@ -187,6 +187,28 @@ def test_errors_are_one_line_and_exit_code_1(failing):
     assert "cannot own a job" in failing("submit", "--cmd=return 1", "--user=")
 
 
+def at_once(act):
+    """Return what something returns within two seconds.
+
+    On a busy machine Python alone may need that long, so it has four times as long as that needs.
+    """
+    within = 2.0
+
+    def timed():
+        nonlocal within
+        started = time.monotonic()
+        done = act()
+        if time.monotonic() - started < within:
+            return (done,)
+        started = time.monotonic()
+        manage("version")
+        within = max(2.0, 4 * (time.monotonic() - started))
+        return None
+
+    [done] = wait_for(timed, "an answer within 2 s")
+    return done
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -217,13 +239,7 @@ def test_without_services_every_command_says_at_once_how_to_start_them(
 ):
     env = {"MOI_TEST_DIR": str(tmp_path), "MOI_REDIS_URL": url.format(*silent.getsockname())}
 
-    def at_once():
-        started = time.monotonic()
-        said = failing(*arguments, **env)
-        return said if time.monotonic() - started < 2 else ""
-
-    # On a busy machine Python alone may need that long.
-    said = wait_for(at_once, "an answer within 2 s")
+    said = at_once(lambda: failing(*arguments, **env))
     assert said.count("\n") == 1
     assert advice in said
     assert ".." not in said
@@ -235,14 +251,17 @@ def test_without_a_cluster_a_job_waits_and_submit_says_so_at_once(
     dead = tmp_path / "dead.json"
     text = Path(connection_file).read_text()
     dead.write_text(re.sub(r'"registration": \d+', '"registration": 1', text))
-    for number, file in enumerate((dead, tmp_path / "none.json"), 1):
-        started = time.monotonic()
+
+    def submit(file):
+        before = store.queue.waiting_count("default")
         ran = manage("moi", "submit", "--cmd=return 1", **site_env, MOI_CONNECTION_FILE=str(file))
-        assert time.monotonic() - started < 2
         assert ran.returncode == 0 and ran.stdout.startswith("Submitted job id: ")
         assert ran.stderr.count("\n") == 1
         assert ran.stderr.startswith("Jobs wait: ") and "manage.py moi up" in ran.stderr
-        assert store.queue.waiting_count("default") == number
+        assert store.queue.waiting_count("default") == before + 1
+
+    for file in (dead, tmp_path / "none.json"):
+        at_once(lambda file=file: submit(file))
 
 
 def test_a_text_is_printed_as_it_is(shell):

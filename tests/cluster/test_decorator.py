@@ -109,10 +109,10 @@ def takes_one(number):
     return number
 
 
-def test_options_that_are_a_dict_are_refused_unless_the_function_takes_them(cluster):
+def test_options_that_are_none_are_refused_unless_the_function_takes_them(cluster):
     with pytest.raises(InvalidJob, match=r"give moi_django\.Options"):
         submit_nouser(takes_one, 1, options={"retries": 1})
     with pytest.raises(InvalidJob, match=r"give moi_django\.Options"):
-        submit(ctx_default, "ada", "x", None, takes_one, 1, options={})
+        submit(ctx_default, "ada", "x", None, takes_one, 1, options=None)
     assert submit_nouser(takes_any, options={"retries": 1}).value(SOON) == ["options"]
     assert submit_nouser(takes_one, 1, options=Options(retries=1)).value(SOON) == 1

@@ -285,15 +285,19 @@ def test_a_limit_that_was_said_of_an_owner_goes_with_who_said_it(engine, moi, li
 
 def test_the_command_looks_once(own_cluster, site_env, store, tmp_path):
     own_cluster(1)
-    file = str(connections.connection_file("default"))
+    site_env["MOI_CONNECTION_FILE"] = str(connections.connection_file("default"))
     info = uncalled(store, work.triple, 1)
-    ran = manage("moi", "reconcile", "--once", **site_env, MOI_CONNECTION_FILE=file)
+    ran = manage("moi", "reconcile", "--once", **site_env)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert end_of(store, info).result == 3
     held = Held(tmp_path, "held")
-    held.engine.kill()
-    ran = manage("moi", "reconcile", "--once", **site_env, MOI_CONNECTION_FILE=file)
-    assert held.job.wait(SOON).state is State.LOST
+    engine = held.engine
+    connections.close_connections()  # nobody else is to notice
+    engine.kill()
+    ran = manage("moi", "reconcile", "--once", **site_env, MOI_TEST_LEASE="4")
+    said = f"job {held.job.id} lost its engine\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, said, "")
+    assert held.job.refresh().state is State.LOST
 
 
 def test_two_payloads_of_equal_jobs_are_not_exchangeable(store):

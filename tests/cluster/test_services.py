@@ -6,6 +6,8 @@ import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +16,7 @@ import psutil
 import pytest
 import redis
 
-from tests.helpers.processes import free_port, manage, wait_for
+from tests.helpers.processes import ROOT, environment, free_port, manage, wait_for
 from tests.helpers.schedules import settings_with
 from tests.helpers.services import up
 
@@ -25,6 +27,7 @@ def project(tmp_path):
     env = {
         "MOI_TEST_DIR": str(tmp_path),
         "MOI_TEST_DATABASE": str(tmp_path / "db.sqlite3"),
+        "MOI_TEST_DEBUG": "1",
     }
     assert manage("migrate", "-v0", **env).returncode == 0
     return env
@@ -53,6 +56,7 @@ def state_of(project):
 
 def test_one_command_runs_all_and_another_finds_it(project):
     with up(project, "--bind=127.0.0.1:0") as (process, line):
+        line("System check identified no issues")
         url = line(r"ready +(http://127.0.0.1:\d+/) ")[1]
         with urllib.request.urlopen(url) as page:
             assert b"Log in to see your jobs." in page.read()
@@ -67,12 +71,16 @@ def test_one_command_runs_all_and_another_finds_it(project):
         assert stat.S_IMODE((state / "services.json").stat().st_mode) == 0o600
         assert (state / ".gitignore").read_text() == "*\n"  # keys of the cluster are in there
         second = manage("moi", "up", "--bind=127.0.0.1:0", **project)
-        assert (second.returncode, second.stdout) == (1, "")
+        assert second.returncode == 1
         assert "already runs for this project" in second.stderr
         started = started_by(process)
         process.terminate()
         out, err = process.communicate()
-        assert (process.returncode, err) == (0, "")
+        assert process.returncode == 0
+        assert [line.split("] ", 1)[1].rsplit(" ", 1)[0] for line in err.splitlines()] == [
+            '"GET / HTTP/1.1" 200',
+            '"GET /static/moi_django/moi.js HTTP/1.1" 200',
+        ]
         assert out.splitlines()[-1].endswith("stopped")
         assert alive(started) == []
         assert not (state / "services.json").exists()
@@ -239,12 +247,39 @@ def test_it_can_be_stopped_while_it_starts(project):
         assert alive(started) == []
 
 
+SCRIPT = "from moi_django.contrib.command_line.console import main; main()"
+
+
+def test_settings_may_be_named_behind_the_verb(project, tmp_path):
+    env = environment(**project, DJANGO_SETTINGS_MODULE="nonsense")
+    commands = [["-m", "django", "moi", "users", "--settings", "tests.settings"]]
+    # By the script of ours there need be neither a variable nor a manage.py.
+    commands.append(["-c", SCRIPT, "users", "--settings=tests.settings", f"--pythonpath={ROOT}"])
+    for command in commands:
+        command = [sys.executable, *command]
+        ran = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
+        assert "moi has no Redis" in ran.stderr
+        env.pop("DJANGO_SETTINGS_MODULE")
+        env.pop("PYTHONPATH")
+
+
+def test_what_is_no_site_is_not_started_and_what_is_not_migrated_is_said(project):
+    env = {**project, "MOI_TEST_APPLICATION": "tests.nowhere.application"}
+    ran = manage("moi", "up", "--no-server", **env)
+    assert ran.returncode == 1
+    assert "moi.E009" in ran.stderr and "redis " not in ran.stdout
+    Path(project["MOI_TEST_DATABASE"]).unlink()
+    with up(env, "--no-server", "--skip-checks") as (_, line):
+        assert line(r"You have \d+ unapplied migration")
+        line("redis ")
+
+
 def test_a_server_that_cannot_start_ends_it_with_the_reason(project):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ran = manage("moi", "up", f"--bind=127.0.0.1:{taken.getsockname()[1]}", **project)
-    assert (ran.returncode, ran.stdout) == (1, "")
+    assert (ran.returncode, "redis " in ran.stdout) == (1, False)
     assert "Address already in use" in ran.stderr
     assert "--bind HOST:PORT" in ran.stderr
     assert "is no address to serve on" in manage("moi", "up", "--bind=nonsense", **project).stderr

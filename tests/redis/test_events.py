@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -364,6 +365,39 @@ def test_one_reader_at_a_time(heard, root, recorder):
     one.release()
     assert two.hold()
     two.release()
+
+
+def test_who_has_lost_the_lease_without_knowing_reads_nothing(heard, root, recorder):
+    connection = open_connection(heard.config)
+    one, two = (ConsumerReader(registry.consumers()[0], connection, name) for name in "ab")
+    assert one.hold()
+    queued_job(heard, root, "first")
+    assert one.deliver() == 1
+    # As after a failover, or by a clock of Redis that jumps.
+    heard.connection.redis.delete(f"{heard.keys.prefix}events-reader:recorder")
+    assert two.hold()
+    queued_job(heard, root, "second")
+    assert one.is_holding
+    assert one.deliver() == 0
+    assert not one.is_holding
+    assert two.deliver() == 1
+    assert [event.info.name for event in recorder.events] == ["first", "second"]
+    two.release()
+
+
+def test_a_reader_that_waits_is_idle_while_others_have_yet_to_read(heard, root, recorder):
+    EventStream(heard.connection, "late").begin()
+    queued_job(heard, root)
+    one = ConsumerReader(registry.consumers()[0], open_connection(heard.config), "me")
+    assert one.hold()
+    assert one.deliver() == 1
+    successor = ConsumerReader(registry.consumers()[0], open_connection(heard.config), "me")
+    assert successor.hold()
+    for waiting in (one, successor):
+        begun = time.monotonic()
+        assert waiting.deliver(0.2) == 0
+        assert time.monotonic() - begun >= 0.2
+    one.release()
 
 
 def test_many_readers_at_once_tell_all_in_order_and_once(heard, root, recorder):

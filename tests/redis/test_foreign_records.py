@@ -17,6 +17,7 @@ from moi_django.cluster.reconciler import Reconciler
 from moi_django.contrib.command_line import text_report
 from moi_django.contrib.live_terminal import rich_view
 from moi_django.contrib.live_terminal.overview import get_overview, get_user_tree
+from moi_django.contrib.monitoring import owner_names
 from moi_django.engine.attachments import attachments_of
 from moi_django.engine.current import CurrentJob
 from moi_django.info_json import info_from_json
@@ -199,7 +200,7 @@ def test_a_spoilt_queue_holds_up_no_other(own_redis, moi, store):
 def test_a_user_whose_key_is_none_of_this_site_is_listed_by_it(client, user, store, job, key):
     id = store.users.enrol(f"user:{key}", lambda id: Info(id, "x", "group", "", path=id)).id
     look_at_all(client, user, job)
-    assert owners.group_ids_by_name()[f"user:{key}"] == id
+    assert owner_names.group_ids_by_name()[f"user:{key}"] == id
     assert owners.display_names([id]) == {id: f"user:{key}"}
 
 

@@ -8,6 +8,7 @@ from moi_django import Group, Options
 from moi_django.cluster import reconciler as reconciler_module
 from moi_django.cluster.payloads import sign_payload
 from moi_django.cluster.reconciler import LeaseObserver, Reconciler
+from moi_django.contrib.services.single_look import reconcile_once
 from moi_django.engine.payloads import Payload
 from moi_django.models import State
 from moi_django.site_store import get_store
@@ -148,6 +149,39 @@ def test_engines_that_are_gone_and_calls_that_were_lost_are_not_counted_on(
     assert len(store.queue.note_calls(QUEUE, 3, 9, "call:b")) == 0  # the living one lingers
     queued_job(store, root)
     assert len(store.queue.note_calls(QUEUE, 3, 9, "call:b")) == 1
+
+
+def test_one_that_ends_waits_for_what_may_be_dead(store, root, moi, monkeypatch):
+    monkeypatch.setattr(reconciler_module, "CALL_PATIENCE", 0.3)
+    # However long a lease may stand still.
+    monkeypatch.setattr(reconciler_module, "MAX_GAP", 0.1)
+    moi["LEASE"] = 0.5
+    store.queue.note_calls(QUEUE, 1, 9, "call:lost")
+    frozen, alive = queued_job(store, root), queued_job(store, root)
+    claim(store, "frozen")
+    running = claim(store, "alive").info
+
+    def renew():
+        store.queue.renew(running)
+        store.queue.renew_worker(Worker(QUEUE, "alive"))
+
+    said = []
+    reconcile_once(Reconciler(said.append, [renew]), 0.05)
+    assert said == [f"job {frozen.id} lost its engine"]
+    assert store.jobs.get(frozen.id).state is State.LOST
+    assert store.jobs.get(alive.id) == running
+    assert store.queue.workers(QUEUE).keys() == {"alive"}
+
+
+def test_one_that_ends_waits_for_no_engine_that_lives(store, root, moi):
+    moi["LEASE"] = 600.0
+    queued_job(store, root)
+    running, said = claim(store).info, []
+    worker = Worker(QUEUE, running.engine)
+    renewals = [lambda: store.queue.renew(running), lambda: store.queue.renew_worker(worker)]
+    reconcile_once(Reconciler(said.append, renewals), 0.05)
+    assert said == []
+    assert store.jobs.get(running.id) == running
 
 
 def test_what_waits_says_what_for(store, root, moi):

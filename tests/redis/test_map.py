@@ -11,7 +11,7 @@ from moi_django import Group
 from moi_django.cluster import payloads
 from moi_django.conf import conf
 from moi_django.engine import pickling
-from moi_django.exceptions import JobFailed
+from moi_django.exceptions import InvalidJob, JobFailed
 from moi_django.jobs import many
 from moi_django.models import State
 from moi_django.pages.status_div import build_status_div
@@ -60,6 +60,11 @@ def test_ten_thousand_are_one_row_until_it_is_opened(moi, store):
     assert (row.info.id, row.is_closed, row.jobs) == (group.id, True, 10_000)
     assert (len(row.members), row.left) == (conf.PAGE_ROWS, 10_000 - conf.PAGE_ROWS)
     assert store.queue.waiting_count("default") == 10_000
+
+
+def test_options_that_are_none_are_refused(moi):
+    with pytest.raises(InvalidJob, match=r"give moi_django\.Options"):
+        Group.map(abs, [1], owner="ada", name="a map", options={"retries": 1})
 
 
 def test_the_function_is_pickled_once_and_each_item_by_itself(moi, store):

@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser, Permission
 
 from moi_django import Group, owners
 from moi_django.authorization import allowed
+from moi_django.contrib.monitoring import owner_names
 from moi_django.exceptions import GroupNotFound, InvalidJob
 from tests.helpers.names import ODD_NAMES
 from tests.helpers.records import job_in
@@ -21,35 +22,35 @@ def ada(moi):
 
 
 def test_a_user_and_the_username_are_the_same_owner(ada):
-    assert owners.group_id_of(ada) == owners.group_id_of("ada") == owners.find_group_id("ada")
+    assert owners.group_id_of(ada) == owners.group_id_of("ada") == owner_names.find_group_id("ada")
 
 
 def test_a_rename_keeps_the_jobs_and_the_old_name_gives_nobody_access(ada):
     group = owners.group_id_of(ada)
     ada.username = "countess"
     ada.save()
-    assert owners.find_group_id("countess") == group
-    assert owners.find_group_id("ada") is None
+    assert owner_names.find_group_id("countess") == group
+    assert owner_names.find_group_id("ada") is None
     heir = get_user_model().objects.create_user("ada")
     assert owners.group_id_of(heir) != group
     assert owners.group_id_of("ada") == owners.group_id_of(heir)
-    assert owners.group_ids_by_name() == {"countess": group, "ada": owners.group_id_of(heir)}
+    assert owner_names.group_ids_by_name() == {"countess": group, "ada": owners.group_id_of(heir)}
 
 
 def test_a_user_who_takes_the_name_of_a_nobody_does_not_inherit(moi):
     before = owners.group_id_of("example")
     user = get_user_model().objects.create_user("example")
-    assert owners.find_group_id("example") is None
-    assert owners.group_ids_by_name() == {"name:example": before}
+    assert owner_names.find_group_id("example") is None
+    assert owner_names.group_ids_by_name() == {"name:example": before}
     group = owners.group_id_of(user)
     assert group != before
-    assert owners.find_group_id("example") == group
-    assert owners.group_ids_by_name() == {"name:example": before, "example": group}
+    assert owner_names.find_group_id("example") == group
+    assert owner_names.group_ids_by_name() == {"name:example": before, "example": group}
 
 
 def assert_all_is_found_that_is_listed(number):
-    listed = owners.group_ids_by_name()
-    assert {key: owners.find_group_id(key) for key in listed} == listed
+    listed = owner_names.group_ids_by_name()
+    assert {key: owner_names.find_group_id(key) for key in listed} == listed
     assert len(set(listed.values())) == number
 
 
@@ -65,12 +66,15 @@ def test_every_owner_is_listed_and_found_as_listed(ada):
         "somebody": owners.group_id_of("somebody"),
     }
     gone.delete()
-    assert owners.group_ids_by_name() == groups
+    assert owner_names.group_ids_by_name() == groups
     assert_all_is_found_that_is_listed(5)
     # Whatever a user of the site is called.
     owners.group_id_of(get_user_model().objects.create_user(field))
     get_user_model().objects.create_user("somebody")
-    assert owners.group_ids_by_name().keys() - groups.keys() == {f"name:{field}", "name:somebody"}
+    assert owner_names.group_ids_by_name().keys() - groups.keys() == {
+        f"name:{field}",
+        "name:somebody",
+    }
     assert_all_is_found_that_is_listed(6)
 
 
@@ -82,7 +86,7 @@ def test_no_user_is_never_a_user_of_the_site(moi):
 def test_a_group_is_given_as_it_is_by_id_or_by_its_info(ada):
     group = Group.create(ada, "a sweep")
     assert {owners.group_id_of(given) for given in (group, group.id, group.info)} == {group.id}
-    assert owners.find_group_id(group.id) == group.id
+    assert owner_names.find_group_id(group.id) == group.id
     job = job_in(owners.get_store(), group)
     with pytest.raises(GroupNotFound):
         owners.group_id_of(job.id)
@@ -100,8 +104,8 @@ def test_a_username_in_the_form_of_an_id_must_not_be_guessed_at(ada):
 @pytest.mark.parametrize("owner", ODD_NAMES)
 def test_a_name_of_any_script_owns_jobs(moi, owner):
     id = owners.group_id_of(owner)
-    assert owners.group_ids_by_name() == {owner: id}
-    assert owners.find_group_id(owner) == id
+    assert owner_names.group_ids_by_name() == {owner: id}
+    assert owner_names.find_group_id(owner) == id
 
 
 def test_a_name_that_cannot_own_a_job_says_why(moi):

@@ -4,19 +4,22 @@ import base64
 import html
 import json
 import re
+import uuid
 from functools import partial
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.http import Http404
 from django.test import Client
 from django.urls import reverse
 
-from moi_django import Group
+from moi_django import Group, Job
 from moi_django.cluster import dispatch
 from moi_django.contrib.job_pages.json_tree import MAX_NODES, build_json_tree
 from moi_django.contrib.reloading.site_code import describe_code
 from moi_django.models import State
+from moi_django.shortcuts import get_group_or_404, get_job_or_404
 from moi_django.store.engines import EngineMetrics
 from moi_django.store.logs import OutputPiece
 from tests.helpers.records import finish, job_in, mark_retried, new_job
@@ -54,6 +57,24 @@ def test_a_job_without_a_url_links_to_its_page(client, job):
     assert f'href="/moi/groups/{job.parent}/"' in html
     group = client.get(f"/moi/groups/{job.parent}/").content.decode()
     assert "a sweep" in group and "a job" in group
+
+
+def test_a_view_gets_what_its_user_may_see_or_answers_404(ada, job, store):
+    bob, group = get_user_model().objects.create_user("bob"), job.parent
+    assert get_job_or_404(ada, uuid.UUID(job.id)).id == job.id
+    assert get_group_or_404(ada, group).id == group
+    for get, user, id in (
+        (get_job_or_404, bob, job.id),
+        (get_job_or_404, ada, group),
+        (get_job_or_404, ada, "nonsense"),
+        (get_group_or_404, bob, group),
+        (get_group_or_404, ada, job.id),
+    ):
+        with pytest.raises(Http404, match="There is no "):
+            get(user, id)
+    Job.get(job.id).remove()
+    with pytest.raises(Http404, match="was removed or has expired"):
+        get_job_or_404(ada, job.id)
 
 
 PLACES = ["job", "output", "result"]

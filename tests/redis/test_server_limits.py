@@ -19,7 +19,7 @@ from django.test import Client
 from moi_django.conf import conf
 from moi_django.contrib.services import parent_death
 from moi_django.protocol import web_server
-from tests.helpers.processes import environment
+from tests.helpers.processes import DEADLINE, environment
 from tests.helpers.websocket import close_code, connected, hear, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,7 +102,10 @@ def test_a_frame_that_is_too_long_gets_a_code(served, user, size):
     async def send(session_id):
         headers = {"Cookie": f"sessionid={session_id}", "Origin": f"http://{server}"}
         async with websockets.connect(
-            f"ws://{server}/moi-ws/", additional_headers=headers
+            # It waits for the server, which may start slowly.
+            f"ws://{server}/moi-ws/",
+            additional_headers=headers,
+            open_timeout=DEADLINE,
         ) as connection:
             with suppress(websockets.ConnectionClosed):
                 await connection.send("x" * size)

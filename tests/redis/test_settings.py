@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 from django.core.checks import run_checks
+from django.core.management import get_commands
 
 from moi_django import state_dir
 from moi_django.conf import DEFAULTS, conf
@@ -73,9 +74,12 @@ def test_every_setting_has_a_default_that_passes_its_check(moi):
         ({"OWNER_LIMIT": 2.5}, "moi.E027", "a whole number from 0 on"),
         ({"OWNER_LIMIT": "nowhere.to_be_found"}, "moi.E027", "dotted path"),
         ({"OWNER_LIMIT": "moi_django.conf.NO_USER"}, "moi.E027", "dotted path"),
+        ({"REQUEST_ID": "nowhere.to_be_found"}, "moi.E031", "a ContextVar"),
+        ({"REQUEST_ID": "moi_django.conf.NO_USER"}, "moi.E031", "a ContextVar"),
         ({"CHANNEL_LAYER": "other"}, "moi.E006", "CHANNEL_LAYERS = "),
         ({"CONTEXTS": {"default": {"profle": "x"}}}, "moi.E007", "profile_dir"),
         ({"CONTEXTS": {"default": {}, "gpu": {}}}, "moi.E007", "connection_file"),
+        ({"CONTEXTS": {"default": {"BACKEND": "celery"}}}, "moi.E007", "celery"),
         ({"CONTEXTS": {"gpu": {"profile": "gpu"}}}, "moi.W005", "ctx_default"),
     ],
 )
@@ -129,6 +133,38 @@ def test_a_site_that_cannot_be_live_is_found(moi, settings, setting, value, id, 
     setattr(settings, setting, value)
     [message] = complaints().values()
     assert (message.id, words in message.hint) == (id, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "app", "found"),
+    [
+        ("runserver", None, {"moi.I031"}),
+        ("check", None, {"moi.I031"}),
+        ("migrate", None, set()),
+        ("runserver", "moi_django.contrib.runserver", set()),
+        ("runserver", "daphne", set()),
+    ],
+)
+def test_a_runserver_without_websockets_says_so(
+    moi, settings, monkeypatch, tmp_path, command, app, found
+):
+    commands = tmp_path / "daphne" / "management" / "commands"
+    commands.mkdir(parents=True)
+    (tmp_path / "daphne" / "__init__.py").touch()
+    # As daphne's: the server is none of WSGI.
+    (commands / "runserver.py").write_text(
+        "from django.core.management.commands.runserver import Command as WSGI\n"
+        "class Command(WSGI):\n    server_cls = dict\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["manage.py", command])
+    get_commands.cache_clear()
+    settings.DEBUG = True
+    settings.INSTALLED_APPS = [*filter(None, [app]), *settings.INSTALLED_APPS]
+    assert complaints().keys() == found
+    settings.DEBUG = False
+    assert complaints() == {}
+    get_commands.cache_clear()
 
 
 def test_an_application_of_the_site_is_well(moi, settings):

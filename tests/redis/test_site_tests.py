@@ -1,91 +1,123 @@
-"""The tests of a site touch neither its Redis nor its clusters."""
+"""The tests of a site touch neither its Redis nor its clusters, whatever its settings say."""
 
-import subprocess
-import sys
+import socket
+import threading
+from contextlib import contextmanager
 
 import pytest
 
-from moi_django.contrib.services.embedded_redis import EmbeddedRedis
-from moi_django.site_store import get_store
-from tests.helpers.processes import ROOT, environment
-from tests.helpers.records import job_in, new_group
+from tests.helpers.site_project import PLUGIN, make_project, run
 
 SETTINGS = """
-SECRET_KEY = "x" * 60
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "moi_django", "lab"]
-DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}}
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CHANNEL_LAYERS = {{"default": {{"BACKEND": "moi_django.layers.MoiChannelLayer"}}}}
+INSTALLED_APPS = [
+    "letters.apps.EarlyConfig" if app == "letters" else app for app in INSTALLED_APPS
+]
+CHANNEL_LAYERS["default"]["CONFIG"] = {{"hosts": ["{url}"]}}
 MOI = {{
-    "REDIS_URL": {url!r}, "KEY_PREFIX": "live-", "ENGINE_REDIS_URL": {url!r},
+    "REDIS_URL": "{url}", "ENGINE_REDIS_URL": "{url}", "KEY_PREFIX": "live-",
     "CONTEXTS": {{"default": {{"connection_file": "/live/cluster.json"}}}},
 }}
 """
-TESTS = """
-import logging
-from django.contrib.auth.models import User
-from django.test import TestCase
-from moi_django import Group, ctx_default, submit
-from moi_django.conf import conf
+APP = """
+from django.apps import AppConfig
 
-class JobTests(TestCase):
+class EarlyConfig(AppConfig):
+    name = "letters"
+
+    def ready(self):
+        from moi_django.site_store import get_store
+        assert get_store().jobs.get("an id") is None  # before any test runner has begun
+"""
+TESTS = """
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import TestCase, override_settings
+from moi_django import Group, asubmit, ctx_default, submit
+from moi_django.conf import conf
+from moi_django.store import Store, StoreConfig
+from moi_django.test import MoiPage, MoiTestCase, MoiTransactionTestCase
+
+class JobTests(MoiTestCase):
     def test_a_user_finds_nothing_of_others(self):
         user = User.objects.create_user("ada")
         assert user.pk == 1
         assert Group.of(user).jobs() == []
         assert conf.configured_redis_url is None
 
-    def test_what_is_submitted_waits(self):
-        user = User.objects.create_user("ada")
-        with self.assertLogs("moi_django", logging.WARNING) as said:
-            with self.captureOnCommitCallbacks(execute=True):
-                job = submit(ctx_default, user, "a job", None, abs, -1)
-        assert "Under a test runner no cluster is used." in said.output[0]
-        assert job.refresh().status == "Queued"
-        job.remove()
+    def test_what_is_submitted_has_run(self):
+        with self.captureOnCommitCallbacks(execute=True):
+            job = submit(ctx_default, User.objects.create_user("ada"), "A job", None, abs, -1)
+        assert job.value() == 1
+        self.assert_submitted(abs, times=1)
+
+    def test_other_settings_change_nothing(self):
+        with override_settings(MOI={**settings.MOI, "ON_COMMIT": False}):
+            assert submit(ctx_default, "bob", "A job", None, abs, -1).value() == 1
+        Store(StoreConfig(conf.engine_redis_url)).connection.ping()
+
+class PlainTests(TestCase):
+    def test_any_test_case_is_safe(self):
+        with self.captureOnCommitCallbacks(execute=True):
+            job = submit(ctx_default, "bob", "A job", None, abs, -1)
+        assert job.value() == 1
+
+class PageTests(MoiTransactionTestCase):
+    async def test_the_channel_layer_is_another_one(self):
+        ada = await User.objects.acreate(username="ada")
+        async with MoiPage(ada) as page:
+            job = await asubmit(ctx_default, ada, "A job", None, abs, -1)
+            await page.wait_for(job, state="success")
 """
+VIEWS = "def count(request): ..."
+COUNT = 5
 
 
-@pytest.fixture
-def live():
-    """The Redis of a site, with a job of the user with the primary key 1."""
-    with EmbeddedRedis() as server:
-        yield server
+@contextmanager
+def counting_server():
+    """Give a port, and a list with an entry for each connection to it."""
+    connections = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept():
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                connections.append(connection)
+                connection.close()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        port = server.getsockname()[1]
+        yield port, connections
+        # One that is there is counted.
+        before = len(connections)
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.recv(1)
+        assert len(connections) == before + 1
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        ["django", "test", "lab"],
-        ["django", "test", "lab", "--parallel=2"],
-        ["pytest", "-q", "-p", "no:cacheprovider", "--ds=live_settings", "lab/tests.py"],
+        ["manage.py", "test"],
+        ["manage.py", "test", "--parallel=2"],
+        ["-m", "pytest", "-q", *PLUGIN],
     ],
     ids=["Django", "Django, in parallel", "pytest"],
 )
-def test_the_configured_redis_is_not_touched(live, moi, tmp_path, command):
-    moi.update(REDIS_URL=live.url, KEY_PREFIX="live-")
-    store = get_store()
-    job_in_root(store)
-    before = contents(store)
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / "__init__.py").touch()
-    (tmp_path / "lab" / "tests.py").write_text(TESTS)
-    (tmp_path / "live_settings.py").write_text(SETTINGS.format(url=live.url))
-    paths = {"DJANGO_SETTINGS_MODULE": "live_settings", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    given = environment(MOI_REDIS_URL=live.url, **paths)
-    ran = subprocess.run(
-        [sys.executable, "-m", *command], cwd=tmp_path, env=given, capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "2 passed" in ran.stdout or "Ran 2 tests" in ran.stderr
-    assert contents(store) == before
-
-
-def job_in_root(store):
-    root = store.users.enrol("user:1", new_group)
-    job_in(store, type("Held", (), {"info": root}), "a real one")
-
-
-def contents(store):
-    redis = store.connection.redis
-    return {key: redis.dump(key) for key in redis.keys("*")}
+def test_the_redis_of_the_site_is_not_touched(tmp_path, command):
+    with counting_server() as (port, connections):
+        url = f"redis://127.0.0.1:{port}/0"
+        files = {
+            "letters/apps.py": APP,
+            "letters/tests.py": TESTS,
+            "letters/views.py": VIEWS,
+        }
+        make_project(tmp_path, files, SETTINGS.format(url=url))
+        said = run(tmp_path, *command, MOI_REDIS_URL=url)
+        assert f"Ran {COUNT} tests" in said or f"{COUNT} passed" in said
+        assert connections == []

@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Permission
 from django.core.exceptions import ImproperlyConfigured
 from django.template import Context, Template
+from django.test import AsyncRequestFactory
 from django.utils.functional import SimpleLazyObject
 
 from moi_django import Group
@@ -210,3 +211,15 @@ def test_a_nonce_that_nobody_has_used_yet_is_used(ada):
 
     html = render(ada, "{% moi_assets %}", csp_nonce=Lazy(lambda: "abc"))
     assert ' nonce="abc"' in html
+
+
+def test_a_developer_is_told_that_the_server_has_no_websockets(ada, moi, settings):
+    hint = "this server has no websockets"
+    assert hint not in render(ada)
+    settings.DEBUG = True
+    assert hint in render(ada)
+    page = AsyncRequestFactory().get("/")
+    page.user = ada
+    assert hint not in Template("{% load moi %}{% moi_jobs %}").render(Context({"request": page}))
+    moi["WEBSOCKET_URL"] = "wss://elsewhere/"
+    assert hint not in render(ada)

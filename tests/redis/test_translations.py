@@ -43,7 +43,7 @@ def as_python(template):
 def extracted():
     """Return (context, msgid) of what the templates and the modules say, plurals as a tuple."""
     found = set()
-    for path in [*PACKAGE.rglob("*.html"), *PACKAGE.rglob("*.py")]:
+    for path in [each for kind in ("html", "txt", "py") for each in PACKAGE.rglob(f"*.{kind}")]:
         code = path.read_text() if path.suffix == ".py" else as_python(path.read_text())
         for _, message, _, context in extract("python", io.BytesIO(code.encode()), KEYWORDS):
             found.add((context, message))

@@ -4,12 +4,14 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
 from moi_django.cluster.dispatch import get_attachment_storage
 from moi_django.cluster.payloads import payload_keys, sign_payload
 from moi_django.cluster.reconciler import Reconciler
+from moi_django.contrib.tracing.submit_spans import ATTEMPT_SPAN
 from moi_django.engine import heartbeat as heartbeat_module
 from moi_django.engine.attempt_end import AttemptEnd
 from moi_django.engine.attempt_runner import AttemptRunner, Resources
@@ -81,10 +83,10 @@ def work(store, heartbeat, pool, spec):
     ).run()
 
 
-def submit(store, root, function, *args, **options):
+def submit(store, root, function, *args, around=MappingProxyType({}), **options):
     given = Options(**options)
     job = job_for(root, attempts=given.attempts)
-    payload = Payload(pickle_call((function, args, {}), 1000), given, "lab")
+    payload = Payload(pickle_call((function, args, {}), 1000), given, "lab", around=dict(around))
     store.jobs.create(job, sign_payload(job, payload))
     return job
 
@@ -125,6 +127,21 @@ def test_a_job_that_fails_is_run_again(store, root, work):
     assert (info.state, info.attempt, len(info.runs)) == (State.FAILED, 3, 2)
     assert info.runs[0].error == "ValueError: invalid literal for int() with base 10: 'x'"
     assert info.runs[0].peak_memory > 1e6
+
+
+def test_each_attempt_is_in_the_trace_in_which_the_job_was_submitted(store, root, work, tmp_path):
+    def note_trace(path):
+        from opentelemetry import trace
+
+        with open(path, "a") as file:
+            print(f"{trace.get_current_span().get_span_context().trace_id:032x}", file=file)
+        raise ValueError
+
+    seen = tmp_path / "seen"
+    given = {"carrier": {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}, "function": "work"}
+    submit(store, root, note_trace, str(seen), around={ATTEMPT_SPAN: given}, retries=1, backoff=0)
+    assert work() is False
+    assert seen.read_text().split() == ["ab" * 16] * 2
 
 
 def test_what_the_site_has_not_signed_is_not_run(store, root, work):

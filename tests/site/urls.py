@@ -51,5 +51,7 @@ urlpatterns = [
     path("result/<id>", result),
     path("group/<group>", page),
     path("moi/", include("moi_django.urls")),
+    path("health/", include("moi_django.contrib.health.urls")),
+    path("metrics", include("moi_django.contrib.metrics.urls")),
     path("hashed/<path:path>", lambda request, path: serve(request, path, settings.STATIC_ROOT)),
 ]

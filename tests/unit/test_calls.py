@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from moi_django.engine.calls import check_python, python_call, system_call
+from moi_django.contrib.command_line.python_code import check_python, python_call
+from moi_django.engine.calls import system_call
 
 DEADLINE = 10.0
 
@@ -217,7 +218,7 @@ class TestPythonCall:
 
 def test_needs_neither_django_nor_redis() -> None:
     code = (
-        "import sys, moi_django.engine.calls\n"
+        "import sys, moi_django.engine.calls, moi_django.contrib.command_line.python_code\n"
         "print({'django', 'redis', 'IPython'} & {*sys.modules})"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

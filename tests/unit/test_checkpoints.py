@@ -167,6 +167,6 @@ def test_a_loop_keeps_its_place_about_once_a_second(monkeypatch):
 
 
 def test_a_checkpoint_from_elsewhere_is_a_text_of_json(caplog):
-    assert check_checkpoint("id", b' {"a": 1}') == ' {"a": 1}'
-    assert check_checkpoint("id", b"1 " * 2) is None
+    assert check_checkpoint(make_task(abs), b' {"a": 1}') == ' {"a": 1}'
+    assert check_checkpoint(make_task(abs), b"1 " * 2) is None
     assert "The checkpoint of job id is left out: " in caplog.text

@@ -1,18 +1,23 @@
 """The docs say what the code does."""
 
 import ast
+import dataclasses
+import importlib.util
 import inspect
 import re
+import shlex
 from itertools import chain
 from pathlib import Path
 
 import pytest
 from django.core.management import load_command_class
+from django.dispatch import Signal
 from django.template import engines
 
 import moi_django
-from moi_django import consumers
+from moi_django import Options, consumers, exceptions, signals
 from moi_django.conf import DEFAULTS
+from moi_django.contrib.notify import conf as notify_conf
 from moi_django.models import Info
 from moi_django.store import keys as keys_module
 from moi_django.store.keys import Keys
@@ -44,13 +49,13 @@ def table(text):
     return [[cell.strip() for cell in row] for row in rows]
 
 
-def test_every_setting_is_documented_with_its_default():
+@pytest.mark.parametrize(("part", "defaults"), [(0, DEFAULTS), (1, notify_conf.DEFAULTS)])
+def test_every_setting_is_documented_with_its_default(part, defaults):
+    text = DOCS["docs/reference/settings.md"].split("## MOI_NOTIFY")[part]
     documented = {
-        row[0].strip("`"): row[1].strip("`")
-        for row in table(DOCS["docs/reference/settings.md"])
-        if row[0].startswith("`")
+        row[0].strip("`"): row[1].strip("`") for row in table(text) if row[0].startswith("`")
     }
-    assert documented == {name: repr(value) for name, value in DEFAULTS.items()}
+    assert documented == {name: repr(value) for name, value in defaults.items()}
 
 
 def test_every_check_is_documented():
@@ -61,6 +66,18 @@ def test_every_check_is_documented():
     # From 10 to 19 a number is that of a check for a deployment.
     for id, found_by, _ in rows:
         assert (found_by == "`check --deploy`") == (10 <= int(id.strip("`")[-3:]) < 20), id
+
+
+def test_every_logger_is_documented_and_no_other():
+    [text] = re.findall(r"^## The log$(.*?)^An engine", DOCS["docs/howto/operate.md"], re.M | re.S)
+    documented = re.findall(r"`(moi_django\.[\w.]+)`", "".join(row[0] for row in table(text)))
+    loggers = []
+    for path in (ROOT / "moi_django").rglob("*.py"):
+        for name in re.findall(r"^logger = logging\.getLogger\((.*)\)$", path.read_text(), re.M):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            loggers.append(module if name == "__name__" else name.strip('"'))
+    assert {each for each in loggers if not each.startswith(tuple(documented))} == set()
+    assert {each for each in documented if not any(map(re.compile(each).match, loggers))} == set()
 
 
 def test_every_verb_and_close_code_is_documented():
@@ -151,6 +168,7 @@ def test_every_field_of_the_info_object_is_documented():
 def test_every_option_of_the_command_is_documented_and_no_other():
     parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
     [verbs] = [action for action in parser._actions if action.dest == "verb"]
+    shared = {option for action in parser._actions for option in action.option_strings}
     sections = dict(
         re.findall(
             r"^## (\w+)\n(.*?)(?=^## |\Z)",
@@ -161,12 +179,64 @@ def test_every_option_of_the_command_is_documented_and_no_other():
     assert sections.keys() == verbs.choices.keys()
     for verb, section in sections.items():
         options = {
-            option
+            option for action in verbs.choices[verb]._actions for option in action.option_strings
+        } - shared
+        assert set(re.findall(r"(?<![\w-])(--[a-z][\w-]+)", section)) == options
+
+
+def shown_default(action):
+    """Return what a table says of the default of an option."""
+    if isinstance(action.default, bool):
+        return "no"  # that is not given
+    return "" if action.default in (None, []) else f"`{action.default}`"
+
+
+def test_the_defaults_of_options_are_those_of_the_command():
+    parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
+    [verbs] = [action for action in parser._actions if action.dest == "verb"]
+    parts = re.split(r"^## (\w+)\n", DOCS["docs/reference/command.md"], flags=re.MULTILINE)
+    for verb, section in zip(parts[1::2], parts[2::2], strict=True):
+        options = {
+            option: action
             for action in verbs.choices[verb]._actions
             for option in action.option_strings
-            if action.dest != "help"
         }
-        assert set(re.findall(r"(?<![\w-])(--[a-z][\w-]+)", section)) == options
+        for names, default, _ in table(section):
+            for name in re.findall(r"`(--[\w-]+)`", names):
+                said = {"none": "", "number of CPUs": ""}.get(default, default)
+                shown = shown_default(options[name])
+                assert said == shown or (said, shown) == ("", "no"), f"{verb} {name}"
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        pytest.param(page, line)
+        for page, block in code("console")
+        for line in re.findall(r"^\$ python manage\.py moi (.*)$", block, re.MULTILINE)
+    ],
+)
+def test_commands_in_the_docs_are_right(page, line):
+    parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
+    parser.parse_args(shlex.split(line.split(" | ")[0]))
+
+
+def test_every_option_of_a_job_is_documented_with_its_default():
+    rows = {
+        row[0].strip("`"): row[1].strip("`").replace('"', "'")
+        for row in table(DOCS["docs/reference/python.md"])
+        if row[0].strip("`") in {field.name for field in dataclasses.fields(Options)}
+    }
+    assert rows == {field.name: repr(field.default) for field in dataclasses.fields(Options)}
+
+
+def test_every_error_is_documented():
+    [text] = re.findall(
+        r"^## Errors\n(.*?)^## ", DOCS["docs/reference/python.md"], re.MULTILINE | re.DOTALL
+    )
+    errors = {name for name, value in vars(exceptions).items() if inspect.isclass(value)}
+    internal = {"NoProcess", "UsageError"}
+    assert {each for each in errors - internal if each not in text and each != "Self"} == set()
 
 
 def test_the_changelog_knows_the_version_and_every_verb():
@@ -213,13 +283,45 @@ def test_the_lines_to_add_to_a_site_are_those_of_the_example():
             assert line.strip().startswith("#") or line in example
 
 
+def anchors(text):
+    """Return what the headings of a page are called in links, as code hosts do."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
 @pytest.mark.parametrize("page", DOCS)
 def test_links_lead_somewhere(page):
-    text = re.sub(r"```.*?```", "", DOCS[page], flags=re.DOTALL)
+    text = re.sub(r"^ *```.*?^ *```$", "", DOCS[page], flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\(([^)]+)\)|(?:src|srcset)=\"([^\"]+)\"", text):
-        path = "".join(target).split("#")[0]
-        if not path.startswith("http"):
-            assert (ROOT / page).parent.joinpath(path).exists(), path
+        path, _, anchor = "".join(target).partition("#")
+        if "://" in path:
+            assert re.fullmatch(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[\w.~/%+-]*)?", path), path
+            continue
+        file = (ROOT / page).parent.joinpath(path) if path else ROOT / page
+        assert file.exists(), path
+        assert not anchor or anchor in anchors(file.read_text()), f"{path}#{anchor}"
+
+
+def test_the_readme_names_every_page():
+    named = {f"docs/{path}" for path in re.findall(r"\]\(docs/([^)#]+\.md)", DOCS["README.md"])}
+    pages = {name for name in DOCS if name.startswith("docs/")}
+    # Those that only the site needs.
+    pages -= {"docs/index.md", "docs/reference/api.md"}
+    assert {page for page in pages if not page.startswith("docs/project/")} == named
+
+
+def test_diagrams_are_those_that_the_script_draws():
+    spec = importlib.util.spec_from_file_location("diagrams", ROOT / "docs/diagrams.py")
+    diagrams = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(diagrams)
+    drawn = {
+        f"{name}-{scheme}.svg": diagrams.draw(source, scheme)
+        for name, source in diagrams.DIAGRAMS.items()
+        for scheme in diagrams.COLOURS
+    }
+    kept = {file.name: file.read_text() for file in (ROOT / "docs/images").glob("*.svg")}
+    assert kept == drawn
 
 
 def test_every_block_and_option_of_the_page_is_documented():
@@ -240,3 +342,9 @@ def test_every_variable_and_hole_of_the_page_is_documented():
     holes = set(re.findall(r'data-moi="([\w-]+)"', "".join(path.read_text() for path in templates)))
     fields = set(Info(id="x", name="x", type="job", pubsub="x").to_dict())
     assert holes - fields - set(re.findall(r"`([\w-]+)`", text)) == set()
+
+
+def test_every_signal_is_documented():
+    rows = table(DOCS["docs/howto/signals.md"])
+    documented = {row[0].strip("`") for row in rows if row[0].startswith("`")}
+    assert documented == {name for name, each in vars(signals).items() if isinstance(each, Signal)}

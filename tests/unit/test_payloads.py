@@ -14,7 +14,8 @@ from moi_django.options import Options
 from tests.helpers.records import new_group, new_job
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
-PAYLOAD = Payload(b"call", Options(retries=2, timeout=1.5, process="model"), "lab")
+OPTIONS = Options(retries=2, timeout=1.5, process="model")
+PAYLOAD = Payload(b"call", OPTIONS, "lab", around={"module:name": {"carrier": {"a": "b"}}})
 JOB = replace(new_job(new_group("root"), context="lab"), id="a-job")
 SIGNED = PAYLOAD.sign(JOB, KEY)
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from moi_django.models import BAR_PARTS, GROUP, JOB, RETRIED, UNFINISHED, Info, State
+from moi_django.pages.status_div import Row
 from moi_django.store.scripts import CONSTANTS
 from tests.helpers.package import PACKAGE, static_files
 
@@ -83,11 +84,13 @@ def states_of(selector):
     return set(re.findall(r'data-state="(\w+)"', selector))
 
 
-def test_the_style_hides_the_buttons_that_would_do_nothing():
-    [cancel] = re.findall(r"^(\.moi-item:not\(.*\).*\.moi-cancel)", STYLES["moi.css"], re.MULTILINE)
-    [retry] = re.findall(r"^(\.moi-item:not\(.*\).*\.moi-retry)", STYLES["moi.css"], re.MULTILINE)
-    assert states_of(cancel) == {state for state in State if job(state).cancellable}
-    assert states_of(retry) == {state for state in State if job(state).retryable}
+@pytest.mark.parametrize("state", State)
+def test_a_row_offers_what_may_be_done(state):
+    """With its script, tests/browser/test_script_rules.py compares the same."""
+    row = Row(job(state))
+    assert (row.may_cancel, row.may_retry) == (job(state).cancellable, job(state).retryable)
+    group = Row(Info(id="x", name="x", type=GROUP, pubsub="x", totals={state: 1}))
+    assert (group.may_cancel, group.may_retry) == (job(state).cancellable, job(state).has_failed)
 
 
 def test_the_style_knows_every_part_and_every_state():

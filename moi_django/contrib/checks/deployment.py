@@ -73,7 +73,7 @@ def _without_curve(name: str, said: dict[str, Any]) -> Iterator[CheckMessage]:
     if not said.get("ssh") and not _is_local(host):
         yield Warning(
             f"The controller of {name!r} listens on {host} without encryption.",
-            hint="Start it with `ipcontroller --enable-curve`, or on 127.0.0.1.",
+            hint="Start it with `ipcontroller --IPController.enable_curve=True`, or on 127.0.0.1.",
             id="moi.W013",
         )
     if not said.get("key"):
@@ -81,7 +81,7 @@ def _without_curve(name: str, said: dict[str, Any]) -> Iterator[CheckMessage]:
             f"The messages of the cluster of {name!r} are not signed: whoever reaches one of its "
             "ports can run code on its engines.",
             hint="Leave `c.Session.key` to ipcontroller, which makes one up, or start it with "
-            "`--enable-curve`.",
+            "`--IPController.enable_curve=True`.",
             id="moi.W014",
         )
 

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,9 @@ from django.utils.module_loading import import_string
 from moi_django.conf import DEFAULT_CONTEXT, DEFAULTS, conf
 from moi_django.validation import unfit_character
 
-CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id"}
+CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id", "BACKEND"}
+# What a context may be run by.
+BACKENDS = ("ipyparallel", "immediate")
 
 # What a setting may be whose default is None; others have a check of their own.
 OPTIONAL: dict[str, tuple[Any, str]] = {
@@ -19,6 +22,8 @@ OPTIONAL: dict[str, tuple[Any, str]] = {
     "ANONYMOUS_USER": (str, "a text"),
     "STATE_DIR": ((str, os.PathLike), "a path"),
     "MEMORY_LIMIT": (int, "a whole number of bytes"),
+    "MONITOR_TOKEN": (str, "a text"),
+    "HEALTH_MAX_WAIT": ((int, float), "seconds"),
 }
 
 MAY_BE_ZERO = {
@@ -100,6 +105,8 @@ def check_contexts(**kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for name, given in contexts.items():
         unknown = set(given) - CONTEXT_KEYS if isinstance(given, dict) else {repr(given)}
+        if not unknown and given.get("BACKEND", BACKENDS[0]) not in BACKENDS:
+            unknown = {given["BACKEND"]}
         if unknown or (not given and name != DEFAULT_CONTEXT):
             found.append(
                 Error(
@@ -170,6 +177,21 @@ def check_owner_limit(**kwargs: Any) -> list[CheckMessage]:
     if limit is None or _is_count(limit) or callable(limit):
         return []
     return [Error(complaint, hint=hint, id="moi.E027")]
+
+
+@register("moi")
+def check_request_id(**kwargs: Any) -> list[CheckMessage]:
+    """Check that what has the id of a request can be found."""
+    source: Any = conf.REQUEST_ID
+    complaint = f'MOI["REQUEST_ID"] is {source!r}.'
+    try:
+        source = import_string(source) if isinstance(source, str) else source
+    except ImportError as error:
+        complaint = f'MOI["REQUEST_ID"] cannot be imported: {error}.'
+    if source is None or isinstance(source, ContextVar) or callable(source):
+        return []
+    hint = "Give a function without arguments, a ContextVar, or the dotted path of one."
+    return [Error(complaint, hint=hint, id="moi.E031")]
 
 
 def _is_limit_name(name: Any) -> bool:

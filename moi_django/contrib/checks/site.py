@@ -1,11 +1,13 @@
 """Find a site around moi in which its pages cannot be live or their users not be known."""
 
+import sys
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.handlers.asgi import ASGIHandler
+from django.core.management import get_commands, load_command_class
 from django.utils.module_loading import import_string
 
 from moi_django.conf import conf
@@ -44,6 +46,26 @@ def _speaks_http_alone(application: Any) -> bool:
     """Tell so of Django's own application and of a router of Channels; of others, who knows."""
     protocols = getattr(application, "application_mapping", {"websocket": None})
     return isinstance(application, ASGIHandler) or "websocket" not in protocols
+
+
+@register("moi")
+def check_runserver(**kwargs: Any) -> list[CheckMessage]:
+    """Say that pages are not live by a `runserver` of WSGI, to who runs it or checks the site."""
+    # Other commands have nothing to do with it, and would say so again and again.
+    if not settings.DEBUG or sys.argv[1:2] not in (["runserver"], ["check"]) or conf.WEBSOCKET_URL:
+        return []
+    from moi_django.contrib.runserver.next_command import APP, serves_wsgi
+
+    if not serves_wsgi(load_command_class(get_commands()["runserver"], "runserver")):
+        return []
+    return [
+        Info(
+            "runserver has no websockets, so pages will not be live.",
+            hint=f'Use `manage.py moi up`, or put "{APP}" or "daphne" into '
+            'INSTALLED_APPS, before "django.contrib.staticfiles".',
+            id="moi.I031",
+        )
+    ]
 
 
 @register("moi")

@@ -5,6 +5,8 @@ What costs time to import is imported by the verb that needs it.
 
 import os
 import sys
+from argparse import SUPPRESS
+from copy import copy
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +24,9 @@ from moi_django.exceptions import MoiError, UsageError
 # Exit codes of what makes no sense, and of what writes where nobody reads.
 WRONG_USAGE, UNHEARD = 2, 141
 
+# Options of Django's that people write behind the verb as well.
+SHARED = {"verbosity", "settings", "pythonpath", "traceback", "no_color", "force_color"}
+
 # Each verb in the order of the help, with the module that has it in its VERBS.
 MODULES = {
     "submit": "contrib.command_line.verbs",
@@ -35,6 +40,7 @@ MODULES = {
     "users": "contrib.command_line.verbs",
     "top": "contrib.live_terminal.verbs",
     "watch": "contrib.live_terminal.verbs",
+    "health": "contrib.health.verbs",
     "pause": "contrib.operation.verbs",
     "resume": "contrib.operation.verbs",
     "drain": "contrib.operation.verbs",
@@ -58,9 +64,12 @@ class Command(BaseCommand):
         self._parser = parser
         parser.prog = parser.prog.replace("moi moi", "moi")  # by its own script
         verbs = parser.add_subparsers(dest="verb", title="verbs", metavar="VERB")
+        shared = _shared_options(parser)
         for name in MODULES:
             describe = _find_verb(name).describe
-            verb = verbs.add_parser(name, help=describe.__doc__, description=describe.__doc__)
+            verb = verbs.add_parser(
+                name, help=describe.__doc__, description=describe.__doc__, parents=[shared]
+            )
             describe(verb)
 
     def execute(self, *args: Any, **options: Any) -> Any:
@@ -98,6 +107,19 @@ class Command(BaseCommand):
         if found.needs_redis:
             _check_redis()
         found.run(self, options)
+
+
+def _shared_options(parser: CommandParser) -> CommandParser:
+    """Return Django's options of every command, to be understood behind a verb, too."""
+    shared = CommandParser(add_help=False)
+    for action in parser._actions:
+        if action.dest in SHARED:
+            again = copy(action)
+            # What stands before the verb counts unless it is said again.
+            again.default = SUPPRESS
+            again.help = SUPPRESS
+            shared._add_action(again)
+    return shared
 
 
 def _find_verb(name: str) -> Verb:

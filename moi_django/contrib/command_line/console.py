@@ -9,10 +9,11 @@ SETTINGS = re.compile(r"""["']DJANGO_SETTINGS_MODULE["']\s*(?:,|\]\s*=)\s*["']([
 
 
 def main() -> None:
-    """Run a verb with the settings of the environment, or else those that `manage.py` names."""
+    """Run a verb with the settings that are named, or else those of `manage.py`."""
     manage = find_manage(Path.cwd())
     sys.path.insert(0, str(manage.parent if manage else Path.cwd()))
-    if "DJANGO_SETTINGS_MODULE" not in os.environ:
+    is_told = any(re.match(r"--settings(=|$)", argument) for argument in sys.argv[1:])
+    if not is_told and "DJANGO_SETTINGS_MODULE" not in os.environ:
         found = manage and SETTINGS.search(manage.read_text(errors="replace"))
         if not found:
             sys.exit(_no_settings(manage))

@@ -71,6 +71,7 @@ def _describe_submit(parser: Any) -> None:
         "--run-after", metavar="TIME", help="seconds from now, or such as 2026-12-24T08:00+01:00"
     )
     parser.add_argument("--unique", metavar="KEY", help="no second one while this is unfinished")
+    parser.add_argument("--notify", metavar="WORDS", help="who is told of its end")
     parser.add_argument("--process", metavar="NAME", help="share a process with jobs of this name")
     parser.add_argument("--block", action="store_true", help="wait for the end and show the job")
     parser.add_argument("--no-block", action="store_false", dest="block", help="do not (default)")
@@ -99,21 +100,22 @@ def _submit(command: BaseCommand, options: dict[str, Any]) -> None:
 
 def _checked_call(options: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
     """Return what is to run and how; raise UsageError when that makes no sense."""
-    from moi_django.engine import calls
+    from moi_django.contrib.command_line.python_code import check_python, python_call
+    from moi_django.engine.calls import system_call
     from moi_django.options import Options
 
     names = [
         *("retries", "backoff", "retry_on_lost", "timeout", "priority", "limit"),
-        *("after", "on_failure", "unique", "process"),
+        *("after", "on_failure", "unique", "notify", "process"),
     ]
     try:
         conf.context(options["context"])
         given = {name: options[name] for name in names}
         how = Options(**given, run_after=_begin_time(options["run_after"]))
         if options["cmd_type"] == "system":
-            return calls.system_call, how
-        calls.check_python(options["cmd"])
-        return calls.python_call, how
+            return system_call, how
+        check_python(options["cmd"])
+        return python_call, how
     except SyntaxError as error:
         raise UsageError(f"--cmd is no Python code: {error}") from error
     except (InvalidJob, UnknownContext) as error:
@@ -237,13 +239,13 @@ def _describe_userjobs(parser: Any) -> None:
 
 
 def _userjobs(command: BaseCommand, options: dict[str, Any]) -> None:
-    from moi_django import owners
     from moi_django.contrib.command_line import text_report
+    from moi_django.contrib.monitoring import owner_names
     from moi_django.jobs.api import Group
 
     key = options["key"]
     unknown = GroupNotFound(f"Unknown key: {key}")
-    group = owners.find_group_id(key)
+    group = owner_names.find_group_id(key)
     if group is None:
         raise unknown
     try:
@@ -270,10 +272,10 @@ def _describe_users(parser: Any) -> None:
 
 
 def _users(command: BaseCommand, options: dict[str, Any]) -> None:
-    from moi_django import owners
     from moi_django.contrib.command_line import text_report
+    from moi_django.contrib.monitoring import owner_names
 
-    names = owners.group_ids_by_name()
+    names = owner_names.group_ids_by_name()
     if options["json"]:
         write_json(command, names)
     elif not names:

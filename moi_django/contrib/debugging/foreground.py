@@ -1,10 +1,12 @@
 """Run the function of a job here, for its developer: with a terminal, and no trace in Redis."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
 from moi_django.cluster.payloads import verify_payload
+from moi_django.contrib.caller.takeover import as_caller
 from moi_django.engine.current import CurrentJob, enter_job
 from moi_django.engine.invocation import call_as_job
 from moi_django.engine.pickling import PYTHON_VERSION, unpickle_call
@@ -33,8 +35,8 @@ def run_in_foreground(info: Info, say: Callable[[str], object]) -> Any:
     function, args, kwargs = unpickle_call(
         payload.call, get_store().dependencies.inputs(payload.inputs)
     )
-    job = _speaking_job(info, say)
-    with enter_job(job):
+    job = replace(_speaking_job(info, say), **payload.options.caller)
+    with enter_job(job), as_caller(job):
         return call_as_job(job, function, args, kwargs)
 
 

@@ -12,6 +12,9 @@ the kind tell a repetition. When it raises, the same events are told again after
 after them: let it raise only what passes, such as a database that is away. Each consumer has its
 own place in the stream, thread and pace.
 
+A `tick` that is registered beside it is called about once a second in that thread, too: for what
+is to be done later, by one process at a time.
+
 Read by the reconciler (`moi reconcile`, `moi up`), else by a web server process with open pages; by
 one at a time for each consumer.
 """

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 
 from moi_django.conf import conf
 from moi_django.contrib.events.registry import Consumer, JobEvent, consumers
@@ -46,7 +46,7 @@ class ConsumerReader:
         # By the clock of this process.
         self._held_until = 0.0
         self._has_begun, self._has_pending, self._has_failed = False, True, False
-        self._pause = 0.0
+        self._pause = self._resumes_at = self._ticks_at = 0.0
         self._told = ""
         self._is_full = False
 
@@ -72,10 +72,26 @@ class ConsumerReader:
     def run_until(self, stop: threading.Event) -> None:
         """Hand over events until told to stop, or until another process may do so."""
         while self.is_holding and not stop.is_set():
-            self.deliver(WAIT)
-            close_old_connections()  # the database may be away by the next time
-            if self._pause:
-                stop.wait(self._pause)
+            close_old_connections()  # the database may have been away since the last events
+            left = self._resumes_at - time.monotonic()
+            if left > 0:
+                stop.wait(min(left, WAIT))
+            else:
+                self.deliver(WAIT)
+            if time.monotonic() >= self._ticks_at:
+                self.tick()
+        connections.close_all()
+
+    def tick(self) -> None:
+        """Let the consumer do what is to be done now besides; what it raises is logged."""
+        if self._consumer.tick is None:
+            return
+        self._ticks_at = time.monotonic() + WAIT
+        try:
+            self._consumer.tick()
+        except Exception:
+            self._ticks_at = time.monotonic() + LONGEST_PAUSE
+            logger.exception("%s cannot do what is to be done now", self._consumer.name)
 
     def deliver(self, wait: float = 0.0) -> int:
         """Hand over the next events, for which it may wait; return how many were dealt with.
@@ -86,14 +102,14 @@ class ConsumerReader:
             count = self._deliver(wait)
         except MoiError as error:
             self._has_begun, self._has_pending = False, True
-            self._pause = min(LONGEST_PAUSE / 10, self._pause * 2 or FIRST_PAUSE)
+            self._put_off(LONGEST_PAUSE / 10)
             if str(error) != self._told:
                 self._told = str(error)
                 logger.warning("%s gets no events: %s", self._consumer.name, error)
             return 0
         except Exception:
             self._has_pending = self._has_failed = True
-            self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
+            self._put_off(LONGEST_PAUSE)
             logger.exception(
                 "%s cannot deal with events, trying again in %s s",
                 *(self._consumer.name, self._pause),
@@ -101,6 +117,10 @@ class ConsumerReader:
             return 0
         self._told, self._pause = "", 0.0
         return count
+
+    def _put_off(self, longest: float) -> None:
+        self._pause = min(longest, self._pause * 2 or FIRST_PAUSE)
+        self._resumes_at = time.monotonic() + self._pause
 
     def _deliver(self, wait: float) -> int:
         if not self._has_begun:
@@ -121,10 +141,20 @@ class ConsumerReader:
         if self._has_pending:
             # One by one after a failure: all those are dealt with before the one that cannot be.
             count = 1 if self._has_failed else self._consumer.batch
-            if entries := self.stream.read(count, is_new=False):
+            if entries := self._entries(count, is_new=False):
                 return entries
             self._has_pending = self._has_failed = False
-        return self.stream.read(self._consumer.batch, is_new=True, wait=wait)
+        entries = self._entries(self._consumer.batch, is_new=True)
+        if not entries and wait and self.is_holding:
+            self.stream.wait(wait)
+        return entries
+
+    def _entries(self, count: int, is_new: bool) -> list[Entry]:
+        found = self.stream.read(self._holder, count, is_new)
+        if found is None:
+            self._held_until = 0.0
+            self._has_pending = True
+        return found or []
 
     def _call_handler(self, events: list[JobEvent]) -> None:
         try:
@@ -261,6 +291,7 @@ def deliver_all() -> int:
         try:
             while reader.hold() and (done := reader.deliver()):
                 count += done
+            reader.tick()
         finally:
             reader.release()
     connection.disconnect()

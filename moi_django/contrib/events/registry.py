@@ -38,6 +38,7 @@ class JobEvent:
 
 
 Handler = Callable[[Sequence[JobEvent]], object]
+Tick = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,14 @@ class Consumer:
     handler: Handler
     # How many events the handler gets at most; as many may be told again after a process has died.
     batch: int = 100
+    # Called about once a second where the events are read, also when there are none.
+    tick: Tick | None = None
 
 
 _consumers: dict[str, Consumer] = {}
 
 
-def register(name: str, handler: Handler, *, batch: int = 100) -> None:
+def register(name: str, handler: Handler, *, batch: int = 100, tick: Tick | None = None) -> None:
     """Let a handler hear of events from now on; to be called in ready() of an AppConfig.
 
     Another handler of the same name takes the place of the first. What happened before the first
@@ -61,7 +64,7 @@ def register(name: str, handler: Handler, *, batch: int = 100) -> None:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,49}", name) or batch < 1:
         raise ValueError(f"{name!r} cannot consume events, {batch} at once.")
-    _consumers[name] = Consumer(name, handler, batch)
+    _consumers[name] = Consumer(name, handler, batch, tick)
     conf.hears_events = True
 
 

@@ -17,7 +17,8 @@ from moi_django.validation import parse_json
 
 logger = logging.getLogger(__name__)
 
-# Name of who reads in a consumer group: one at a time, so a successor finds what was left.
+# Name of who reads in a consumer group: one at a time, so a successor finds what was left. That of
+# read_events.lua, too.
 READER = "reader"
 # Seconds after which a group of which this site knows nothing is dropped.
 ABANDONED = 86_400.0
@@ -48,6 +49,8 @@ class EventStream:
         self._connection, self._consumer = connection, consumer
         self._redis: Any = connection.redis  # whose types know no lists of entries
         self._key = connection.keys.events
+        # Id of the last entry that was read by anybody for this consumer.
+        self._last: Any = "0-0"
 
     def begin(self, consumers: Iterable[str] = ()) -> None:
         """Make the stream and the places in it of this and other consumers where they are missing.
@@ -63,6 +66,9 @@ class EventStream:
                     if "BUSYGROUP" not in str(error):
                         raise
                 self._redis.xgroup_createconsumer(self._key, consumer, READER)
+            for group in self._redis.xinfo_groups(self._key):
+                if group["name"] == self._consumer.encode():
+                    self._last = group["last-delivered-id"]
 
     def hold(self, holder: str, seconds: float) -> bool:
         """Be who reads for this consumer for some seconds, with 0 no more; tell whether one is."""
@@ -74,16 +80,27 @@ class EventStream:
         }
         return bool(self._connection.run_script("hold_reader", {"events": self._key}, args))
 
-    def read(self, count: int, is_new: bool, wait: float = 0.0) -> list[Entry]:
-        """Return the next entries: new ones, for which it may wait, or those read and not done."""
-        block = max(1, round(wait * 1000)) if is_new and wait else None
-        place = ">" if is_new else "0"
+    def read(self, holder: str, count: int, is_new: bool) -> list[Entry] | None:
+        """Return the next entries: new ones, or those read and not done.
+
+        None when another process reads for this consumer.
+        """
+        args = {
+            "consumer": self._consumer,
+            "holder": holder,
+            "place": ">" if is_new else "0",
+            "count": count,
+            "prefix": self._connection.keys.prefix,
+        }
+        found = self._connection.run_script("read_events", {"events": self._key}, args)
+        if found and is_new:
+            self._last = found[-1][0]
+        return None if found is None else [_parse_entry(*entry) for entry in found]
+
+    def wait(self, seconds: float) -> None:
+        """Wait for new entries."""
         with self._connection.translated_errors():
-            found = self._redis.xreadgroup(
-                self._consumer, READER, {self._key: place}, count=count, block=block
-            )
-        streams = found.values() if isinstance(found, dict) else [each[1] for each in found or ()]
-        return [_parse_entry(*entry) for entries in streams for entry in _flat(entries)]
+            self._redis.xread({self._key: self._last}, count=1, block=max(1, round(seconds * 1000)))
 
     def acknowledge(self, ids: Sequence[str]) -> int:
         """Note that these were dealt with; return how many entries some consumer has yet to."""
@@ -104,13 +121,9 @@ class EventStream:
         return dropped
 
 
-def _flat(entries: Any) -> Any:
-    """Return entries as redis-py gives them for RESP2 and for RESP3, which has one more list."""
-    return entries[0] if entries and isinstance(entries[0], list) else entries
-
-
-def _parse_entry(raw_id: bytes, fields: Any) -> Entry:
+def _parse_entry(raw_id: bytes, pairs: list[bytes] | None) -> Entry:
     id = raw_id.decode()
+    fields = dict(zip((pairs or ())[::2], (pairs or ())[1::2], strict=True))
     try:
         info = info_from_json(fields[b"info"])
         kind = EventKind(fields[b"kind"].decode())

@@ -16,7 +16,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 from django.views.decorators.cache import never_cache
@@ -148,7 +148,7 @@ def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
 
 def _url_above(parent: Info | None) -> str:
     """Return where to go from a job that is no longer there."""
-    return (page_url(parent) if parent else None) or "/"
+    return (page_url(parent) if parent else None) or get_script_prefix()
 
 
 @require_safe

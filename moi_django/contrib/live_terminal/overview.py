@@ -6,7 +6,7 @@ from typing import Any
 
 from moi_django import owners
 from moi_django.conf import conf
-from moi_django.contrib.monitoring import cluster_state, job_search
+from moi_django.contrib.monitoring import cluster_state, job_search, owner_names
 from moi_django.contrib.monitoring.statistics import Completed, Statistics
 from moi_django.exceptions import GroupNotFound
 from moi_django.site_store import get_store
@@ -86,7 +86,7 @@ def get_user_tree(key: str) -> UserTree:
 
     Raises GroupNotFound when there is no such user or group, StoreUnavailable or NotRunning.
     """
-    id = owners.find_group_id(key)
+    id = owner_names.find_group_id(key)
     if id is None:
         if owners.user_named(key) is None:
             raise GroupNotFound(f"Unknown user: {key}")

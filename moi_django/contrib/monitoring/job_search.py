@@ -6,6 +6,7 @@ from typing import Any
 
 from moi_django import authorization, owners
 from moi_django.conf import conf
+from moi_django.contrib.monitoring import owner_names
 from moi_django.contrib.monitoring.job_index import IndexPosition, JobIndex
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
@@ -133,7 +134,7 @@ def _matcher(user: Any, query: JobQuery) -> Callable[[Info], bool]:
 
 def _find_group_id(text: str) -> str | None:
     """Return the id of the group that a text means, if any."""
-    return owners.find_group_id(text) if text and not unfit_character(text) else None
+    return owner_names.find_group_id(text) if text and not unfit_character(text) else None
 
 
 def summarize_jobs(infos: list[Info]) -> list[JobSummary]:

@@ -108,7 +108,7 @@ def apply_to_all(request: HttpRequest, action: BulkAction, ids: list[str]) -> No
     for id, is_done in _apply_to_each(action, ids):
         done, left = done + is_done, left + (not is_done)
         if is_done:
-            logger.info("%s: %s, job %s", request.user, action.verb, id)
+            logger.info("%s: %s, job %s", request.user, action.verb, id, extra={"job_id": id})
     if done:
         messages.success(request, action.done % {"n": done})
     if left:

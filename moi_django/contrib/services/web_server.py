@@ -1,32 +1,87 @@
-"""The web server of `moi up`: its arguments are SOCKET APPLICATION.
+"""Serve an ASGI application for development, as `runserver` serves a WSGI one.
 
-SOCKET is the number of a bound socket. It is handed down because a port that is only looked up may
-be another program's by the time it is used.
+This is the web server of `moi up`; its arguments are SOCKET APPLICATION then. SOCKET is the number
+of a bound socket. It is handed down because a port that is only looked up may be another program's
+by the time it is used.
 """
 
 import socket
 import sys
+from importlib.util import find_spec
+from typing import Any
 
-import uvicorn
+import django
+from asgiref.compatibility import guarantee_single_callable
+from django.apps import apps
+from django.conf import settings
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.utils.module_loading import import_string
 
 from moi_django.conf import conf
+from moi_django.contrib.command_line.verb_base import not_installed
 from moi_django.contrib.reloading.watcher import follow_changes
+from moi_django.contrib.services.access_log import AccessLog
+
+# The exit code of uvicorn when the application says that it cannot start.
+NOT_STARTED = 3
 
 
-def main(number: str, application: str) -> None:
-    """Serve an application on an inherited socket until a signal comes."""
-    follow_changes()
-    module, _, name = application.rpartition(".")
+def require_uvicorn() -> None:
+    """Raise MoiError unless what serves is installed."""
+    for name in ("uvicorn", "websockets"):
+        if find_spec(name) is None:
+            raise not_installed(ModuleNotFoundError(name=name), "embedded")
+
+
+def load_application(name: str, has_static: bool) -> Any:
+    """Return an application with a log of what it is asked, with static files if wanted."""
+    application = guarantee_single_callable(import_string(name))
+    if has_static:
+        application = ASGIStaticFilesHandler(application)
+    return AccessLog(_ScriptPrefix(application))
+
+
+class _ScriptPrefix:
+    """Tell an application below FORCE_SCRIPT_NAME so, as its websocket routes want it."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self._prefix = (settings.FORCE_SCRIPT_NAME or "").rstrip("/")
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        # A proxy may have taken it away.
+        if self._prefix and scope.get("path", "").startswith(f"{self._prefix}/"):
+            scope = {**scope, "root_path": self._prefix}
+        await self._application(scope, receive, send)
+
+
+def serve(application: Any, listening: socket.socket) -> bool:
+    """Serve an application on a bound socket until a signal comes; tell whether it could start."""
+    import uvicorn
+
     config = uvicorn.Config(
-        f"{module}:{name}",
+        application,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         ws_max_size=conf.server_frame_limit,
-        lifespan="off",
+        access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(number))])
+    server = uvicorn.Server(config)
+    server.run(sockets=[listening])
+    return server.started
+
+
+def main(number: str, name: str) -> None:
+    """Be the web server of `moi up`."""
+    django.setup()
+    follow_changes()
+    has_static = apps.is_installed("django.contrib.staticfiles") and bool(settings.STATIC_URL)
+    if not serve(
+        load_application(name, settings.DEBUG and has_static), socket.socket(fileno=int(number))
+    ):
+        sys.exit(NOT_STARTED)
 
 
 if __name__ == "__main__":

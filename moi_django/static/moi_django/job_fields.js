@@ -1,6 +1,6 @@
 // Fills the elements with `data-moi`, the holes, from an info object: with text, never with HTML.
 
-const { localizeTime, toIso } = await moiModule("time_format");
+const { localizeTime, runTime, toIso } = await moiModule("time_format");
 
 // Control characters and backslashes; hosts that look like paths; a scheme without a host.
 const UNSAFE_URL = /[\u0000-\u0020\\]|^\/\/|^https?:(?!\/\/[^/?#])/i;
@@ -10,6 +10,7 @@ const BLANK = "00000000-0000-0000-0000-000000000000";
 export const isFinished = (state) => ["success", "failed", "cancelled", "lost"].includes(state);
 export const isUnfinished = (state) => state === "queued" || state === "running";
 export const isFailed = (state) => state === "failed" || state === "lost";
+const isRetryable = (state) => isFailed(state) || state === "cancelled";
 
 /** Return how many jobs of a group are in the states that are wanted. */
 export function countJobs(totals, isWanted) {
@@ -33,7 +34,7 @@ export function linkOf(info, pages = {}) {
 
 /** What fills a hole, by its `data-moi`. Any other name is that of a field of the info object. */
 const FILLERS = {
-  link: (hole, info, { pages }) => fillLink(hole, linkOf(info, pages)),
+  link: (hole, info, { pages }) => setAttribute(hole, "href", linkOf(info, pages)),
   status: (hole, info, { catalog }) => setText(hole, catalog.statusText(info)),
   totals: (hole, info, { catalog }) => fillTotals(hole, info.totals ?? {}, catalog),
   amount: (hole, info, { catalog }) => setText(hole, amountOf(info, catalog)),
@@ -42,11 +43,26 @@ const FILLERS = {
   place: (hole, { state }) => state === "queued" || setText(hole, ""),
 };
 
+/** When an element applies whose `data-moi` tells what it is for; it is hidden otherwise. */
+const APPLIES = {
+  cancel: ({ type, state, totals }) => countJobs(totals, isUnfinished) > 0 || (type === "job" && !isFinished(state)),
+  retry: ({ state, totals, retried }) => countJobs(totals, isFailed) > 0 || (isRetryable(state) && !retried),
+  "if-attempts": ({ attempts }) => attempts > 1,
+  "if-retried": ({ retried }) => Boolean(retried),
+  "if-started": (info) => runTime(info, 0) >= 0,
+  "if-running": ({ state }) => state === "running",
+  "if-link": (info, { pages }) => linkOf(info, pages) !== null,
+};
+
+export const applies = (hole, info, site) => APPLIES[hole.dataset.moi]?.(info, site) ?? true;
+
 /** Fill one hole; `site` has the `catalog` of messages, and the `pages` as `linkOf` wants them. */
 export function fillHole(hole, info, site) {
   const name = hole.dataset.moi;
   if (name in FILLERS) {
     FILLERS[name](hole, info, site);
+  } else if (name in APPLIES) {
+    hole.hidden = !applies(hole, info, site);
   } else if (hole instanceof HTMLTimeElement) {
     hole.dateTime = toIso(info[name]);
     hole.textContent = "";
@@ -61,10 +77,8 @@ export function setText(hole, text) {
   if (hole && hole.textContent !== text) hole.textContent = text;
 }
 
-function fillLink(hole, link) {
-  if (link) hole.setAttribute("href", link);
-  else hole.removeAttribute("href");
-}
+const setAttribute = (element, name, value) =>
+  value === null ? element.removeAttribute(name) : element.setAttribute(name, value);
 
 function textOf(value) {
   if (value === null || value === undefined) return "";
@@ -76,8 +90,7 @@ function fillProgress(hole, { state, progress, done }) {
   const bar = hole.querySelector("progress") ?? hole;
   if (!(bar instanceof HTMLProgressElement)) return setText(hole, textOf(progress));
   hole.hidden = state !== "running" || (progress === null && done === null);
-  if (progress === null) bar.removeAttribute("value");
-  else bar.value = progress;
+  setAttribute(bar, "value", progress);
 }
 
 /** Return how far a job is in what it counts, or in percent. */

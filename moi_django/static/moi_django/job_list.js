@@ -89,8 +89,7 @@ export class JobList {
   enable(isEnabled) {
     this.#isEnabled = isEnabled;
     for (const row of this.#rows.values()) row.enable(isEnabled);
-    const more = this.#host.findPart("more");
-    if (more) more.disabled = !isEnabled;
+    this.#host.findPart("more")?.toggleAttribute("disabled", !isEnabled);
   }
 
   toggleCollapsed(row) {

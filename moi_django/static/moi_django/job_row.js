@@ -1,7 +1,6 @@
 // One row: the element of a job or group, and the holes in it.
 
-const { countJobs, fillHole, isFailed, isFinished, isUnfinished, offerMore, setText } =
-  await moiModule("job_fields");
+const { applies, countJobs, fillHole, isFinished, isUnfinished, offerMore, setText } = await moiModule("job_fields");
 const { formatClock, roundDuration, runTime } = await moiModule("time_format");
 
 // Maximum of milliseconds for which a button shows that what it asked for is under way.
@@ -20,8 +19,7 @@ function ownHoles(element) {
 export class JobRow {
   // As last shown, without its result; null when only the server has shown it.
   info = null;
-  // How many members a group has, and how many of them the server has sent.
-  size = 0;
+  // How many members of a group the server has sent.
   covered = Infinity;
   #site;
   // When the job said last how far it is.
@@ -75,12 +73,11 @@ export class JobRow {
     if (info.progress !== this.info?.progress) this.#measuredAt = Date.now();
     this.info = { ...info, result: null };
     this.placeDueAt = Date.now() + PLACE_DELAY;
-    this.size = info.size ?? 0;
     this.clearPending();
+    this.#passFocusOn(info);
     for (const hole of this.holes) fillHole(hole, info, this.#site);
     this.#showTimes(Date.now());
     this.updateMore();
-    this.#passFocusOn();
     return true;
   }
 
@@ -92,11 +89,8 @@ export class JobRow {
       version: info.version,
       created: info.date_created ?? "",
       state: info.state ?? "",
-      attempts: info.attempts ?? 1,
     });
     element.toggleAttribute("data-retried", Boolean(info.retried));
-    element.toggleAttribute("data-unfinished", countJobs(info.totals, isUnfinished) > 0);
-    element.toggleAttribute("data-failed", countJobs(info.totals, isFailed) > 0);
   }
 
   /** Let the times of a job that runs go on. */
@@ -122,7 +116,8 @@ export class JobRow {
   /** Offer to show those members that the server has not sent: all but the first `covered`. */
   updateMore(covered = this.covered) {
     this.covered = covered;
-    offerMore(this.findHole("more"), this.findHole("left"), this.size - this.covered);
+    const size = this.isCollapsed ? 0 : this.info?.size ?? 0;
+    offerMore(this.findHole("more"), this.findHole("left"), size - this.covered);
   }
 
   /** Tell whether somebody sees a job that waits, and it is time to ask where it stands. */
@@ -154,6 +149,7 @@ export class JobRow {
     toggle.setAttribute("aria-expanded", !isCollapsed);
     this.members.hidden = isCollapsed;
     this.element.toggleAttribute("data-closed", isCollapsed);
+    if (this.info || isCollapsed) this.updateMore();
   }
 
   /** Let a button show that what it asked for is under way, until there is news, or for a while. */
@@ -185,9 +181,9 @@ export class JobRow {
     this.element.dispatchEvent(new CustomEvent(`moi:${what}`, { bubbles: true, detail: info }));
   }
 
-  /** A button that is hidden now passes the focus on. */
-  #passFocusOn() {
+  /** A button that is about to be hidden passes the focus on. */
+  #passFocusOn(info) {
     const button = document.activeElement;
-    if (this.holes.includes(button) && !button.checkVisibility()) this.findHole("remove")?.focus();
+    if (this.holes.includes(button) && !applies(button, info, this.#site)) this.findHole("remove")?.focus();
   }
 }

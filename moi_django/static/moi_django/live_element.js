@@ -83,8 +83,7 @@ export class LiveElement extends HTMLElement {
   showError({ verb, reason }) {
     const error = this.findPart("error");
     if (!error) return;
-    const failure = this.findPart("failure");
-    if (failure) failure.textContent = this.catalog.text(`${verb}-failed`);
+    this.findPart("failure")?.replaceChildren(this.catalog.text(`${verb}-failed`));
     (this.findPart("reason") ?? error).textContent = reason;
     error.hidden = false;
   }

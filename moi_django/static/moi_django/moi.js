@@ -112,8 +112,7 @@ class MoiJobs extends LiveElement {
   }
 
   #announceAll() {
-    const announcement = this.findPart("said");
-    if (announcement) announcement.textContent = this.#endings.join("; ");
+    this.findPart("said")?.replaceChildren(this.#endings.join("; "));
     this.#endings = [];
   }
 

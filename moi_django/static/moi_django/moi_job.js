@@ -100,10 +100,9 @@ class MoiJob extends LiveElement {
   /** Stay as things were, for good, and say why. */
   #end(reason) {
     this.stop();
-    const form = this.findPart("remove")?.form;
-    const hadFocus = form?.contains(document.activeElement);
+    const hadFocus = this.findPart("remove")?.form.contains(document.activeElement);
     this.toggleAttribute("live", false);
-    this.toggleAttribute("gone", true);
+    for (const part of this.querySelectorAll(".moi-actions, [download]")) part.hidden = true;
     for (const name of ["offline", "refused", "error"]) this.showPart(name, false);
     this.showPart(reason, true);
     if (hadFocus) this.findPart(reason)?.querySelector("a")?.focus();

@@ -1,0 +1,1 @@
+"""What a job takes over from who submits it: language, time zone, and the id of the request."""

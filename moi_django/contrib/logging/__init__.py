@@ -1,0 +1,1 @@
+"""What the records of a site's log say of the job in which they were made."""

@@ -1,0 +1,1 @@
+"""What Prometheus is told of jobs, engines and pages: `"moi_django.contrib.metrics"`, an app."""

@@ -1,0 +1,126 @@
+"""Decide who is told of the end of a job, and where."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import check_for_language
+
+from moi_django.contrib.notify.conf import hook, setting
+from moi_django.contrib.notify.models import Preference, When
+from moi_django.contrib.notify.wishes import Wish, is_url, parse_wish
+from moi_django.models import BAR_PARTS, Info
+from moi_django.owners import USER
+from moi_django.site_store import get_store
+
+EMAIL, WEBHOOK = "email", "webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Where something is sent."""
+
+    channel: str
+    target: str
+    language: str = ""
+    # The user of the site, where it is one.
+    user: Any = None
+    # What the job has to have taken.
+    min_seconds: float = 0.0
+
+
+def find_recipients(infos: Sequence[Info]) -> list[tuple[Info, Recipient]]:
+    """Return who is told of jobs that have ended, each address once a job.
+
+    Raises StoreUnavailable, or an error of the database.
+    """
+    users = _users_of({info.owner for info in infos})
+    chosen = Preference._default_manager.in_bulk([user.pk for user in users.values()])
+    found: dict[tuple[str, str, str], tuple[Info, Recipient]] = {}
+    for info in infos:
+        user = users.get(info.owner)
+        preference = chosen.get(user.pk) if user is not None else None
+        for recipient in _recipients_of(info, user, preference):
+            found.setdefault((info.id, recipient.channel, recipient.target), (info, recipient))
+    return list(found.values())
+
+
+def _users_of(roots: set[str]) -> dict[str, Any]:
+    """Return the users of the site whose root groups these are."""
+    model = get_user_model()
+    fields = get_store().users.lookup_many(sorted(roots))
+    keys = {root: name.removeprefix(USER) for root, name in fields.items() if name.startswith(USER)}
+    wanted = {root: key for root, raw in keys.items() if (key := _key(model, raw)) is not None}
+    users = model._default_manager.in_bulk(set(wanted.values()))
+    return {root: users[key] for root, key in wanted.items() if key in users}
+
+
+def _key(model: Any, raw: str) -> Any:
+    try:
+        return model._meta.pk.to_python(raw)
+    except ValidationError:
+        return None  # the site had another user model when that job was submitted
+
+
+def _recipients_of(info: Info, user: Any, preference: Preference | None) -> Iterator[Recipient]:
+    wish = parse_wish(info.notify)
+    if user is not None and user.is_active and (address := address_of(user)):
+        seconds = _min_seconds_for(info, wish, preference)
+        if seconds is not None:
+            yield Recipient(EMAIL, address, _language_of(user), user, seconds)
+    for name, webhook in setting("WEBHOOKS").items():
+        if _wants(webhook.get("when", When.NEVER), info):
+            yield Recipient(WEBHOOK, name)
+    if wish is not None and _wants(wish.when, info):
+        yield from _named_recipients(wish)
+
+
+def _named_recipients(wish: Wish) -> Iterator[Recipient]:
+    for address in filter(_is_address, wish.addresses):
+        yield Recipient(EMAIL, address)
+    for webhook in wish.webhooks:
+        if is_url(webhook) or webhook in setting("WEBHOOKS"):
+            yield Recipient(WEBHOOK, webhook)
+
+
+def _min_seconds_for(info: Info, wish: Wish | None, preference: Preference | None) -> float | None:
+    """Return what a job has to have taken for its owner to be told of it; None for never."""
+    if wish is not None and wish.silences_owner:
+        return None
+    when = preference.when if preference else setting("WHEN")
+    # Who has chosen to hear nothing hears nothing, whatever a job says.
+    if preference is not None and when == When.NEVER:
+        return None
+    if wish is not None and wish.has_owner and _wants(wish.when, info):
+        return 0.0
+    if _wants(when, info):
+        return float(preference.min_seconds if preference else setting("MIN_SECONDS"))
+    return None
+
+
+def _wants(when: str, info: Info) -> bool:
+    return when == When.ALWAYS or (when == When.FAILURES and info.state in BAR_PARTS["failed"])
+
+
+def address_of(user: Any) -> str:
+    find = hook("ADDRESS")
+    address = find(user) if find else getattr(user, user.get_email_field_name(), "")
+    return address if _is_address(address) else ""
+
+
+def _language_of(user: Any) -> str:
+    find = hook("LANGUAGE")
+    found = find(user) if find else None
+    return found if found and check_for_language(found) else settings.LANGUAGE_CODE
+
+
+def _is_address(value: Any) -> bool:
+    try:
+        validate_email(value)
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Failing jobs in Sentry, where the settings of the site call `sentry_sdk.init`."""

@@ -1,0 +1,1 @@
+"""Stands for a database in the memory of another process."""

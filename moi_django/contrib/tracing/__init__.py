@@ -1,0 +1,1 @@
+"""OpenTelemetry: a span for each submit and for each attempt, of one trace."""

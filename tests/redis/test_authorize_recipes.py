@@ -1,0 +1,91 @@
+"""The recipes of the page on who may see and change jobs do what they say."""
+
+import re
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import Group as Members
+from django.http import Http404
+
+from moi_django import Group
+from moi_django.authorization import allowed
+from tests.helpers.processes import ROOT
+from tests.helpers.records import job_in
+from tests.helpers.websocket import connected, hear, say
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAGE = (ROOT / "docs/howto/authorize.md").read_text()
+
+
+def recipe(heading):
+    """Return the names that the Python below a heading defines."""
+    [section] = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    names = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
+        exec(block, names)
+    return names
+
+
+@pytest.fixture
+def people(moi):
+    make = get_user_model().objects.create_user
+    return {"ada": make("ada"), "bob": make("bob"), "olga": make("olga", is_staff=True)}
+
+
+def rights(user, job):
+    """Return what a user, as the next request has it, may do with a job."""
+    if not user.is_anonymous:
+        user = get_user_model().objects.get(pk=user.pk)
+    return [action for action in ("view", "change") if allowed(user, action, job)]
+
+
+def test_staff_may_look(moi, store, people):
+    job = job_in(store, Group.of(people["ada"]), "a job")
+    moi["AUTHORIZE"] = recipe("Staff may look")["may"]
+    assert {name: rights(user, job) for name, user in people.items()} == {
+        "ada": ["view", "change"],
+        "bob": [],
+        "olga": ["view"],
+    }
+
+
+def test_a_team_shares_its_jobs(moi, store, people):
+    ada, bob = people["ada"], people["bob"]
+    names = recipe("A team shares its jobs")
+    moi["AUTHORIZE"] = names["may"]
+    job = job_in(store, names["team"]("chemistry"), "a job")
+    own = job_in(store, Group.of(bob), "his own")
+    members = Members.objects.create(name="chemistry")
+    ada.groups.add(members)
+    assert rights(ada, job) == ["view", "change"]
+    assert rights(bob, job) == rights(AnonymousUser(), job) == rights(ada, own) == []
+    assert rights(bob, own) == ["view", "change"]
+    ada.groups.remove(members)
+    assert rights(ada, job) == []
+
+
+async def test_a_page_for_everybody(moi, store, server):
+    names = await sync_to_async(recipe)("A page for everybody")
+    moi |= {"ANONYMOUS_USER": "visitors", "AUTHORIZE": names["may"]}
+    public = await sync_to_async(Group.of)("public results")
+    job = await sync_to_async(job_in)(store, public, "a job")
+    async with connected(server, None) as socket:
+        await say(socket, "watch", [public.id])
+        heard = [await hear(socket) for _ in range(4)]
+        assert job.id in [told["id"] for verb, told in heard if verb == "get"]
+        await say(socket, "remove", [job.id])
+        verb, told = await hear(socket)
+        assert (verb, told["verb"]) == ("error", "remove")
+    assert await sync_to_async(rights)(AnonymousUser(), job) == ["view"]
+
+
+def test_a_view_answers_404_for_what_is_not_there_and_what_is_another_s(moi, store, people):
+    ada, bob = people["ada"], people["bob"]
+    job_for = recipe("Your own views")["job_for"]
+    job = job_in(store, Group.of(ada), "a job")
+    assert job_for(ada, "change", job.id).id == job.id
+    for user, id in ((bob, job.id), (ada, "0" * 8)):
+        with pytest.raises(Http404):
+            job_for(user, "view", id)
