@@ -110,7 +110,7 @@ def test_all_of_a_site_follows_its_code_and_its_jobs_outlive_it(project, tmp_pat
         for path in (data, *data.rglob("*")):
             assert not path.stat().st_mode & 0o077, path
     ran = manage("moi", "up", "--fresh", MOI_REDIS_URL="redis://127.0.0.1:1", **project)
-    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.returncode == 2
     assert "--fresh is for the Redis of `moi up`, not for redis://127.0.0.1:1" in ran.stderr
     with up(project, "--fresh", "--no-server") as (process, line):
         line("redis")
