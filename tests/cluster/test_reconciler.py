@@ -296,7 +296,8 @@ def test_the_command_looks_once(own_cluster, site_env, store, tmp_path):
     engine.kill()
     ran = manage("moi", "reconcile", "--once", **site_env, MOI_TEST_LEASE="4")
     said = f"job {held.job.id} lost its engine\n"
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, said, "")
+    logged = f"Job {held.job.id} got lost: The engine that ran this job is gone.\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, said, logged)
     assert held.job.refresh().state is State.LOST
 
 

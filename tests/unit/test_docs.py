@@ -70,7 +70,7 @@ def test_every_check_is_documented():
 
 def test_every_logger_is_documented_and_no_other():
     [text] = re.findall(r"^## The log$(.*?)^An engine", DOCS["docs/howto/operate.md"], re.M | re.S)
-    documented = re.findall(r"`(moi_django\.[\w.]+)`", "".join(row[0] for row in table(text)))
+    documented = re.findall(r"`((?:moi_django|django)\.[\w.]+)`", "".join(row[0] for row in table(text)))
     loggers = []
     for path in (ROOT / "moi_django").rglob("*.py"):
         for name in re.findall(r"^logger = logging\.getLogger\((.*)\)$", path.read_text(), re.M):
@@ -191,6 +191,9 @@ def shown_default(action):
     return "" if action.default in (None, []) else f"`{action.default}`"
 
 
+NEXT_PORT = "`127.0.0.1:8000`, or the next port that is free"
+
+
 def test_the_defaults_of_options_are_those_of_the_command():
     parser = load_command_class("moi_django", "moi").create_parser("manage.py", "moi")
     [verbs] = [action for action in parser._actions if action.dest == "verb"]
@@ -203,7 +206,7 @@ def test_the_defaults_of_options_are_those_of_the_command():
         }
         for names, default, _ in table(section):
             for name in re.findall(r"`(--[\w-]+)`", names):
-                said = {"none": "", "number of CPUs": ""}.get(default, default)
+                said = {"none": "", "number of CPUs": "", NEXT_PORT: ""}.get(default, default)
                 shown = shown_default(options[name])
                 assert said == shown or (said, shown) == ("", "no"), f"{verb} {name}"
 
