@@ -25,7 +25,7 @@ class MetricsSampler:
         with suppress(psutil.Error):
             self._process.cpu_percent()  # from here on it counts
 
-    def sample(self, context: str | None, code: str | None) -> EngineMetrics:
+    def sample(self, context: str | None, code: str | None = None) -> EngineMetrics:
         """Return how the engine is now, the context that its job is of, and what code it has."""
         return EngineMetrics(
             engine=self._engine,

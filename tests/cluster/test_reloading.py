@@ -92,6 +92,10 @@ def test_all_of_a_site_follows_its_code_and_its_jobs_outlive_it(project, tmp_pat
         assert shows(url, "one 2")
         (tmp_path / "lab/templates/lab.html").write_text("two {{ value }}")
         wait_for(lambda: shows(url, "two 2"), "the new template")
+        # What waited runs, and what ran has ended.
+        line(f"{kept}.*Success")
+        show = ("moi", "job", f"--job-id={lost}", "--json")
+        wait_for(lambda: told(*show, **project)["state"] == "lost")
         models.write_text("VALUE = (\n")
         line("reload +.*lab/models.py changed and cannot be loaded")
         assert shows(url, "two 2")
@@ -99,10 +103,6 @@ def test_all_of_a_site_follows_its_code_and_its_jobs_outlive_it(project, tmp_pat
         line("lab/models.py changed: the site starts anew, jobs that begin now run the new code")
         wait_for(lambda: shows(url, "two 3"), "the new code")
         assert told(*ASK, **project)["result"] == 3
-        assert told("moi", "job", f"--job-id={kept}", "--json", **project)["state"] == "success"
-        wait_for(
-            lambda: told("moi", "job", f"--job-id={lost}", "--json", **project)["state"] == "lost"
-        )
         process.terminate()
         assert process.wait(20) == 0
         assert "SyntaxError" in process.stderr.read()

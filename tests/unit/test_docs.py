@@ -70,7 +70,9 @@ def test_every_check_is_documented():
 
 def test_every_logger_is_documented_and_no_other():
     [text] = re.findall(r"^## The log$(.*?)^An engine", DOCS["docs/howto/operate.md"], re.M | re.S)
-    documented = re.findall(r"`((?:moi_django|django)\.[\w.]+)`", "".join(row[0] for row in table(text)))
+    documented = re.findall(
+        r"`((?:moi_django|django)\.[\w.]+)`", "".join(row[0] for row in table(text))
+    )
     loggers = []
     for path in (ROOT / "moi_django").rglob("*.py"):
         for name in re.findall(r"^logger = logging\.getLogger\((.*)\)$", path.read_text(), re.M):

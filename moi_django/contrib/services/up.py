@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -43,7 +43,7 @@ from moi_django.contrib.services.service_state import (
     write_services,
 )
 from moi_django.engine.calls import PRIVATE_VARIABLES
-from moi_django.exceptions import ServiceError, UsageError
+from moi_django.exceptions import MoiError, ServiceError, UsageError
 from moi_django.state_dir import RunningServices
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import without_secret
@@ -303,6 +303,10 @@ class _Supervisor:
         async with self._reconciler(), self._loader.watching(self._reaper.note_sessions):
             self._reaper.note_sessions()
             await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if self._loader.ask_engines:
+                # So that what waits goes on waiting, and does not begin in order to be killed.
+                with suppress(MoiError):
+                    await asyncio.to_thread(self._loader.ask_engines)
         await cancel_tasks(following)
         if not following.cancelled():
             following.result()
