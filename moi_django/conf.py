@@ -161,6 +161,8 @@ class Conf:
     # Seconds that a browser may take to accept a frame before it is disconnected.
     SEND_TIMEOUT = Setting(30.0)
 
+    # Returns what describes the code of this site; the app, which knows what does, puts it here.
+    describe_code: Callable[[], Any] = staticmethod(lambda: None)
     # Gets (info, func, around of the job that is retried) when jobs are sent; the app sets it.
     # Returns their `Payload.around`, and what makes a function of (create, infos).
     begin_sending: Callable[..., Any] = staticmethod(lambda *_: ({}, lambda create, infos: create))

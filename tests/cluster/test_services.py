@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ import redis
 
 from tests.helpers.processes import ROOT, environment, free_port, manage, wait_for
 from tests.helpers.schedules import settings_with
+from tests.helpers.services import up
 
 
 @pytest.fixture
@@ -30,33 +31,6 @@ def project(tmp_path):
     }
     assert manage("migrate", "-v0", **env).returncode == 0
     return env
-
-
-@contextmanager
-def up(project, *arguments):
-    """Run `moi up` until the block ends; give the process and a function that reads on."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "moi", "up", "--engines=1", *arguments],
-        env=environment(**project),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    process.said = []
-
-    def line(pattern):
-        for text in process.stdout:
-            process.said.append(text)
-            if found := re.search(pattern, text):
-                return found
-        raise AssertionError(f"it ended without saying {pattern!r}: {process.stderr.read()}")
-
-    try:
-        yield process, line
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def started_by(process):
@@ -361,4 +335,4 @@ def test_a_redis_that_is_named_is_used_and_left_alone(project, site_env, store):
         assert not [child for child in started if "valkey" in " ".join(child.cmdline())]
         process.terminate()
         assert process.wait(20) == 0
-    store.connection.ping()
+    store.connection.server_time()
