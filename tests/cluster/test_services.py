@@ -259,8 +259,8 @@ def test_settings_may_be_named_behind_the_verb(project, tmp_path):
         command = [sys.executable, *command]
         ran = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
         assert "moi has no Redis" in ran.stderr
-        env.pop("DJANGO_SETTINGS_MODULE")
-        env.pop("PYTHONPATH")
+        env.pop("DJANGO_SETTINGS_MODULE", None)
+        env.pop("PYTHONPATH", None)
 
 
 def test_what_is_no_site_is_not_started_and_what_is_not_migrated_is_said(project):
