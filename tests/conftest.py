@@ -49,9 +49,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def unheard():
-    """Nobody hears of events, but in tests that ask for it."""
+    """Nobody hears of events, but in tests that ask for it.
+
+    Apps say anew that they do when a test changes which ones are installed.
+    """
     for consumer in consumers():
         unregister(consumer.name)
 

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 PAGE = "reference/api"
 # Modules of public names that the page has a section for, where this version has them.
-MODULES = ("moi_django.signals", "moi_django.test")
+MODULES = ("moi_django.signals", "moi_django.test", "moi_django.shortcuts")
 SECTION = """
 ## {module}
 
@@ -15,7 +15,7 @@ SECTION = """
 ```
 """
 # Other classes are handed out.
-MADE_BY_USERS = {"moi_django.Options"}
+MADE_BY_USERS = {"moi_django.Options", "moi_django.test.MoiPage"}
 
 
 def setup(app):

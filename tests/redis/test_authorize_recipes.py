@@ -7,10 +7,12 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.models import Group as Members
+from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
 from moi_django import Group
 from moi_django.authorization import allowed
+from moi_django.models import State
 from tests.helpers.processes import ROOT
 from tests.helpers.records import job_in
 from tests.helpers.websocket import connected, hear, say
@@ -81,11 +83,15 @@ async def test_a_page_for_everybody(moi, store, server):
     assert await sync_to_async(rights)(AnonymousUser(), job) == ["view"]
 
 
-def test_a_view_answers_404_for_what_is_not_there_and_what_is_another_s(moi, store, people):
-    ada, bob = people["ada"], people["bob"]
-    job_for = recipe("Your own views")["job_for"]
-    job = job_in(store, Group.of(ada), "a job")
-    assert job_for(ada, "change", job.id).id == job.id
-    for user, id in ((bob, job.id), (ada, "0" * 8)):
-        with pytest.raises(Http404):
-            job_for(user, "view", id)
+def test_a_view_of_the_site_lets_change_a_job_who_may(moi, store, people, rf):
+    moi["AUTHORIZE"] = recipe("Staff may look")["may"]
+    stop = recipe("Your own views")["stop"]
+    job = job_in(store, Group.of(people["ada"]), "a job")
+    request = rf.post("/")
+    for name, error in (("bob", Http404), ("olga", PermissionDenied)):
+        request.user = people[name]
+        with pytest.raises(error):
+            stop(request, job.id)
+    request.user = people["ada"]
+    stop(request, job.id)
+    assert store.jobs.get(job.id).state == State.CANCELLED

@@ -38,12 +38,10 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(scope="session")
 def tables(django_db_setup, django_db_blocker):
     """The tables of the app, in the database of the tests."""
-    before = dict(registry._consumers)
     with django_db_blocker.unblock(), modify_settings(INSTALLED_APPS={"append": APP}):
         call_command("migrate", "moi_notify", verbosity=0)
-    registry._consumers.clear()
-    registry._consumers.update(before)
-    conf.hears_events = bool(before)
+    for consumer in registry.consumers():
+        registry.unregister(consumer.name)
 
 
 @pytest.fixture

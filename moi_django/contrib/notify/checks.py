@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
@@ -18,6 +19,8 @@ MIN_SECRET = 16
 @register("moi")
 def check_notify(**kwargs: Any) -> list[CheckMessage]:
     """Check the names and the values of the settings."""
+    if not apps.is_installed("moi_django.contrib.notify"):
+        return []
     given = getattr(settings, "MOI_NOTIFY", {})
     if not isinstance(given, dict):
         return [_wrong("MOI_NOTIFY is not a dict.", 'MOI_NOTIFY = {"WHEN": "failures"}')]
