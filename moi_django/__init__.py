@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from moi_django.jobs.api import Group, Job, asubmit, ctx_default, submit, submit_nouser
     from moi_django.options import Options
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 # Module -> the public names that it defines.
 _NAMES = {
