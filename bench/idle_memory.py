@@ -36,6 +36,7 @@ MARKS = {
     "ipyparallel.engine.nanny": "nannies",
     "ipyparallel.engine": "engines",
     "ipyparallel.controller": "controller",
+    "moi reconcile": "reconciler",
     "moi up": "moi up",
 }
 # What a process is that was started by one of another kind and is no nanny.

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 from django.apps import AppConfig
 
@@ -31,6 +32,8 @@ class MoiConfig(AppConfig):
             from moi_django.contrib.sentry.reports import report_to_sentry
 
             current.surroundings = [as_caller, report_to_sentry]
+        described = "moi_django.contrib.reloading.site_code"
+        conf.conf.describe_code = lambda: import_module(described).describe_code()
 
 
 def _start_event_readers() -> Callable[[], object]:

@@ -161,6 +161,8 @@ class Conf:
     # Seconds that a browser may take to accept a frame before it is disconnected.
     SEND_TIMEOUT = Setting(30.0)
 
+    # Returns what describes the code of this site; the app, which knows what does, puts it here.
+    describe_code: Callable[[], Any] = staticmethod(lambda: None)
     # Gets (info, func, around of the job that is retried) when jobs are sent; the app sets it.
     # Returns their `Payload.around`, and what makes a function of (create, infos).
     begin_sending: Callable[..., Any] = staticmethod(lambda *_: ({}, lambda create, infos: create))
@@ -178,13 +180,13 @@ class Conf:
     def is_isolated(self) -> bool:
         """True in the tests of a site, which have no business with its Redis and its clusters.
 
-        They keep their mails; before that, while apps are set up, it is told by the program.
+        Their runner says so; before it does, while apps are set up, the program that is run.
         """
         is_pytest = "pytest" in sys.modules and "PYTEST_VERSION" in os.environ
         commands = ("manage.py test", "django-admin test", "__main__.py test")
         is_command = " ".join(sys.argv[:2]).endswith(commands)
-        has_outbox = hasattr(sys.modules.get("django.core.mail"), "outbox")
-        return self.TEST_ISOLATION and (has_outbox or is_pytest or is_command)
+        state = getattr(sys.modules.get("django.test.utils"), "_TestState", None)
+        return self.TEST_ISOLATION and (hasattr(state, "saved_data") or is_pytest or is_command)
 
     @property
     def services(self) -> RunningServices | None:

@@ -71,9 +71,11 @@ class Attempt:
     # CPU seconds, and bytes of memory at most, of its process; None when that was not measured.
     cpu_seconds: float | None = None
     peak_memory: int | None = None
-    # Id of its engine, and dotted path of the class of what it raised, where that is known.
+    # Id of its engine, dotted path of the class of what it raised, and digest of the code that the
+    # engine had loaded, where that is known.
     ran_on: str | None = None
     exception: str | None = None
+    engine_code: str | None = None
 
     @property
     def ran_seconds(self) -> float:
@@ -148,6 +150,9 @@ class Info:
     peak_memory: int | None = None
     # Dotted path of the class of what it raised, of a job that failed; None when nobody knows.
     exception: str | None = None
+    # Digest of the code of the site when it was submitted, and of what its engine had loaded.
+    code: str | None = None
+    engine_code: str | None = None
     # Dotted path of the task of Django's that it runs, whose arguments are then kept with it.
     task: str | None = None
     # Ids from the root group down to this one, joined by ":".
@@ -259,7 +264,7 @@ class Info:
         error = result.rstrip().rsplit("\n", 1)[-1][:MAX_ERROR_LENGTH]
         times = (self.date_start, now())
         used = (self.cpu_seconds, self.peak_memory)
-        why = (self.engine, exception)
+        why = (self.engine, exception, self.engine_code)
         attempt = Attempt(self.attempt, state, *times, error, *used, *why)
         return self.changed(
             state=State.QUEUED,
@@ -274,6 +279,7 @@ class Info:
             total=None,
             cpu_seconds=None,
             peak_memory=None,
+            engine_code=None,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ SECTION = """
 ```
 """
 # Other classes are handed out.
-MADE_BY_USERS = {"moi_django.Options"}
+MADE_BY_USERS = {"moi_django.Options", "moi_django.test.MoiPage"}
 
 
 def setup(app):

@@ -67,7 +67,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 # Where files are kept that jobs attach.
 MEDIA_ROOT = os.environ.get("EXAMPLE_MEDIA", str(BASE_DIR / "media"))
-# Nobody else keeps files there, and the Redis of the demo begins anew each time.
+# Nobody else keeps files there, and the demo may have been started with --fresh.
 MOI = {"STRAY_FILES_AGE": 600}
 if state_dir := os.environ.get("EXAMPLE_STATE_DIR"):
     MOI["STATE_DIR"] = state_dir

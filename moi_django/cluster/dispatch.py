@@ -152,6 +152,7 @@ def _work_spec(queue: str) -> WorkSpec:
         turn=conf.WORK_TURN,
         preload=tuple(conf.PRELOAD),
         memory_limit=conf.MEMORY_LIMIT,
+        code=conf.describe_code(),
     )
 
 

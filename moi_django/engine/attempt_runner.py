@@ -73,7 +73,7 @@ class AttemptRunner:
         self._waits: dict[str, Companion] = {}
         self._companions: list[Companion] = []
         self._beside = threading.BoundedSemaphore(MAX_BESIDE)
-        self._status_before = ""
+        self._status_before, self._code = "", resources.heartbeat.code
         self._lease = resources.heartbeat.watch_over(info)
 
     @property
@@ -214,7 +214,8 @@ class AttemptRunner:
     def _ended(self, end: AttemptEnd, info: Info) -> Info | None:
         if not self._is_this(info):
             return None
-        used = {"cpu_seconds": round(end.cpu_seconds, 4), "peak_memory": end.peak_memory}
+        used: dict[str, Any] = {"peak_memory": end.peak_memory, "engine_code": self._code}
+        used["cpu_seconds"] = round(end.cpu_seconds, 4)
         if self._is_final(end):
             return info.ended(end.state, result=end.result, exception=end.exception, **used)
         return info.changed(**used).requeued(end.state, end.result, end.exception)

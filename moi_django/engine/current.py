@@ -63,7 +63,7 @@ def check_checkpoint(job: Any, raw: bytes) -> str | None:
         parse_json(raw)
         return raw.decode()
     except ValueError as error:
-        logger.warning("A checkpoint of job %s is left out: %s", job.id, error, extra=about(job))
+        logger.warning("The checkpoint of job %s is left out: %s", job.id, error, extra=about(job))
         return None
 
 

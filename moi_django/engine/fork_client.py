@@ -126,6 +126,8 @@ class ForkServer:
         # What the environment of the server says, and all processes that it has started for us.
         self._mark = ""
         self._pids: set[int] = set()
+        # What is noted of the code that it has loaded.
+        self.loaded: dict[str, str] = {}
 
     def take(self) -> JobProcess:
         """Return a process that waits for a task; the caller has to close it.
@@ -184,18 +186,15 @@ class ForkServer:
                 process.close()
                 raise
             if not process.has_ended:
-                self._note_pid(process.pid)
+                self._pids.add(process.pid)
                 return process
             process.close()  # something has killed it while it waited
         raise NoProcess("Processes for jobs end before they get one: see the log of the engine.")
 
-    def _note_pid(self, pid: int) -> None:
-        self._pids.add(pid)
-
     def _start(self) -> socket.socket:
         # Those of a server that is killed.
         adopt_orphans()
-        self._mark = uuid.uuid4().hex
+        self._mark, self.loaded = uuid.uuid4().hex, {}
         self._control, theirs = socket.socketpair()
         with theirs:
             config = json.dumps([sys.path, os.getpid(), theirs.fileno(), self._preload])
@@ -212,7 +211,7 @@ class ForkServer:
         if self._spare is not None:
             with suppress(OSError, EOFError, NoProcess):
                 self._spare.wait_for_start(0)
-                self._note_pid(self._spare.pid)
+                self._pids.add(self._spare.pid)
             self._spare.close()
         if self._control is not None:
             self._control.close()

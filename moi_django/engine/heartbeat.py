@@ -68,6 +68,8 @@ class Heartbeat:
         self._leases: list[Lease] = []
         self._idle_since = 0.0
         self._is_running = False
+        # Digest of the code that jobs find here.
+        self.code: str | None = None
 
     @contextmanager
     def at_queue(self, worker: Worker) -> Iterator[None]:
@@ -107,7 +109,13 @@ class Heartbeat:
     def report(self, queue: str) -> None:
         """Say how this engine is."""
         self._context = split_queue(queue)[0]
-        self._store.engines.report(self._sampler.sample(self._context))
+        self._store.engines.report(self._sampler.sample(self._context, self.code))
+
+    def report_code(self, queue: str, code: str | None) -> None:
+        """Note what code jobs find here, and say so unless it was that before."""
+        if code != self.code:
+            self.code = code
+            self.report(queue)
 
     def _renew_until_idle(self) -> None:
         """Renew again and again, until there has been nothing to renew for a while."""
@@ -143,4 +151,4 @@ class Heartbeat:
                 lease.lose()
         if worker is not None:
             self._store.queue.renew_worker(worker)
-        self._store.engines.report(self._sampler.sample(self._context))
+        self._store.engines.report(self._sampler.sample(self._context, self.code))

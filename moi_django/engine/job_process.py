@@ -112,18 +112,10 @@ def _rehearse(connection: Connection) -> None:
 
     It leaves signals alone: an interrupt may be waiting for the task already.
     """
-    task = Task(
-        id="",
-        name="",
-        attempt=1,
-        context=None,
-        parent=None,
-        payload=pickle.dumps((len, ("",), {})),
-        python=PYTHON_VERSION,
-        result_limit=100,
-        status_limit=1,
-        display_limit=1,
-    )
+    nobody: dict[str, Any] = {"id": "", "name": "", "attempt": 1, "context": None, "parent": None}
+    limits: Any = dict.fromkeys(("result_limit", "status_limit", "display_limit"), 100)
+    call = pickle.dumps((len, ("",), {}))
+    task = Task(payload=call, python=PYTHON_VERSION, **nobody, **limits)
     message = pop_message(bytearray(task.encode()))
     assert message is not None  # noqa: S101 - it is whole
     job = JobReporter(connection, Task.from_message(message)).make_current_job()
@@ -306,13 +298,17 @@ def _call(connection: Connection, task: Task, setup_error: str | None) -> Outcom
             f"Python {PYTHON_VERSION}: start engines with the Python of the site.",
             task,
         )
-    reporter = JobReporter(connection, task)
+    # From its beginning on an interrupt reaches the function.
+    return run_task(JobReporter(connection, task), task, lambda: _sigmask(signal.SIG_SETMASK, ()))
+
+
+def run_task(reporter: JobReporter, task: Task, begin: Callable[[], object]) -> Outcome:
+    """Call the function of a task as that of the current job, after `begin`; raises as it does."""
     job = reporter.make_current_job()
     with enter_job(job), surround(job), closing(reporter), ExitStack() as around:
         for path, given in task.around.items():
             around.enter_context(resolve_name(path)(given))
-        # From here on an interrupt reaches the function.
-        _sigmask(signal.SIG_SETMASK, ())
+        begin()
         return run_call(job, task)
 
 

@@ -25,8 +25,8 @@ class MetricsSampler:
         with suppress(psutil.Error):
             self._process.cpu_percent()  # from here on it counts
 
-    def sample(self, context: str | None) -> EngineMetrics:
-        """Return how the engine is now, and the context that its job is of."""
+    def sample(self, context: str | None, code: str | None = None) -> EngineMetrics:
+        """Return how the engine is now, the context that its job is of, and what code it has."""
         return EngineMetrics(
             engine=self._engine,
             context=context,
@@ -37,6 +37,7 @@ class MetricsSampler:
             memory=self._sample_memory(),
             load=_load_average(),
             cpus=os.cpu_count(),
+            code=code,
         )
 
     def _sample_cpu(self) -> float | None:

@@ -37,9 +37,10 @@ class ProcessPool:
         # False while a thread looks after those that are kept.
         self._is_swept = True
 
-    def check(self) -> None:
-        """Have a process ready. Raises NoProcess when none can be started."""
+    def check(self) -> dict[str, str]:
+        """Have a process ready, or raise NoProcess; return the notes on its code, to add to."""
         self._server.prepare()
+        return self._server.loaded
 
     def close(self) -> None:
         """End all of them; it may be used again."""

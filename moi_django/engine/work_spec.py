@@ -1,6 +1,7 @@
 """What a site tells its engines when it calls them to work."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from moi_django.engine.attachments import AttachmentStorage
 from moi_django.store import StoreConfig
@@ -38,3 +39,5 @@ class WorkSpec:
     preload: tuple[str, ...]
     # Bytes of memory that the processes of one job may have; None for any.
     memory_limit: int | None
+    # The code of the site, as an optional part describes it, and as far as it does.
+    code: Any = None

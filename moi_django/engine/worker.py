@@ -18,7 +18,7 @@ from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.engine.process_pool import ProcessPool
 from moi_django.engine.work_spec import WorkSpec
 from moi_django.models import now
-from moi_django.store import Store, StoreConfig
+from moi_django.store import Store, StoreConfig, policy
 from moi_django.store.queue import Claim, Worker, split_queue
 
 # Seconds for which an engine without a job waits for a Redis that is away.
@@ -40,9 +40,14 @@ def work(spec: WorkSpec, queue: str, call: str) -> bool:
         store.queue.leave(queue, call)
         return False
     # Not to be waited for as a claim is.
-    retry_while_away(store.connection.ping, AWAY_TIMEOUT)
+    restart = policy.restart(engine_id())
+    if retry_while_away(lambda: store.policy.has(restart), AWAY_TIMEOUT):
+        _get_pool(spec.preload).close()  # no job runs here now
+        _get_pool.cache_clear()
+        heartbeat.report_code(queue, None)
+        store.policy.stop(restart)
     pool = _get_pool(spec.preload)
-    pool.check()
+    heartbeat.report_code(queue, spec.code and spec.code.find_loaded(pool.check()))
     worker = Worker(queue, engine_id(), call)
     return _QueueWorker(Resources(spec, worker, store, heartbeat, pool)).run()
 

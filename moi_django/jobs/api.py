@@ -29,6 +29,8 @@ __all__ = ["Group", "Job", "asubmit", "ctx_default", "submit", "submit_as", "sub
 ctx_default = DEFAULT_CONTEXT
 
 
+# A coroutine function; any other; one whose last argument is offered; any with options, which types
+# cannot tell from the keywords of the function.
 @overload
 def submit(
     context: str, owner: Any, name: str, url: Url, func: Async[P, R], /, *a: P.args, **k: P.kwargs

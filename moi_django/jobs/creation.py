@@ -34,6 +34,7 @@ def new_job_info(
     if options.limit is not None and not _is_limit(options.limit):
         known = ", ".join(map(repr, conf.LIMITS)) or "none"
         raise InvalidJob(f'Unknown limit {options.limit!r}: MOI["LIMITS"] has {known}.')
+    code = conf.describe_code()
     return _new_info(
         JOB,
         parent,
@@ -52,6 +53,7 @@ def new_job_info(
         notify=options.notify,
         language=options.language,
         python=python,
+        code=code and code.digest,
         id=id,
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVarTuple
 
 if TYPE_CHECKING:
-    # With a default, which Python has from 3.13 on, `Job` alone is one of any result.
+    # With a default, which Python has from 3.13 on, `Job` alone is one of anything.
     from typing_extensions import TypeVar
 
     T_co = TypeVar("T_co", covariant=True, default=Any)

@@ -163,11 +163,6 @@ class Connection:
         self._listeners = _Listeners(config.url)
         self._scripts: dict[str, Script] = {}
 
-    def ping(self) -> None:
-        """Raise StoreUnavailable unless Redis answers."""
-        with self.translated_errors():
-            self.redis.ping()
-
     def renew(self) -> None:
         """Ask over new connections from now on: idle ones may lead to what was made a replica."""
         self.redis.connection_pool.disconnect(inuse_connections=False)

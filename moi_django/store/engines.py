@@ -32,6 +32,8 @@ class EngineMetrics:
     # Processes of its host that want a CPU, on average of a minute, and the CPUs there are.
     load: float | None = None
     cpus: int | None = None
+    # Digest of the code that it has loaded for jobs.
+    code: str | None = None
 
     def to_json(self) -> str:
         """Return it as JSON."""
@@ -57,7 +59,7 @@ class EngineReport:
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("engine", "context", "host", "python"), str),
+    **dict.fromkeys(("engine", "context", "host", "python", "code"), str),
     **dict.fromkeys(("pid", "memory", "cpus"), int),
     **dict.fromkeys(("cpu", "load"), (int, float)),
 }

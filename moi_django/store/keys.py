@@ -30,8 +30,8 @@ used:<context>        hash     owner -> engine time used, in ms; floor:<level> -
 durations:<context>   list     for how many seconds the latest jobs ran that succeeded
 slots:<slot>          set      attempts that run and take one of the slots that `policy` bounds
 policy                hash     limit:<limit>, owner, owner:<context>:<owner> -> how many may run at
-                               once; paused:<context>, drained:<engine> -> since when; fair -> "0"
-                               for first come, first served
+                               once; paused:<context>, drained:<engine>, restart:<engine> -> since
+                               when; fair -> "0" for first come, first served
 sequence              string   the last place that was given
 queues                set      names of the queues
 workers:<queue>       zset     engines at a queue, and calls for one -> a number that grows

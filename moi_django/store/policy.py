@@ -31,6 +31,11 @@ def drained(engine: str) -> str:
     return f"drained:{engine}"
 
 
+def restart(engine: str) -> str:
+    """Return the field that is there until an engine, which claims nothing, has loaded new code."""
+    return f"restart:{engine}"
+
+
 class QueuePolicy:
     """The fields of one hash; a bound is how many jobs may run at once that take its slot."""
 
@@ -43,6 +48,11 @@ class QueuePolicy:
         with self._connection.translated_errors():
             found: Any = self._redis.hgetall(self._key)
         return {text_of(field): text_of(value) for field, value in found.items()}
+
+    def has(self, field: str) -> bool:
+        """Tell whether something is set."""
+        with self._connection.translated_errors():
+            return bool(self._redis.hexists(self._key, field))
 
     def update(self, fields: Mapping[str, str | int | None]) -> None:
         """Set fields, and drop those that are None."""

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ import redis
 
 from tests.helpers.processes import ROOT, environment, free_port, manage, wait_for
 from tests.helpers.schedules import settings_with
+from tests.helpers.services import up
 
 
 @pytest.fixture
@@ -30,33 +31,6 @@ def project(tmp_path):
     }
     assert manage("migrate", "-v0", **env).returncode == 0
     return env
-
-
-@contextmanager
-def up(project, *arguments):
-    """Run `moi up` until the block ends; give the process and a function that reads on."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "moi", "up", "--engines=1", *arguments],
-        env=environment(**project),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    process.said = []
-
-    def line(pattern):
-        for text in process.stdout:
-            process.said.append(text)
-            if found := re.search(pattern, text):
-                return found
-        raise AssertionError(f"it ended without saying {pattern!r}: {process.stderr.read()}")
-
-    try:
-        yield process, line
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def started_by(process):
@@ -277,16 +251,18 @@ SCRIPT = "from moi_django.contrib.command_line.console import main; main()"
 
 
 def test_settings_may_be_named_behind_the_verb(project, tmp_path):
-    env = environment(**project, DJANGO_SETTINGS_MODULE="nonsense")
-    commands = [["-m", "django", "moi", "users", "--settings", "tests.settings"]]
-    # By the script of ours there need be neither a variable nor a manage.py.
-    commands.append(["-c", SCRIPT, "users", "--settings=tests.settings", f"--pythonpath={ROOT}"])
-    for command in commands:
+    def complaint(env, *command):
         command = [sys.executable, *command]
         ran = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
-        assert "moi has no Redis" in ran.stderr
-        env.pop("DJANGO_SETTINGS_MODULE")
-        env.pop("PYTHONPATH")
+        return ran.stderr
+
+    env = environment(**project, DJANGO_SETTINGS_MODULE="nonsense")
+    command = ["-m", "django", "moi", "users", "--settings", "tests.settings"]
+    assert "moi has no Redis" in complaint(env, *command)
+    # For the script of ours there need be neither a variable nor a manage.py.
+    del env["DJANGO_SETTINGS_MODULE"], env["PYTHONPATH"]
+    command = ["-c", SCRIPT, "users", "--settings=tests.settings", f"--pythonpath={ROOT}"]
+    assert "moi has no Redis" in complaint(env, *command)
 
 
 def test_what_is_no_site_is_not_started_and_what_is_not_migrated_is_said(project):
@@ -330,7 +306,7 @@ def test_the_end_of_its_redis_ends_the_rest(project):
     with up(project, "--no-server") as (process, line):
         line("ready")
         started = started_by(process)
-        [server] = [child for child in started if "valkey-server" in child.name()]
+        [server] = [child for child in started if child.name() in ("valkey-server", "redis-server")]
         server.kill()
         assert process.wait(20) == 1
         assert "Redis ended by itself" in process.stderr.read()
@@ -359,4 +335,4 @@ def test_a_redis_that_is_named_is_used_and_left_alone(project, site_env, store):
         assert not [child for child in started if "valkey" in " ".join(child.cmdline())]
         process.terminate()
         assert process.wait(20) == 0
-    store.connection.ping()
+    store.connection.server_time()

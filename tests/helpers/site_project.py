@@ -45,8 +45,9 @@ def make_project(directory, files, settings=""):
 
 def run(directory, *command, **env):
     """Run a Python command in the project; return what it has printed."""
-    given = environment(PYTHONPATH=f"{directory}{os.pathsep}{ROOT}", **env)
-    given.pop("DJANGO_SETTINGS_MODULE", None)
+    given = environment(PYTHONPATH=f"{directory}{os.pathsep}{ROOT}")
+    given.pop("DJANGO_SETTINGS_MODULE")
+    given.update(env)
     ran = subprocess.run(
         [sys.executable, *command],
         cwd=directory,

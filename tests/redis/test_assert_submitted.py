@@ -38,7 +38,10 @@ class AssertionTests(MoiTestCase):
         self.assertEqual((found.func, found.args, found.kwargs), (abs, (-1,), {}))
         self.assertEqual((found.owner, found.context, found.name), ("bob", "default", "A job"))
         self.assertEqual((found.job, found.info.state), (self.job, "success"))
-        self.assertEqual(found.options, Options())
+        self.assertEqual((found.options.retries, found.options.language), (0, "en"))
+        self.assert_submitted(abs, options=Options(), times=1)
+        self.assert_submitted(abs, options=Options(language="en"), times=1)
+        self.assert_submitted(abs, options=Options(language="de"), times=0)
 
     def test_only_what_is_asked_for_is_returned(self):
         group = Group.create(self.ada, "group")

@@ -5,12 +5,14 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.test import override_settings
-from django.utils import translation
+from django.utils import timezone, translation
 
 from moi_django import Group, MoiError, Options, asubmit, ctx_default, current_job, submit
 from moi_django.cluster.dispatch import get_attachment_storage
@@ -21,8 +23,9 @@ from moi_django.contrib.operation import pauses
 from moi_django.contrib.testing import private_redis
 from moi_django.engine.attachments import attachments_of
 from moi_django.exceptions import InvalidJob, JobFailed, NotRunning
+from moi_django.signals import job_finished
 from moi_django.site_store import get_store
-from moi_django.test import clear_jobs, hold_jobs, run_jobs
+from moi_django.test import assert_submitted, clear_jobs, hold_jobs, run_jobs
 from tests.helpers import immediate_jobs
 
 
@@ -233,6 +236,39 @@ def test_events_are_told_when_submit_returns(told, ada, send):
     assert told[-1] == ("finished", "two")
 
 
+def test_signals_are_sent_before_submit_returns(send):
+    heard = []
+
+    def hear(sender, job, info, **kwargs):
+        heard.append((job.name, info.state, get_user_model().objects.count()))
+
+    job_finished.connect(hear)
+    try:
+        send(abs, -1)
+    finally:
+        job_finished.disconnect(hear)
+        unregister("signals")
+    assert heard == [("A job", "success", 1)]
+
+
+@pytest.mark.skipif(
+    not (find_spec("django.tasks") or find_spec("django_tasks")), reason="no task interface"
+)
+def test_tasks_of_django_run_after_it_is_said_that_they_wait(ada):
+    tasks = import_module("tests.site.tasks")
+    names, heard = ("task_enqueued", "task_started", "task_finished"), []
+    signals = {name: getattr(tasks.signals, name) for name in names}
+    receivers = {name: lambda name=name, **kwargs: heard.append(name) for name in names}
+    for name, signal in signals.items():
+        signal.connect(receivers[name])
+    result = tasks.add.enqueue(1, 2, three=3)
+    assert tasks.add.get_backend().get_result(result.id).return_value == 6
+    for name, signal in signals.items():
+        signal.disconnect(receivers[name])
+    assert heard == [*names]
+    assert_submitted(tasks.add, args=(1, 2), kwargs={"three": 3}, times=1)
+
+
 def test_a_reconciler_runs_what_was_paused(send, isolated):
     pauses.pause("default")
     job = send(abs, -1)
@@ -242,11 +278,29 @@ def test_a_reconciler_runs_what_was_paused(send, isolated):
     assert job.refresh().status == "Success"
 
 
-def test_a_job_has_the_language_of_the_site(send, settings):
+def test_a_job_has_the_language_of_who_submits_it_and_leaves_it(send, settings):
     settings.LANGUAGE_CODE = "fr"
     with translation.override("de"):
-        assert send(immediate_jobs.speak_italian).result == "fr"
+        assert send(immediate_jobs.speak_italian).result == "de"
         assert translation.get_language() == "de"
+        spoken = send(immediate_jobs.speak_italian, options=Options(language="es"))
+        assert (spoken.result, translation.get_language()) == ("es", "de")
+    with translation.override(None):
+        assert send(immediate_jobs.speak_italian).result == "fr"
+
+
+def test_a_job_has_the_language_of_who_submits_it_and_leaves_it_alone(send):
+    zone = timezone.get_current_timezone_name()
+    with translation.override("de"):
+        assert send(immediate_jobs.speak_italian).result == "de"
+        french = Options(language="fr", time_zone="Asia/Tokyo")
+        assert send(immediate_jobs.speak_italian, options=french).result == "fr"
+        assert translation.get_language() == "de"
+        with hold_jobs():
+            job = send(immediate_jobs.speak_italian)
+    run_jobs()
+    assert job.refresh().result == "de"
+    assert timezone.get_current_timezone_name() == zone
 
 
 def test_other_settings_lead_nowhere_else(send):

@@ -10,7 +10,12 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from moi_django import Group
+from moi_django.contrib.live_terminal.overview import get_overview
+from moi_django.contrib.live_terminal.rich_view import render_text
+from moi_django.contrib.monitoring.cluster_state import get_cluster_state
 from moi_django.contrib.operation import pauses
+from moi_django.contrib.reloading import restarts
+from moi_django.contrib.reloading.restarts import RollingRestart
 from moi_django.exceptions import MoiError, UsageError
 from moi_django.models import State
 from moi_django.store import policy
@@ -171,3 +176,31 @@ def test_what_does_not_wait_is_not_preferred(lab, store):
     store.jobs.change(running.id, lambda info: later, delay=60.0)
     with pytest.raises(MoiError, match="it waits for other jobs, or for a later time"):
         pauses.prefer(store.jobs.get(running.id))
+
+
+def test_other_code_and_a_restart_are_shown(operator, lab, store, monkeypatch):
+    marks = ("other code", "to be restarted")
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = (text_of(operator.get(PANEL)), render_text(get_overview()))
+    assert not [mark for mark in marks for text in shown if mark in text]
+    store.engines.report(EngineMetrics(ENGINE, "lab", "node7", 4711, "3.11.1", code="0" * 12))
+    restarts.ask(store, [ENGINE])
+    shown = (text_of(operator.get(PANEL)), render_text(get_overview()))
+    assert [mark for mark in marks for text in shown if mark not in text] == []
+    [engine] = [each for each in get_overview().to_dict()["engines"] if each["id"] == ENGINE]
+    assert engine["has_other_code"] and engine["restart"] and engine["code"] == "0" * 12
+
+
+def test_an_engine_that_is_to_load_code_claims_nothing(store):
+    queued_job(store, Group.of("ada").info, "waits")
+    restarts.ask(store, ["one"])
+    assert claim(store, "one") is None
+    store.policy.stop(policy.restart("one"))
+    assert claim(store, "one").info.name == "waits"
+
+
+def test_engines_that_nobody_reaches_are_asked_and_not_waited_for(lab, store):
+    store.engines.report(EngineMetrics("far", "lab", "node8", 1))
+    [far] = [each for each in get_cluster_state().engines if each.id == "far"]
+    assert RollingRestart([far], pytest.fail).run() == [far]
+    assert list(store.policy.read()) == [policy.restart("far")]

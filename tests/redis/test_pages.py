@@ -1,8 +1,11 @@
 """The app's own pages: of a job, of a group, and what can be downloaded, for who may see it."""
 
 import base64
+import html
 import json
+import re
 import uuid
+from functools import partial
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -14,8 +17,10 @@ from django.urls import reverse
 from moi_django import Group, Job
 from moi_django.cluster import dispatch
 from moi_django.contrib.job_pages.json_tree import MAX_NODES, build_json_tree
+from moi_django.contrib.reloading.site_code import describe_code
 from moi_django.models import State
 from moi_django.shortcuts import get_group_or_404, get_job_or_404
+from moi_django.store.engines import EngineMetrics
 from moi_django.store.logs import OutputPiece
 from tests.helpers.records import finish, job_in, mark_retried, new_job
 
@@ -393,3 +398,47 @@ def test_what_a_job_waits_for_and_what_waits_for_it_is_listed_as_far_as_it_may_b
         assert f'href="/moi/{kind}/{id}/"><bdi>{name}</bdi></a>' in html
     assert "a secret" not in html and EVIL not in html
     assert "moi-related" in html and "a final one" not in page(client, job).content.decode()
+
+
+def code_note(client, store, ada, **fields):
+    """Return what the page of a job says of the code of its engine."""
+    shown = page(client, job_in(store, Group.of(ada), **fields)).content.decode()
+    [text] = re.findall('data-moi-part="code">(?:<p [^>]*>)?([^<]*)', shown)
+    return html.unescape(text)
+
+
+OTHER, OLDER = "0" * 12, "1" * 12
+
+
+def test_it_says_that_an_engine_has_other_code_than_the_site(client, ada, store):
+    site = describe_code().digest
+    note = partial(code_note, client, store, ada, state=State.RUNNING, engine="an engine")
+    assert note(code=site) == ""
+    store.engines.report(EngineMetrics("an engine", code=OTHER))
+    assert note(code=OTHER) == note(code=None) == ""
+    said = "This engine runs other code than the site. Let it load that of the site with manage.py"
+    assert note(code=site).startswith(said)
+    store.engines.report(EngineMetrics("an engine", code=site))
+    assert note(code=site) == ""
+    assert "its engine has the new code." in note(code=OLDER)
+
+
+def test_of_a_job_that_has_ended_it_says_what_its_engine_had_then(client, ada, store):
+    site = describe_code().digest
+    store.engines.report(EngineMetrics("an engine", code=site))
+    note = partial(code_note, client, store, ada, state=State.SUCCESS, engine="an engine")
+    assert note(code=site, engine_code=site) == note(code=site) == note(engine_code=OTHER) == ""
+    said = "The engine ran other code than the site."
+    assert note(code=site, engine_code=OTHER).startswith(said)
+    assert note(code=OLDER, engine_code=OTHER).startswith(said)
+    assert "its engine has the new code." in note(code=OLDER, engine_code=site)
+
+
+def test_an_earlier_attempt_keeps_what_code_it_ran(client, store, ada):
+    job = job_in(store, Group.of(ada), "twice", attempts=2, code=OLDER)
+    store.jobs.change(
+        job.id, lambda info: info.changed(engine_code=OTHER).requeued(State.FAILED, "no")
+    )
+    info = store.jobs.get(job.id)
+    assert (info.engine_code, info.runs[0].engine_code) == (None, OTHER)
+    assert "other code than the site's" in html.unescape(page(client, job).content.decode())

@@ -100,6 +100,27 @@ def counting_server():
     thread.join()
 
 
+RUNNING = """
+import sys
+import django
+from django.core import mail
+from django.test.utils import get_runner, setup_test_environment
+from moi_django.conf import conf
+
+django.setup()
+with mail.get_connection("django.core.mail.backends.locmem.EmailBackend"):
+    assert mail.outbox == []
+assert not conf.is_isolated
+setup_test_environment()
+assert conf.is_isolated
+"""
+
+
+def test_a_site_that_keeps_its_mails_in_memory_is_no_test(tmp_path):
+    make_project(tmp_path, {"letters/views.py": VIEWS})
+    run(tmp_path, "-c", RUNNING, DJANGO_SETTINGS_MODULE="lab.settings")
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -264,7 +264,7 @@ def test_a_user_keeps_one_group_however_many_ask(store):
 def test_an_error_names_the_place_and_no_password():
     store = Store(StoreConfig("redis://:secret@127.0.0.1:1/0"))
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1") as caught:
-        store.connection.ping()
+        store.connection.server_time()
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is not None
 
@@ -273,7 +273,7 @@ def test_a_redis_that_does_not_answer_is_waited_for_once(silent, monkeypatch):
     monkeypatch.setitem(CONNECTION_OPTIONS, "socket_timeout", 0.2)
     store = Store(StoreConfig("redis://{}:{}/0".format(*silent.getsockname())))
     with pytest.raises(StoreUnavailable, match="Timeout"):
-        store.connection.ping()
+        store.connection.server_time()
     silent.setblocking(False)
     silent.accept()[0].close()
     with pytest.raises(BlockingIOError):

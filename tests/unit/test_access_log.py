@@ -75,10 +75,16 @@ async def test_what_fails_is_an_error_and_who_has_left_got_nothing(log):
     async def leaving(scope, receive, send):
         pass
 
-    with pytest.raises(LookupError):
-        await run(failing, HTTP)
+    async def failing_later(scope, receive, send):
+        await answering(200)(scope, receive, send)
+        raise LookupError
+
+    for application in (failing, failing_later):
+        with pytest.raises(LookupError):
+            await run(application, HTTP)
     await run(leaving, HTTP)
-    assert log() == [("ERROR", '"GET /a%20b?x=1 HTTP/1.1" 500 0')]
+    line = '"GET /a%20b?x=1 HTTP/1.1"'
+    assert log() == [("ERROR", f"{line} 500 0"), ("INFO", f"{line} 200 0")]
 
 
 async def test_a_websocket_is_logged_when_it_comes_and_when_it_goes(log):

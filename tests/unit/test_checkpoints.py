@@ -92,7 +92,7 @@ def test_what_is_no_checkpoint_is_left_out(fork_server, data, caplog):
     sent = frame(b'["checkpoint", {}]', data)
     end, notes = run_job(fork_server, odd_jobs.send_raw, sent, timeout=0.3)
     assert end.reason is InterruptReason.TIMEOUT and notes.checkpoints == []
-    assert "A checkpoint of job a-job is left out" in caplog.text
+    assert "The checkpoint of job a-job is left out" in caplog.text
 
 
 def test_fields_that_a_checkpoint_has_not_end_the_job(fork_server):
@@ -169,4 +169,4 @@ def test_a_loop_keeps_its_place_about_once_a_second(monkeypatch):
 def test_a_checkpoint_from_elsewhere_is_a_text_of_json(caplog):
     assert check_checkpoint(make_task(abs), b' {"a": 1}') == ' {"a": 1}'
     assert check_checkpoint(make_task(abs), b"1 " * 2) is None
-    assert "A checkpoint of job a-job is left out: " in caplog.text
+    assert "The checkpoint of job a-job is left out: " in caplog.text

@@ -44,6 +44,7 @@ MODULES = {
     "pause": "contrib.operation.verbs",
     "resume": "contrib.operation.verbs",
     "drain": "contrib.operation.verbs",
+    "engines": "contrib.reloading.verbs",
     "schedule": "contrib.schedules.verbs",
     "reconcile": "contrib.services.verbs",
     "up": "contrib.services.verbs",

@@ -27,6 +27,7 @@ from moi_django.cluster import dispatch
 from moi_django.conf import conf
 from moi_django.contrib.command_line.ansi import note_gaps, strip_control
 from moi_django.contrib.job_pages import downloads, results
+from moi_django.contrib.job_pages.code_note import describe_code
 from moi_django.contrib.job_pages.terminal_screen import render_output
 from moi_django.engine.attachments import attachments_of
 from moi_django.exceptions import MoiError, StoreUnavailable
@@ -111,6 +112,7 @@ def job_page(request: HttpRequest, info: Info) -> HttpResponseBase:
         "info": info,
         "row": Row(info, place=describe_place(info)),
         "took": info.ran_seconds(),
+        "code_note": describe_code(info),
         "result": results.preview_result(info, get_store().artifacts.load_display(info.id)),
         "output": output,
         "is_cut": is_cut or bool(entries and entries[0].at),

@@ -40,7 +40,7 @@ class Overview:
 
 
 def _engine_dict(engine: cluster_state.EngineState) -> dict[str, Any]:
-    fields = ("id", "context", "condition", "busy", "seen", "drained")
+    fields = ("id", "context", "condition", "busy", "seen", "drained", "restart", "has_other_code")
     own = {name: getattr(engine, name) for name in fields}
     metrics = asdict(engine.metrics)
     job = {"job": engine.job and engine.job.id, "job_name": engine.job and engine.job.name}

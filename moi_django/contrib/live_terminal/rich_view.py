@@ -207,19 +207,23 @@ def _render_overview(found: Overview) -> RenderableType:
     )
 
 
-def _marked(text: Text, word: str, since: str | None) -> Text:
+def _marked(text: Text, word: str, is_so: object) -> Text:
     """Return a text with a word after it while that is so."""
-    return Text.assemble(text, (f" {word}", "yellow")) if since else text
+    return Text.assemble(text, (f" {word}", "yellow")) if is_so else text
 
 
 def _engine_cells(engine: EngineState) -> list[str | Text]:
-    metrics = engine.metrics
+    metrics, state = engine.metrics, Text(engine.condition, STYLES.get(engine.condition, "red"))
+    for word, is_so in (
+        ("drained", engine.drained),
+        ("to be restarted", engine.restart),
+        ("other code", engine.has_other_code),
+    ):
+        state = _marked(state, word, is_so)
     load = f"{metrics.load:.2f}/{metrics.cpus or '?'}" if metrics.load is not None else "—"
     return [
         f"{metrics.host}:{metrics.pid}" if metrics.host else engine.id[:8],
-        _marked(
-            Text(engine.condition, STYLES.get(engine.condition, "red")), "drained", engine.drained
-        ),
+        state,
         engine.job.name if engine.job else "—",
         format_duration(engine.busy),
         format_percent(metrics.cpu),

@@ -8,6 +8,7 @@ from typing import Any
 from moi_django.cluster import connections
 from moi_django.conf import conf
 from moi_django.contrib.monitoring.statistics import Statistics
+from moi_django.contrib.reloading.site_code import read_code
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store import policy
@@ -47,6 +48,10 @@ class EngineState:
     busy: float | None
     # Since when it claims nothing, if it is drained.
     drained: str | None = None
+    # Since when it is to load code anew, if it has been asked to.
+    restart: str | None = None
+    # True when it has said that its code is another than that of the site here and now.
+    has_other_code: bool = False
 
     @property
     def metrics(self) -> EngineMetrics:
@@ -96,11 +101,13 @@ def get_cluster_state() -> ClusterState:
     known = {name: _controller_cache.engines(name) or None for name in conf.CONTEXTS}
     store = get_store()
     present, reports, jobs = store.connection.server_time(), store.engines.reports(), _running()
-    fields = store.policy.read()
+    fields, code = store.policy.read(), read_code().digest
     engines = [
         replace(
             _describe_engine(id, known, reports.get(id), jobs.get(id), present),
             drained=fields.get(policy.drained(id)),
+            restart=fields.get(policy.restart(id)),
+            has_other_code=id in reports and reports[id].metrics.code not in (None, code),
         )
         for id in {*reports, *jobs, *(id for ids in known.values() for id in ids or ())}
     ]

@@ -16,6 +16,8 @@ from moi_django.store import policy
 
 # How many characters of an engine's id are shown.
 SHORT_ID = 8
+# The fields that are about an engine.
+NOTES = (policy.drained, policy.restart)
 
 
 def require_context(name: str) -> str:
@@ -39,7 +41,7 @@ def resume(context: str) -> bool:
 
 def drain_engine(engine: EngineState) -> bool:
     """Let an engine claim nothing more; tell whether it was not so before."""
-    _forget_gone_engines()
+    forget_gone_engines()
     return _start(policy.drained(engine.id))
 
 
@@ -62,7 +64,7 @@ def prefer(info: Info) -> None:
 
 def _start(field: str) -> bool:
     """Note that a pause begins or an engine is drained, unless it is so since before."""
-    is_new = field not in get_store().policy.read()
+    is_new = not get_store().policy.has(field)
     if is_new:
         get_store().policy.start(field)
     return is_new
@@ -73,15 +75,16 @@ def _call_workers(context: str) -> None:
         dispatch.call_workers(queue)
 
 
-def _forget_gone_engines() -> None:
+def forget_gone_engines() -> None:
     """Drop notes on engines that no controller has any more, if all controllers answer."""
     found = get_cluster_state()
     if not all(context.answers for context in found.contexts):
         return
     present = [each.id for each in found.engines if each.condition is not EngineCondition.GONE]
-    kept, head = set(map(policy.drained, present)), policy.drained("")
-    stale = [name for name in get_store().policy.read() if name.startswith(head)]
-    get_store().policy.update(dict.fromkeys(name for name in stale if name not in kept))
+    kept = {note(engine) for note in NOTES for engine in present}
+    heads = tuple(note("") for note in NOTES)
+    noted = [name for name in get_store().policy.read() if name.startswith(heads)]
+    get_store().policy.update(dict.fromkeys(name for name in noted if name not in kept))
 
 
 def running_jobs(contexts: Sequence[str] = (), engine: str | None = None) -> list[Info]:

@@ -32,14 +32,16 @@ class AccessLog:
             await self._application(scope, receive, send)
 
     async def _answer_request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status: int | None = None
-        size = 0
+        status, size, is_over = 0, 0, False
 
         async def counting(message: Message) -> None:
-            nonlocal status, size
+            nonlocal status, size, is_over
             status = message.get("status", status)
             size += len(message.get("body", b""))
             await send(message)
+            is_over = message["type"] == "http.response.body" and not message.get("more_body")
+            if is_over:
+                _log_request(scope, status, size)
 
         try:
             await self._application(scope, receive, counting)
@@ -47,7 +49,7 @@ class AccessLog:
             status = status or 500  # what the server answers then
             raise
         finally:
-            if status:  # else the client has left
+            if status and not is_over:  # without a status, the client has left
                 _log_request(scope, status, size)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:

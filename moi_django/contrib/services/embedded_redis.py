@@ -2,6 +2,7 @@
 
 import fcntl
 import importlib.util
+import json
 import os
 import secrets
 import shutil
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO, Self, cast
 
@@ -17,8 +18,13 @@ import redis
 
 from moi_django.contrib.services import parent_death
 from moi_django.exceptions import ServiceError
+from moi_django.state_dir import try_lock
 
 READY_WITHIN = 10.0
+# Seconds to read what was kept, and for the last server on it to end.
+LOADED_WITHIN, RELEASED_WITHIN = 60.0, 10.0
+# What is kept is written anew, shorter, when it has doubled and has that many bytes.
+REWRITE_SIZE = "16mb"
 # Names of the private directory and the files in it; the lock is held while the starter lives.
 PREFIX, SOCKET, LOG, LOCK = "moi-redis-", "redis.sock", "redis.log", "redis.lock"
 
@@ -61,6 +67,32 @@ def _remove_unless_held(directory: Path) -> None:
         directory.rmdir()
 
 
+def forget(data: Path) -> None:
+    """Delete what a server has kept in a directory. Raises ServiceError while one is on it."""
+    with _lock_data(data):
+        for path in data.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+
+
+def _lock_data(data: Path) -> IO[bytes]:
+    """Return the lock of kept data, private from the start; one that was killed may yet hold it.
+
+    Raises ServiceError.
+    """
+    data.mkdir(mode=0o700, exist_ok=True)
+    lock = os.fdopen(os.open(data / LOCK, os.O_WRONLY | os.O_CREAT, 0o600), "wb")
+    deadline = time.monotonic() + RELEASED_WITHIN
+    while not try_lock(lock.fileno(), fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            lock.close()
+            raise ServiceError(f"Another Redis still uses {data}: end it first.")
+        time.sleep(0.05)
+    return lock
+
+
 def _lock_directory(directory: Path) -> IO[bytes]:
     """Return the lock of a directory, which nobody has seen before it was held."""
     lock = (directory / f"{LOCK}.new").open("wb")
@@ -86,20 +118,33 @@ class EmbeddedRedis:
         self.url = f"unix://:{self._password}@{self._directory / SOCKET}?db=0"
 
     def start(self) -> Self:
-        """Start the server, also after `kill`, and return when it answers."""
-        program = find_server()
-        self.process = subprocess.Popen(
-            parent_death.with_parent_death_signal([str(program), "-"]),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        """Start the server, also after `kill`, and return when it answers.
+
+        Raises ServiceError; nothing of it is left then.
+        """
+        try:
+            self._start(find_server())
+        except ServiceError:
+            self.stop()
+            raise
+        return self
+
+    def _start(self, program: Path) -> None:
+        # The server inherits the lock, and so holds it for as long as it writes.
+        with _lock_data(self._data) if self._data else nullcontext() as lock:
+            self.process = subprocess.Popen(
+                parent_death.with_parent_death_signal([str(program), "-"]),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.STDOUT,
+                pass_fds=[lock.fileno()] if lock else [],
+                umask=0o077,
+                start_new_session=True,
+            )
         # One that has ended reads nothing: that it has is found out below.
         with suppress(BrokenPipeError), cast(IO[bytes], self.process.stdin) as stdin:
             stdin.write(self._configuration().encode())
         self._wait_until_ready(program, self.process)
-        return self
 
     def stop(self) -> None:
         """End the server and remove its private directory."""
@@ -125,7 +170,17 @@ class EmbeddedRedis:
         return f"Redis {info['redis_version']}"
 
     def _configuration(self) -> str:
-        persistence = [f"dir {self._data}", "appendonly yes"] if self._data else ["appendonly no"]
+        persistence = ["appendonly no"]
+        if self._data:
+            persistence = [
+                f"dir {json.dumps(str(self._data.resolve()), ensure_ascii=False)}",
+                "appendonly yes",
+                "appendfsync everysec",
+                # What a crash has cut off in the middle of a command is left out.
+                "aof-load-truncated yes",
+                "auto-aof-rewrite-percentage 100",
+                f"auto-aof-rewrite-min-size {REWRITE_SIZE}",
+            ]
         lines = [
             "port 0",
             f"unixsocket {self._directory / SOCKET}",
@@ -139,7 +194,7 @@ class EmbeddedRedis:
         return "\n".join([*lines, ""])
 
     def _wait_until_ready(self, program: Path, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + READY_WITHIN
+        deadline = time.monotonic() + (LOADED_WITHIN if self._data else READY_WITHIN)
         while process.poll() is None and time.monotonic() < deadline:
             try:
                 with redis.Redis.from_url(self.url) as client:
@@ -149,8 +204,8 @@ class EmbeddedRedis:
                 time.sleep(0.01)
         log = self._directory / LOG
         tail = log.read_text(errors="replace")[-500:] if log.exists() else "it wrote no log"
-        self.stop()
-        raise ServiceError(f"{program} did not start: {tail}")
+        kept = f" `moi up --fresh` forgets what is kept in {self._data}." if self._data else ""
+        raise ServiceError(f"{program} did not start: {tail}{kept}")
 
     def _end_server(self, how: signal.Signals) -> None:
         if self.process is None:

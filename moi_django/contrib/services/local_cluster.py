@@ -95,6 +95,11 @@ def unreached_engines(client: Any, within: float = FIRST_TASK_WITHIN) -> list[in
     return list(tasks)
 
 
+def engine_ids(client: Any) -> list[str]:
+    """Return the ids by which engines call themselves."""
+    return list(client._engines.values())
+
+
 def _has_got_one(counts: dict[str, int]) -> bool:
     return counts["completed"] + counts["tasks"] > 0
 

@@ -11,6 +11,9 @@ from pathlib import Path
 from moi_django.exceptions import ServiceError
 from moi_django.state_dir import RunningServices, try_lock
 
+# What `moi reconcile` says first.
+RECONCILING = "looking after jobs (Ctrl-C stops)"
+
 
 def write_services(directory: Path, services: RunningServices) -> None:
     """Say what runs; a reader finds all of it or what was there before."""

@@ -6,52 +6,52 @@ jobs have started is swept up on the way out, or by a process that outlives this
 """
 
 import asyncio
-import json
 import os
 import signal
 import socket
 import sys
 import sysconfig
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import redis.asyncio
 from django.conf import settings
 from django.urls import get_script_prefix
-from redis.exceptions import RedisError
 
 from moi_django.bridge.async_redis import cancel_tasks
-from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import DEFAULT_CONTEXT, conf
-from moi_django.contrib.command_line.text_report import escape_terminal
-from moi_django.contrib.events.reader import running_readers
-from moi_django.contrib.health.heartbeat import ReconcilerHeartbeat
-from moi_django.contrib.schedules.runner import ScheduleRunner
-from moi_django.contrib.services import parent_death
-from moi_django.contrib.services.embedded_redis import EmbeddedRedis, remove_stale
+from moi_django.contrib.reloading import restarts
+from moi_django.contrib.services.code_loader import CodeLoader
+from moi_django.contrib.services.code_process import CodeProcess
+from moi_django.contrib.services.embedded_redis import EmbeddedRedis, forget, remove_stale
+from moi_django.contrib.services.job_news import JobNews
 from moi_django.contrib.services.listening import bind_socket, describe_move, socket_address
 from moi_django.contrib.services.local_cluster import (
     connection_file,
+    engine_ids,
     make_local_cluster,
     start_cluster,
 )
 from moi_django.contrib.services.orphan_reaper import OrphanReaper
-from moi_django.contrib.services.service_state import lock_state_dir, write_services
+from moi_django.contrib.services.service_state import (
+    RECONCILING,
+    lock_state_dir,
+    write_services,
+)
 from moi_django.engine.calls import PRIVATE_VARIABLES
-from moi_django.exceptions import MoiError, ServiceError
-from moi_django.models import Info
+from moi_django.exceptions import MoiError, ServiceError, UsageError
 from moi_django.state_dir import RunningServices
 from moi_django.store import Store, StoreConfig
-from moi_django.store.connection import CONNECTION_OPTIONS, without_secret
-from moi_django.validation import is_id
+from moi_django.store.connection import without_secret
 
-# Seconds for the web server to answer, and for it to end when asked to.
-READY_WITHIN, STOPPED_WITHIN = 30.0, 5.0
+# Seconds for the web server to answer.
+READY_WITHIN = 30.0
+# Where in the private directory its Redis keeps what it holds.
+KEPT = "redis"
 # Seconds between two counts of the engines, and for a new one to be counted.
 BETWEEN_COUNTS, REGISTERED_WITHIN = 0.5, 15.0
 # How many jobs are remembered with the status that was announced last.
@@ -65,24 +65,32 @@ def run_services(
     engines: int | None = None,
     server: bool = True,
     say: Callable[[str], object] = print,
+    *,
+    reload: bool = True,
+    fresh: bool = False,
 ) -> int:
     """Start what is missing, say what happens, stop all of it at SIGINT, SIGTERM or SIGHUP.
 
     `bind` is HOST:PORT, port 0 for a free one, None for the usual one or the next that is free;
-    `engines` defaults to the number of CPUs; `say` takes a line for each event. Returns the exit
-    code. Raises ServiceError when something cannot be started.
+    `engines` defaults to the number of CPUs; `say` takes a line for each event. With `reload` what
+    runs code of the project is started anew when that changes; with `fresh` its Redis forgets what
+    it has kept. Returns the exit code. Raises ServiceError when something cannot be started.
     """
     _refuse_on_an_engine()
+    if fresh and (url := conf.configured_redis_url):
+        raise UsageError(f"--fresh is for the Redis of `moi up`, not for {without_secret(url)}.")
     with (
         bind_socket(bind) if server else nullcontext() as listening,
         lock_state_dir(conf.state_dir),
         OrphanReaper(conf.state_dir, _python_path()) as reaper,
     ):
         _adopt_orphans()
+        if fresh:
+            forget(conf.state_dir / KEPT)
         if listening and bind is None and (moved := describe_move(listening)):
             say(moved)
         return asyncio.run(
-            _Supervisor(listening, engines or os.cpu_count() or 1, say, reaper).run()
+            _Supervisor(listening, engines or os.cpu_count() or 1, say, reaper, reload).run()
         )
 
 
@@ -95,9 +103,13 @@ class _Supervisor:
         engines: int,
         say: Callable[[str], object],
         reaper: OrphanReaper,
+        reload: bool,
     ) -> None:
         self._listening, self._engines, self._say_line = listening, engines, say
         self._reaper = reaper
+        self._loader = CodeLoader(self._announce, reload)
+        # Of the cluster that is its own.
+        self._client: Any = None
         self._stop = asyncio.Event()
         self._failed = ""
         self._env: dict[str, str] = {}
@@ -133,7 +145,7 @@ class _Supervisor:
 
     async def _start(self, running: AsyncExitStack) -> RunningServices:
         url = await running.enter_async_context(self._redis())
-        self._env = self._environment(url)
+        self._env = self._loader.env = self._environment(url)
         file = None
         # The two slow ones at once.
         if self._needs_cluster():
@@ -174,7 +186,7 @@ class _Supervisor:
             return
         remove_stale()
         # Started in this thread: it ends with the thread that starts it.
-        with EmbeddedRedis() as server:
+        with EmbeddedRedis(conf.state_dir / KEPT) as server:
             self._announce(f"redis    {server.version()}")
             watching = asyncio.create_task(self._watch_redis(server))
             yield server.url
@@ -193,7 +205,7 @@ class _Supervisor:
         env = {name: value for name, value in self._env.items() if name not in PRIVATE_VARIABLES}
         cluster = make_local_cluster(self._engines, directory, env)
         try:
-            client = await start_cluster(cluster)
+            self._client = client = await start_cluster(cluster)
             self._announce(f"cluster  {self._engines} engine{'s' * (self._engines != 1)}")
             cluster.controller.on_stop(lambda data: self._fail("The cluster's controller ended."))
             replacing = asyncio.create_task(self._replace_engines(cluster, client))
@@ -220,29 +232,52 @@ class _Supervisor:
     @asynccontextmanager
     async def _server(self, listening: socket.socket) -> AsyncIterator[None]:
         number = listening.fileno()
-        arguments = ["-m", "moi_django.contrib.services.web_server", str(number), _application()]
-        process = await asyncio.create_subprocess_exec(
-            *parent_death.with_parent_death_signal([sys.executable, *arguments]),
-            env={**os.environ, **self._env},
+        process = CodeProcess(
+            ["-m", "moi_django.contrib.services.web_server", str(number), _application()],
+            self._env,
+            partial(self._note_end, "The web server"),
             pass_fds=[number],
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
         )
+        await process.start()
         try:
             await self._wait_until_ready(process, listening)
             self._announce(f"server   {_application()} on {socket_address(listening)}")
-            watching = asyncio.create_task(self._watch_process(process))
+            process.watch()
+            self._loader.processes.append(process)
             yield
-            watching.cancel()
         finally:
-            await _end_process(process)
+            await process.stop()
 
-    async def _wait_until_ready(
-        self, process: asyncio.subprocess.Process, listening: socket.socket
-    ) -> None:
+    @asynccontextmanager
+    async def _reconciler(self) -> AsyncIterator[None]:
+        process = CodeProcess(
+            ["-m", "django", "moi", "reconcile"],
+            self._env,
+            partial(self._note_end, "The reconciler"),
+            hear=self._repeat,
+        )
+        await process.restart()
+        self._loader.processes.append(process)
+        try:
+            yield
+        finally:
+            await process.stop()
+
+    def _repeat(self, line: str) -> None:
+        if line != RECONCILING:
+            self._announce(f"moi      {line}")
+
+    def _note_end(self, what: str, code: int) -> None:
+        """Wait for another change where code may have been wrong, or end the rest."""
+        if self._loader.has_loaded and code > 0:
+            self._announce(f"reload   {what} ended with code {code}: it starts at the next change")
+        else:
+            self._fail(f"{what} ended by itself with code {code}.")
+
+    async def _wait_until_ready(self, process: CodeProcess, listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
         deadline = time.monotonic() + READY_WITHIN
-        while time.monotonic() < deadline and process.returncode is None:
+        while time.monotonic() < deadline and not process.has_ended:
             try:
                 _, writer = await asyncio.open_connection(host, port)
             except OSError:
@@ -254,10 +289,6 @@ class _Supervisor:
             f"The web server did not start on {socket_address(listening)}: see what it says above"
         )
 
-    async def _watch_process(self, process: asyncio.subprocess.Process) -> None:
-        code = await process.wait()
-        self._fail(f"The web server ended by itself with code {code}.")
-
     def _fail(self, reason: str) -> None:
         if not self._stop.is_set():
             self._failed = reason
@@ -265,56 +296,24 @@ class _Supervisor:
 
     async def _serve_until_stopped(self, url: str) -> None:
         """Say what happens to jobs until it is time to stop."""
-        following = asyncio.create_task(self._follow_jobs(url))
+        following = asyncio.create_task(JobNews(self._announce).follow(url))
         stopped = asyncio.create_task(self._stop.wait())
-        enough = threading.Event()
-        reconciler = Reconciler(
-            self._say, [ScheduleRunner(self._say).run_due, ReconcilerHeartbeat().beat]
-        )
-        reconciling = asyncio.create_task(asyncio.to_thread(_look_after_jobs, reconciler, enough))
-        await asyncio.wait({following, stopped, reconciling}, return_when=asyncio.FIRST_COMPLETED)
-        enough.set()
+        if self._client is not None:
+            self._loader.ask_engines = partial(self._ask_engines, url)
+        async with self._reconciler(), self._loader.watching(self._reaper.note_sessions):
+            self._reaper.note_sessions()
+            await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if self._loader.ask_engines:
+                # So that what waits goes on waiting, and does not begin in order to be killed.
+                with suppress(MoiError):
+                    await asyncio.to_thread(self._loader.ask_engines)
         await cancel_tasks(following)
-        await reconciling
         if not following.cancelled():
             following.result()
 
-    def _say(self, text: str) -> None:
-        self._announce(f"moi      {text}")
-
-    async def _follow_jobs(self, url: str) -> None:
-        """Tell of jobs, whatever becomes of the connection."""
-        store = Store(StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE))
-        told: dict[str, str] = {}
-        while True:
-            try:
-                await self._read_job_changes(store, told)
-            except (RedisError, MoiError, OSError) as error:
-                self._announce(f"redis    does not answer: {error}")
-                await asyncio.sleep(1)
-
-    async def _read_job_changes(self, store: Store, told: dict[str, str]) -> None:
-        client = redis.asyncio.Redis.from_url(store.config.url, **CONNECTION_OPTIONS)
-        async with client, client.pubsub() as heard:
-            await heard.psubscribe(store.keys.channel("*"))
-            while True:
-                message = await heard.get_message(timeout=1.0)
-                if message is not None and message["type"] == "pmessage":
-                    for info in await asyncio.to_thread(
-                        store.jobs.get_many, _message_ids(message["data"])
-                    ):
-                        self._announce_job(info, told)
-
-    def _announce_job(self, info: Info | None, told: dict[str, str]) -> None:
-        """Print a job whose status is news."""
-        if info is None or info.is_group or told.get(info.id) == info.status:
-            return
-        told.pop(info.id, None)
-        told[info.id] = info.status
-        if len(told) > REMEMBERED:
-            del told[next(iter(told))]
-        self._announce(
-            f"job      {info.id}  {_short_line(info.name, 40)}: {_short_line(info.status, 60)}"
+    def _ask_engines(self, url: str) -> None:
+        restarts.ask(
+            Store(StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE)), engine_ids(self._client)
         )
 
     def _announce_ready(self, services: RunningServices) -> None:
@@ -325,26 +324,6 @@ class _Supervisor:
 
     def _announce(self, text: str) -> None:
         self._say_line(f"{time.strftime('%H:%M:%S')} {text}")
-
-
-def _look_after_jobs(reconciler: Reconciler, enough: threading.Event) -> None:
-    with running_readers():
-        reconciler.run_until(enough)
-
-
-def _message_ids(data: bytes) -> list[str]:
-    try:
-        verbs = json.loads(data)
-        lists = [ids for ids in verbs.values() if isinstance(ids, list)]
-        return [id for ids in lists for id in ids if is_id(id)]
-    except (ValueError, AttributeError, RecursionError):
-        return []  # somebody else's message; the bridge is who warns of it
-
-
-def _short_line(text: str, length: int) -> str:
-    """Return a text as one short line that cannot steer a terminal."""
-    clean = escape_terminal(text)
-    return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 
 def _python_path() -> str:
@@ -361,17 +340,6 @@ def _application() -> str:
 
 def _site_url(listening: socket.socket) -> str:
     return f"http://{socket_address(listening)}{get_script_prefix()}"
-
-
-async def _end_process(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), STOPPED_WITHIN)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 def _refuse_on_an_engine() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from moi_django.contrib.command_line.verb_base import Verb, not_installed, write_line
+from moi_django.contrib.services.service_state import RECONCILING
 
 
 def _describe_up(parser: Any) -> None:
@@ -17,6 +18,15 @@ def _describe_up(parser: Any) -> None:
     parser.add_argument("--engines", type=_count, metavar="N", help="default: the number of CPUs")
     parser.add_argument(
         "--no-server", action="store_false", dest="server", help="without the web server"
+    )
+    parser.add_argument(
+        "--no-reload",
+        action="store_false",
+        dest="reload",
+        help="do not load code anew when it changes",
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget the jobs of last time: empty its own Redis"
     )
     parser.add_argument("--skip-checks", action="store_true", help="without the system checks")
 
@@ -39,7 +49,14 @@ def _up(command: BaseCommand, options: dict[str, Any]) -> None:
         require_uvicorn()
     _check_site(command, options["skip_checks"])
     say = partial(write_line, command)
-    code = run_services(options["bind"], options["engines"], options["server"], say)
+    code = run_services(
+        options["bind"],
+        options["engines"],
+        options["server"],
+        say,
+        reload=options["reload"],
+        fresh=options["fresh"],
+    )
     if code:
         sys.exit(code)
 
@@ -69,11 +86,13 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
     from moi_django.cluster.reconciler import Reconciler
     from moi_django.contrib.events.reader import deliver_all, running_readers
     from moi_django.contrib.health.heartbeat import ReconcilerHeartbeat
+    from moi_django.contrib.reloading.restarts import RestartCaller
     from moi_django.contrib.schedules.runner import ScheduleRunner
     from moi_django.contrib.services.single_look import reconcile_once
 
     say = partial(write_line, command)
-    reconciler = Reconciler(say, [ScheduleRunner(say).run_due, ReconcilerHeartbeat().beat])
+    tasks = [ScheduleRunner(say).run_due, ReconcilerHeartbeat().beat, RestartCaller().call_asked]
+    reconciler = Reconciler(say, tasks)
     if options["once"]:
         reconcile_once(reconciler)
         deliver_all()
@@ -81,7 +100,7 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    say("looking after jobs (Ctrl-C stops)")
+    say(RECONCILING)
     with running_readers():
         reconciler.run_until(stop)
 

@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 
 from moi_django.conf import conf
 from moi_django.contrib.command_line.verb_base import not_installed
+from moi_django.contrib.reloading.watcher import follow_changes
 from moi_django.contrib.services.access_log import AccessLog
 
 # The exit code of uvicorn when the application says that it cannot start.
@@ -75,6 +76,7 @@ def serve(application: Any, listening: socket.socket) -> bool:
 def main(number: str, name: str) -> None:
     """Be the web server of `moi up`."""
     django.setup()
+    follow_changes()
     has_static = apps.is_installed("django.contrib.staticfiles") and bool(settings.STATIC_URL)
     if not serve(
         load_application(name, settings.DEBUG and has_static), socket.socket(fileno=int(number))

@@ -4,20 +4,21 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import connections
 from django.utils import timezone, translation
 
 from moi_django.contrib.testing.caller_output import capture
 from moi_django.engine.attempt_end import AttemptEnd
 from moi_django.engine.attempt_runner import AttemptRunner
-from moi_django.engine.current import ProgressUpdate, enter_job
-from moi_django.engine.job_process import Outcome, Usage, failed_outcome, run_call
+from moi_django.engine.current import CurrentJob, ProgressUpdate
+from moi_django.engine.job_process import Outcome, Usage, failed_outcome, run_task
 from moi_django.engine.job_reporter import JobReporter
 from moi_django.engine.listener import GuardedListener
 from moi_django.engine.messages import Connection, Task, encode, pop_checked, pop_message
@@ -38,7 +39,8 @@ class CallerAttempt(AttemptRunner):
         before = Usage.now()
         follow_tqdm()
         with capture(listener.tell_output), unbroken_transactions(), default_language():
-            outcome = self._call(reporter, task)
+            # What it sets in its context, such as the language, stays there.
+            outcome = copy_context().run(self._call, reporter, task)
         used = Usage.now()
         return AttemptEnd(
             outcome.state,
@@ -50,10 +52,8 @@ class CallerAttempt(AttemptRunner):
         )
 
     def _call(self, reporter: "CallerReporter", task: Task) -> Outcome:
-        job = replace(reporter.make_current_job(), run_coroutine=run_coroutine)
         try:
-            with enter_job(job), closing(reporter):
-                return run_call(job, task)
+            return run_task(reporter, task, lambda: None)
         except BaseException as error:
             if not isinstance(error, (Exception, SystemExit, asyncio.CancelledError)):
                 self.interrupt = error
@@ -68,6 +68,10 @@ class CallerAttempt(AttemptRunner):
 
 class CallerReporter(JobReporter):
     """Tells at once what a job says of itself."""
+
+    def make_current_job(self) -> CurrentJob:
+        """Return the job as its code sees it."""
+        return replace(super().make_current_job(), run_coroutine=run_coroutine)
 
     def note_progress(self, update: ProgressUpdate) -> None:
         """Report how far the job is; what comes soon after a report is left for the next one."""
@@ -108,7 +112,7 @@ async def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 @contextmanager
 def default_language() -> Iterator[None]:
-    """Let a job find the language and the time zone of the site, and leave those of its caller."""
+    """Let a job find those of the site where it has none of its caller, and leave that its own."""
     zone = timezone.get_default_timezone()
     with translation.override(settings.LANGUAGE_CODE), timezone.override(zone):
         yield
@@ -122,11 +126,11 @@ def unbroken_transactions() -> Iterator[None]:
     """
     opened = [each for each in connections.all(initialized_only=True) if each.in_atomic_block]
     whole = [each for each in opened if each.features.uses_savepoints and not each.needs_rollback]
-    savepoints = {each.alias: transaction.savepoint(using=each.alias) for each in whole}
+    savepoints: list[tuple[Any, Any]] = [(each, each.savepoint()) for each in whole]
     yield
-    for alias, savepoint in savepoints.items():
-        if transaction.get_rollback(using=alias):
-            transaction.set_rollback(False, using=alias)
-            transaction.savepoint_rollback(savepoint, using=alias)
+    for connection, savepoint in savepoints:
+        if connection.needs_rollback:
+            connection.needs_rollback = False
+            connection.savepoint_rollback(savepoint)
         else:
-            transaction.savepoint_commit(savepoint, using=alias)
+            connection.savepoint_commit(savepoint)

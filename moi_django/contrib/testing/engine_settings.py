@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import Any
 
 VARIABLE = "MOI_TEST_ENGINE"
+# As in the tests themselves: nothing is sent.
+MAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 
 _given: dict[str, Any] = json.loads(os.environ.get(VARIABLE, "{}"))
 if _given:
@@ -16,4 +18,7 @@ if _given:
         for alias, settings in getattr(_site, "DATABASES", {}).items()
     }
     MOI: dict[str, Any] = {**getattr(_site, "MOI", {}), **_given["moi"]}
-    EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    if hasattr(_site, "MAILERS"):  # since Django 6.1, which takes no more EMAIL_BACKEND beside it
+        MAILERS = {alias: {"BACKEND": MAIL_BACKEND} for alias in _site.MAILERS}
+    else:
+        EMAIL_BACKEND = MAIL_BACKEND

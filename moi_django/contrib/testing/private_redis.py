@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import redis
 
+from moi_django.conf import conf
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis, find_server
 from moi_django.contrib.testing.process_end import at_process_end
 from moi_django.exceptions import NotRunning, ServiceError
@@ -46,7 +47,8 @@ class PrivateRedis:
     def clear(self) -> None:
         """Empty it."""
         if self._is_used:
-            get_store().connection.disconnect()
+            if conf.is_isolated:  # else the store is that of the settings
+                get_store().connection.disconnect()
             with redis.Redis.from_url(self._server.url) as client:
                 client.flushall()
             self._number, self._is_used = self._number + 1, False

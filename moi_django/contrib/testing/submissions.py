@@ -105,7 +105,7 @@ def submitted(func: Any = ANY, *, owner: Any = ANY, **wanted: Any) -> list[Submi
     if func is not ANY:
         found = [each for each in found if is_same(each.func, func)]
     for name, value in wanted.items():
-        found = [each for each in found if _value(each, name) == value]
+        found = [each for each in found if _has(each, name, value)]
     return found
 
 
@@ -162,10 +162,15 @@ def _times(number: int) -> str:
     return {0: "not", 1: "once"}.get(number, f"{number} times")
 
 
-def _value(job: SubmittedJob, name: str) -> Any:
+def _has(job: SubmittedJob, name: str, value: Any) -> bool:
     if name not in ("args", "kwargs", "name", "context", "options", "state"):
         raise TypeError(f"submitted() takes no {name!r}.")
-    return job.info.state if name == "state" else getattr(job, name)
+    found = job.info.state if name == "state" else getattr(job, name)
+    if isinstance(value, Options) and isinstance(found, Options):
+        # What was taken over from who submitted it is not asked for.
+        unsaid: dict[str, Any] = {key: None for key, said in value.caller.items() if said is None}
+        found = replace(found, **unsaid)
+    return bool(found == value)
 
 
 def _submitted_job(info: Info) -> SubmittedJob:

@@ -6,7 +6,8 @@
 -- `call` is the call that the worker has followed, or empty. `token` tells one claim from the next:
 -- who asks again, as when an answer got lost, is answered alike while that attempt runs. Returns
 -- {info object, payload, checkpoint}, or nil when there is none for it; the worker is then noted as
--- one that lingers, or, if `leaves` is not empty or it is drained, is at this queue no more.
+-- one that lingers, or, if `leaves` is not empty, or it is drained or has to load new code, is at this
+-- queue no more.
 
 if call ~= '' then redis.call('ZREM', workers_key, call) end
 redis.call('ZADD', workers_key, 'NX', 0, worker)
@@ -18,7 +19,7 @@ if last_token == token then
   local claimed = claimed_before(last_member)
   if claimed then return claimed end
 end
-local is_drained = policy('drained:' .. worker)
+local is_drained = policy('drained:' .. worker) or policy('restart:' .. worker)
 while not is_drained do
   local member, owner, limit = take_next(queue)
   if not member then break end

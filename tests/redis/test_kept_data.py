@@ -1,0 +1,88 @@
+"""What the Redis of `moi up` keeps on disk."""
+
+import stat
+from threading import Timer
+
+import pytest
+
+from moi_django.contrib.services import embedded_redis
+from moi_django.contrib.services.embedded_redis import EmbeddedRedis, forget
+from moi_django.exceptions import ServiceError
+from moi_django.store import Store, StoreConfig
+from tests.helpers.processes import wait_for
+
+
+@pytest.fixture
+def data(tmp_path):
+    return tmp_path / 'a "private" place'
+
+
+def client(server):
+    return Store(StoreConfig(server.url)).connection.redis
+
+
+def write_over(server):
+    """Write 100,000 bytes of which a tenth stays."""
+    pipeline = client(server).pipeline()
+    for _ in range(10):
+        pipeline.set("one", "x" * 10_000)
+    return pipeline.execute()
+
+
+def size_of(data):
+    return sum(path.stat().st_size for path in data.rglob("*.aof"))
+
+
+def test_it_is_there_again_also_after_a_crash_and_for_its_user_alone(data):
+    with EmbeddedRedis(data) as server:
+        client(server).set("one", "1")
+        server.kill()
+        server.start()
+        assert client(server).get("one") == b"1"
+        [log] = data.glob("appendonlydir/*.incr.aof")
+        password = server.url.split(":")[2].partition("@")[0]
+        assert password.encode() not in b"".join(
+            path.read_bytes() for path in data.rglob("*") if path.is_file()
+        )
+        paths = [data, *data.rglob("*")]
+        assert [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+    with log.open("ab") as file:
+        file.write(b"*3\r\n$3\r\nSET\r\n$3\r\ntw")  # as a crash of the machine cuts it off
+    with EmbeddedRedis(data) as server:
+        assert client(server).keys() == [b"one"]
+
+
+def test_it_does_not_grow_with_what_is_written_over(data, monkeypatch):
+    monkeypatch.setattr(embedded_redis, "REWRITE_SIZE", "200kb")
+    with EmbeddedRedis(data) as server:
+        for _ in range(50):
+            write_over(server)
+        assert size_of(data) > 1_000_000
+        # It is written anew beside what is written meanwhile.
+        wait_for(lambda: write_over(server) and size_of(data) < 1_000_000)
+
+
+def test_no_two_servers_write_it(data, monkeypatch):
+    monkeypatch.setattr(embedded_redis, "RELEASED_WITHIN", 0.2)
+    with EmbeddedRedis(data) as server:
+        for use in (lambda: EmbeddedRedis(data).start(), lambda: forget(data)):
+            with pytest.raises(ServiceError, match="Another Redis still uses"):
+                use()
+        client(server).set("one", "1")
+        # One that is about to end is waited for.
+        monkeypatch.setattr(embedded_redis, "RELEASED_WITHIN", 10)
+        Timer(0.2, server.kill).start()
+        with EmbeddedRedis(data) as second:
+            assert client(second).get("one") == b"1"
+
+
+def test_what_cannot_be_read_is_said_and_can_be_forgotten(data):
+    with EmbeddedRedis(data) as server:
+        client(server).set("one", "1")
+    [log] = data.glob("appendonlydir/*.incr.aof")
+    log.write_bytes(b"nonsense" + log.read_bytes())
+    with pytest.raises(ServiceError, match="`moi up --fresh` forgets what is kept in"):
+        EmbeddedRedis(data).start()
+    forget(data)
+    with EmbeddedRedis(data) as server:
+        assert client(server).keys() == []
