@@ -32,6 +32,8 @@ class MoiConfig(AppConfig):
             from moi_django.contrib.sentry.reports import report_to_sentry
 
             current.surroundings = [as_caller, report_to_sentry]
+        if conf.conf.is_isolated:
+            import_module("moi_django.contrib.testing.isolation").isolate_children()
         described = "moi_django.contrib.reloading.site_code"
         conf.conf.describe_code = lambda: import_module(described).describe_code()
 

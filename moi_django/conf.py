@@ -180,13 +180,13 @@ class Conf:
     def is_isolated(self) -> bool:
         """True in the tests of a site, which have no business with its Redis and its clusters.
 
-        Their runner says so; before it does, while apps are set up, the program that is run.
+        Their runner says so; before it does, and to what tests start, the program or environment.
         """
-        is_pytest = "pytest" in sys.modules and "PYTEST_VERSION" in os.environ
-        commands = ("manage.py test", "django-admin test", "__main__.py test")
-        is_command = " ".join(sys.argv[:2]).endswith(commands)
+        is_inherited = not os.environ.keys().isdisjoint(("PYTEST_VERSION", "MOI_TEST_RUN"))
+        command = " ".join(sys.argv[:2]).removesuffix("server")
+        is_command = command.endswith(("manage.py test", "django-admin test", "__main__.py test"))
         state = getattr(sys.modules.get("django.test.utils"), "_TestState", None)
-        return self.TEST_ISOLATION and (hasattr(state, "saved_data") or is_pytest or is_command)
+        return self.TEST_ISOLATION and (hasattr(state, "saved_data") or is_inherited or is_command)
 
     @property
     def services(self) -> RunningServices | None:
@@ -202,10 +202,7 @@ class Conf:
 
     @property
     def redis_url(self) -> str:
-        """The address of Redis.
-
-        Raises NotRunning when none is named and no `moi up` runs.
-        """
+        """The address of Redis; raises NotRunning when none is named and no `moi up` runs."""
         if self.is_isolated:
             return str(_isolation().redis_url())
         url = self.configured_redis_url

@@ -47,6 +47,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The facts of one run, shared with engines and servers through their environment.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+# What these tests start are sites at work, and no tests of a site.
+os.environ.pop("PYTEST_VERSION", None)
 
 
 @pytest.fixture(autouse=True)

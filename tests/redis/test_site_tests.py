@@ -29,8 +29,11 @@ class EarlyConfig(AppConfig):
         assert get_store().jobs.get("an id") is None  # before any test runner has begun
 """
 TESTS = """
+import subprocess
+import sys
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import TestCase, override_settings
 from moi_django import Group, asubmit, ctx_default, submit
 from moi_django.conf import conf
@@ -61,6 +64,16 @@ class PlainTests(TestCase):
             job = submit(ctx_default, "bob", "A job", None, abs, -1)
         assert job.value() == 1
 
+class ProcessTests(TestCase):
+    def test_what_a_test_starts_is_as_safe(self):
+        program = "from letters.work import find_jobs; print(find_jobs())"
+        found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert found.stdout == "[]\\n", found.stderr
+
+    def test_services_do_not_start(self):
+        with self.assertRaisesMessage(CommandError, "does not run in tests"):
+            call_command("moi", "up")
+
 class PageTests(MoiTransactionTestCase):
     async def test_the_channel_layer_is_another_one(self):
         ada = await User.objects.acreate(username="ada")
@@ -68,8 +81,15 @@ class PageTests(MoiTransactionTestCase):
             job = await asubmit(ctx_default, ada, "A job", None, abs, -1)
             await page.wait_for(job, state="success")
 """
+WORK = """
+def find_jobs():
+    import django
+    django.setup()
+    from moi_django.site_store import get_store
+    return get_store().jobs.get_many([])
+"""
 VIEWS = "def count(request): ..."
-COUNT = 5
+COUNT = 7
 
 
 @contextmanager
@@ -137,6 +157,7 @@ def test_the_redis_of_the_site_is_not_touched(tmp_path, command):
             "letters/apps.py": APP,
             "letters/tests.py": TESTS,
             "letters/views.py": VIEWS,
+            "letters/work.py": WORK,
         }
         make_project(tmp_path, files, SETTINGS.format(url=url))
         said = run(tmp_path, *command, MOI_REDIS_URL=url)

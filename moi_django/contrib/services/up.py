@@ -77,6 +77,11 @@ def run_services(
     it has kept. Returns the exit code. Raises ServiceError when something cannot be started.
     """
     _refuse_on_an_engine()
+    if conf.is_isolated:  # what it keeps is no business of tests
+        raise UsageError(
+            "`moi up` does not run in tests: use `live_jobs` of moi_django.test, or set "
+            "MOI['TEST_ISOLATION'] = False."
+        )
     if fresh and (url := conf.configured_redis_url):
         raise UsageError(f"--fresh is for the Redis of `moi up`, not for {without_secret(url)}.")
     with (

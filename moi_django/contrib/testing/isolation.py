@@ -19,8 +19,14 @@ NO_FILE = f"{os.devnull}/none"
 _live_cluster: str | None = None
 
 
+def isolate_children() -> None:
+    """Let the programs that tests start have no business with the site either: conf heeds it."""
+    os.environ["MOI_TEST_RUN"] = "1"
+
+
 def redis_url() -> str:
     """Return the address of a Redis of this process. Raises NotRunning when none can be started."""
+    isolate_children()
     submissions.observe()
     return private_redis.url()
 
