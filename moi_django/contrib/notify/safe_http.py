@@ -15,8 +15,13 @@ from urllib.parse import SplitResult, urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Public by its number, and none the less what answers for the machines of Azure.
-METADATA = {ipaddress.ip_address("168.63.129.16")}
+# Public by their numbers, not all versions of Python know better: what answers for the machines of
+# Azure; networks of IETF protocols, with what does so for those of Oracle; relays of 6to4; what
+# sites had before fc00::/7; what examples have.
+NOT_PUBLIC = [
+    *map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")),
+    *map(ipaddress.ip_network, ("fec0::/10", "3fff::/20")),
+]
 # In these networks the last 32 bits are an address of IPv4.
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # Bytes of an answer that are read.
@@ -99,7 +104,7 @@ def is_allowed(address: Address, networks: Sequence[str] = ()) -> bool:
     if any(_is_in(each, network) for each in {address, inner} for network in networks):
         return True
     is_public = inner.is_global and not inner.is_multicast and not inner.is_reserved
-    return is_public and inner not in METADATA
+    return is_public and not any(inner in network for network in NOT_PUBLIC)
 
 
 def _is_in(address: Address, network: str) -> bool:
