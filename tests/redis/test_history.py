@@ -146,6 +146,14 @@ def test_one_row_that_cannot_be_kept_keeps_no_other_from_it(job, store, ada, cap
     assert odd.id in caplog.text
 
 
+@pytest.mark.parametrize("date", ["9999-12-31T23:59:59.999999", "0001-01-01T00:00:00", "never"])
+def test_times_that_no_zone_has_keep_no_other_from_it(job, store, settings, date):
+    settings.USE_TZ, settings.TIME_ZONE = False, "America/New_York"
+    fine = finish(store, store.jobs.get(job.id), result=1)
+    odd = fine.changed(id="odd", date_created=date, date_start=date, date_end=date)
+    assert record_jobs([odd, fine]) == 2
+
+
 def test_without_a_database_events_wait(job, store, monkeypatch, django_db_blocker):
     finish(store, store.jobs.get(job.id), result=1)
     away = True

@@ -520,11 +520,30 @@ def deliver_all_but_send():
     registry.register("notify", consumer.handler, tick=consumer.tick)
 
 
+def test_what_another_program_has_written_keeps_nobody_from_being_told(ada, root):
+    wants(ada, "always")
+    connection = get_store().connection
+    # A user with a key that no database has, and a group whose totals are of another type.
+    strange = job_that_ends(Group.create("bob", "a sweep"))
+    connection.redis.hset(connection.keys.users, strange.ancestors[0], f"user:{10**30}")
+    odd = job_that_ends(Group.create(root, "odd"), "in a group")
+    connection.redis.set(connection.keys.totals(odd.parent), "odd")
+    job_that_ends(root, "by itself")
+    assert [mail.subject for mail in told()] == ["in a group: Success", "by itself: Success"]
+
+
 PRIVATE = [
     *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"),
     *("0.0.0.0", "224.0.0.1", "255.255.255.255", "168.63.129.16", "100.100.100.200"),
     *("::1", "::", "fe80::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1"),
-    *("64:ff9b::7f00:1", "2002:7f00:1::", "64:ff9b::a9fe:a9fe"),
+    *(
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "64:ff9b::a9fe:a9fe",
+        "192.0.0.192",
+        "::ffff:192.0.0.192",
+    ),
+    *("192.88.99.1", "fec0::1", "3fff::1"),
 ]
 
 

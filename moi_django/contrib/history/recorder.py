@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 # How much of a result is kept, in characters of JSON.
 PREVIEW = 10_000
+# Seconds since 1970 of the year 9999.
+LAST_SECOND = 253_370_764_800.0
 # What is raised of a row that this database cannot hold.
 UNFIT = (DataError, IntegrityError, ValueError, OverflowError)
 
@@ -91,12 +93,12 @@ def _row_of(info: Info, user: Any, owner: str, groups: dict[str, str]) -> PastJo
     path = [groups[each] for each in info.ancestors[1:] if each in groups]
     return PastJob(
         id=info.id,
-        name=info.name[:MAX_NAME],
-        context=(info.context or "")[:MAX_NAME],
+        name=_storable(info.name)[:MAX_NAME],
+        context=_storable(info.context or "")[:MAX_NAME],
         state=str(info.state),
         user_id=None if user is None else user.pk,
-        owner=owner[:MAX_NAME],
-        group=" \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ".join(path)[:MAX_TEXT],
+        owner=_storable(owner)[:MAX_NAME],
+        group=_storable(" \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ".join(path))[:MAX_TEXT],
         created=as_time(info.date_created),
         started=as_time(info.date_start),
         ended=as_time(info.date_end) or timezone.now(),
@@ -105,7 +107,7 @@ def _row_of(info: Info, user: Any, owner: str, groups: dict[str, str]) -> PastJo
         cpu_seconds=info.cpu_seconds,
         peak_memory=_as_integer(info.peak_memory),
         error=_last_line(info)[:MAX_TEXT],
-        exception=(info.exception or "")[:MAX_NAME],
+        exception=_storable(info.exception or "")[:MAX_NAME],
         result_preview=_preview(info),
         version=info.version,
         record=info.to_wire(PREVIEW),
@@ -127,11 +129,11 @@ def _attempts_of(row: PastJob) -> list[PastAttempt]:
             state=str(each.state),
             started=as_time(each.date_start),
             ended=as_time(each.date_end),
-            engine=(each.ran_on or "")[:MAX_NAME],
+            engine=_storable(each.ran_on or "")[:MAX_NAME],
             cpu_seconds=each.cpu_seconds,
             peak_memory=_as_integer(each.peak_memory),
             error=_storable(each.error)[:MAX_TEXT],
-            exception=(each.exception or "")[:MAX_NAME],
+            exception=_storable(each.exception or "")[:MAX_NAME],
         )
         for each in made
     ]
@@ -140,7 +142,8 @@ def _attempts_of(row: PastJob) -> list[PastAttempt]:
 def as_time(date: str | None) -> datetime | None:
     """Return a time of an info object as this site's database has it; None for none."""
     seconds = timestamp(date)
-    if not seconds:
+    # Another program may have written what no zone can show.
+    if not 0 < seconds < LAST_SECOND:
         return None
     time = datetime.fromtimestamp(seconds, UTC)
     return time if settings.USE_TZ else timezone.make_naive(time, timezone.get_default_timezone())

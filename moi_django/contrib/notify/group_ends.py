@@ -11,6 +11,7 @@ from django.utils import timezone
 from moi_django.contrib.notify.collector import message_key
 from moi_django.contrib.notify.facts import group_facts
 from moi_django.contrib.notify.models import Message, Stage
+from moi_django.exceptions import StoreUnavailable
 from moi_django.models import UNFINISHED
 from moi_django.site_store import get_store
 
@@ -26,9 +27,19 @@ def close_groups() -> None:
     until = timezone.now() - timedelta(seconds=GROUP_PAUSE)
     quiet = held.values("group").annotate(last=Max("created_at")).filter(last__lte=until)
     for group in list(quiet.order_by("last").values_list("group", flat=True)[:MAX_GROUPS]):
-        totals = get_store().tree.totals(group)
+        totals = _totals(group)
         if not any(totals.get(state) for state in UNFINISHED):
             _close(group, totals)
+
+
+def _totals(group: str) -> dict[str, int]:
+    """Return the totals of a group; of what is none of ours, nothing."""
+    try:
+        return get_store().tree.totals(group)
+    except StoreUnavailable as error:
+        if "WRONGTYPE" not in str(error):
+            raise
+        return {}  # it would keep all others from being told
 
 
 def _close(group: str, totals: dict[str, int]) -> None:

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import check_for_language
 
+from moi_django import owners
 from moi_django.contrib.notify.conf import hook, setting
 from moi_django.contrib.notify.models import Preference, When
 from moi_django.contrib.notify.wishes import Wish, is_url, parse_wish
 from moi_django.models import BAR_PARTS, Info
-from moi_django.owners import USER
-from moi_django.site_store import get_store
 
 EMAIL, WEBHOOK = "email", "webhook"
 
@@ -38,7 +36,7 @@ def find_recipients(infos: Sequence[Info]) -> list[tuple[Info, Recipient]]:
 
     Raises StoreUnavailable, or an error of the database.
     """
-    users = _users_of({info.owner for info in infos})
+    users = owners.users_by_group({info.owner for info in infos})
     chosen = Preference._default_manager.in_bulk([user.pk for user in users.values()])
     found: dict[tuple[str, str, str], tuple[Info, Recipient]] = {}
     for info in infos:
@@ -47,23 +45,6 @@ def find_recipients(infos: Sequence[Info]) -> list[tuple[Info, Recipient]]:
         for recipient in _recipients_of(info, user, preference):
             found.setdefault((info.id, recipient.channel, recipient.target), (info, recipient))
     return list(found.values())
-
-
-def _users_of(roots: set[str]) -> dict[str, Any]:
-    """Return the users of the site whose root groups these are."""
-    model = get_user_model()
-    fields = get_store().users.lookup_many(sorted(roots))
-    keys = {root: name.removeprefix(USER) for root, name in fields.items() if name.startswith(USER)}
-    wanted = {root: key for root, raw in keys.items() if (key := _key(model, raw)) is not None}
-    users = model._default_manager.in_bulk(set(wanted.values()))
-    return {root: users[key] for root, key in wanted.items() if key in users}
-
-
-def _key(model: Any, raw: str) -> Any:
-    try:
-        return model._meta.pk.to_python(raw)
-    except ValidationError:
-        return None  # the site had another user model when that job was submitted
 
 
 def _recipients_of(info: Info, user: Any, preference: Preference | None) -> Iterator[Recipient]:
