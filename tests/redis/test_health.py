@@ -180,6 +180,7 @@ def test_it_is_looked_once_in_a_second_however_often_it_is_asked(own_redis):
         ("", "Bearer ", 403),
         (TOKEN, None, 403),
         (TOKEN, "Bearer wrong", 403),
+        (True, "Bearer True", 403),
         (TOKEN, f"Basic {TOKEN}", 403),
         (TOKEN, TOKEN, 403),
         (TOKEN, "Bearer \u00e9", 403),

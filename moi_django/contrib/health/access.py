@@ -18,8 +18,10 @@ async def is_operator(request: HttpRequest) -> bool:
 def _has_token(request: HttpRequest) -> bool:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     token = conf.MONITOR_TOKEN
-    is_bearer = scheme.lower() == "bearer" and bool(token)
-    return is_bearer and constant_time_compare(given.strip(), str(token))
+    # What is no text, such as True, is not taken for the word that stands for it.
+    if not isinstance(token, str) or not token or scheme.lower() != "bearer":
+        return False
+    return constant_time_compare(given.strip(), token)
 
 
 async def _sees_all(request: HttpRequest) -> bool:
