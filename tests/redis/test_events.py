@@ -492,3 +492,9 @@ def test_no_thread_runs_where_nobody_listens(consumers, moi):
     reader.start_readers()()
     with running_readers():
         assert not [t for t in threading.enumerate() if t.name.startswith("moi-events")]
+
+
+@pytest.mark.parametrize("batch", [0, 1_001])
+def test_as_many_at_once_as_redis_can_take_note_of(consumers, batch):
+    with pytest.raises(ValueError, match=f"{batch} at once"):
+        register("recorder", print, batch=batch)

@@ -53,6 +53,9 @@ class Consumer:
     tick: Tick | None = None
 
 
+# More would not fit in one command of Redis that notes them as dealt with.
+MAX_BATCH = 1_000
+
 _consumers: dict[str, Consumer] = {}
 
 
@@ -62,7 +65,7 @@ def register(name: str, handler: Handler, *, batch: int = 100, tick: Tick | None
     Another handler of the same name takes the place of the first. What happened before the first
     process with this consumer was started is told only as far as others have yet to hear of it.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,49}", name) or batch < 1:
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,49}", name) or not 1 <= batch <= MAX_BATCH:
         raise ValueError(f"{name!r} cannot consume events, {batch} at once.")
     _consumers[name] = Consumer(name, handler, batch, tick)
     conf.hears_events = True
