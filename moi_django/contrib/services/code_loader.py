@@ -16,6 +16,8 @@ OTHER_ENGINES = "for engines there is `moi engines restart`"
 FAILED = "cannot be loaded: the site and its engines stay as they are until the next change"
 # Loads what the web server, a reconciler and engines load at least.
 CHECK = ["-c", "import django; django.setup()"]
+# Seconds for that; what never ends, such as a loop in a module, would keep all changes waiting.
+LOADED_WITHIN = 30.0
 
 
 class CodeLoader:
@@ -70,7 +72,7 @@ class CodeLoader:
 
     async def _load_code(self, what: str) -> None:
         # What cannot be loaded would end the site, and each job that begins.
-        if await run_python(CHECK, self.env) != 0:
+        if await run_python(CHECK, self.env, LOADED_WITHIN) != 0:
             self._announce(f"reload   {what} changed and {FAILED}")
             return
         self.has_loaded = True

@@ -14,15 +14,19 @@ from moi_django.contrib.services import parent_death
 STOPPED_WITHIN = 5.0
 
 
-async def run_python(arguments: Sequence[str], env: Mapping[str, str]) -> int:
-    """Run Python with some arguments and return its exit code."""
+async def run_python(arguments: Sequence[str], env: Mapping[str, str], within: float) -> int:
+    """Run Python with some arguments and return its exit code; it is killed after some seconds."""
     process = await asyncio.create_subprocess_exec(
         *parent_death.with_parent_death_signal([sys.executable, *arguments]),
         env={**os.environ, **env},
         stdin=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
-    return await process.wait()
+    try:
+        return await asyncio.wait_for(process.wait(), within)
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
 
 
 class CodeProcess:
