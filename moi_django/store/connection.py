@@ -91,7 +91,8 @@ def _translated_errors(url: str) -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        reason = str(error).rstrip(".")
+        # Without what was sent, which says nothing of why and differs each time.
+        reason = str(error).rpartition(" of pipeline caused error: ")[2].rstrip(".")
         raise StoreUnavailable(
             f"Redis at {without_secret(url)} failed: {reason}. Is it running, and is "
             'MOI["REDIS_URL"] (or MOI_REDIS_URL) right?'

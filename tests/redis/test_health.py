@@ -17,6 +17,7 @@ from moi_django.contrib.health.heartbeat import ReconcilerHeartbeat, seconds_sin
 from moi_django.contrib.health.report import TIMEOUT, examine_all, examine_redis
 from moi_django.contrib.health.views import Kept
 from moi_django.contrib.operation import pauses
+from moi_django.exceptions import StoreUnavailable
 from tests.helpers.processes import manage
 from tests.helpers.queues import queued_job
 
@@ -92,6 +93,17 @@ def test_a_redis_that_takes_no_writes_is_not_well(own_redis, commands, words):
             client.execute_command(*command)
     [finding] = examine_all()
     assert not finding.ok and words in finding.text and finding.advice
+
+
+def test_a_trace_that_cannot_be_left_is_told_alike_each_time(own_redis):
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.execute_command("ACL", "SETUSER", "default", "-hset")
+    said = set()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="no permissions") as raised:
+            ReconcilerHeartbeat().beat()
+        said.add(str(raised.value))
+    assert len(said) == 1
 
 
 def test_a_redis_that_hangs_is_told_within_two_seconds(silent_redis):

@@ -4,6 +4,7 @@ import stat
 from threading import Timer
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from moi_django.contrib.services import embedded_redis
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis, forget
@@ -86,3 +87,10 @@ def test_what_cannot_be_read_is_said_and_can_be_forgotten(data):
     forget(data)
     with EmbeddedRedis(data) as server:
         assert client(server).keys() == []
+
+
+@pytest.mark.django_db
+def test_what_cannot_be_written_is_told_in_one_line(moi):
+    moi["STATE_DIR"] = "/sys/moi"
+    with pytest.raises(CommandError, match="What is kept cannot be written: "):
+        call_command("moi", "up", "--no-server", "--skip-checks")

@@ -1,6 +1,7 @@
 """The verbs that run what a site needs on one machine, all of it or the reconciler alone."""
 
 import sys
+from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,10 @@ from django.core.management.base import BaseCommand
 
 from moi_django.contrib.command_line.verb_base import Verb, not_installed, write_line
 from moi_django.contrib.services.service_state import RECONCILING
+from moi_django.exceptions import ServiceError
+
+# What is raised where a disk is full, or not ours to write to.
+CANNOT_WRITE = {EACCES, EDQUOT, ENOSPC, EPERM, EROFS}
 
 
 def _describe_up(parser: Any) -> None:
@@ -52,14 +57,19 @@ def _up(command: BaseCommand, options: dict[str, Any]) -> None:
         parse_address(options["bind"] or ":0")
     _check_site(command, options["skip_checks"])
     say = partial(write_line, command)
-    code = run_services(
-        options["bind"],
-        options["engines"],
-        options["server"],
-        say,
-        reload=options["reload"],
-        fresh=options["fresh"],
-    )
+    try:
+        code = run_services(
+            options["bind"],
+            options["engines"],
+            options["server"],
+            say,
+            reload=options["reload"],
+            fresh=options["fresh"],
+        )
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        raise ServiceError(f"What is kept cannot be written: {error}") from error
     if code:
         sys.exit(code)
 
