@@ -27,6 +27,13 @@ def test_the_next_free_port_is_taken_unless_one_is_named(taken):
         bind_socket(f"127.0.0.1:{taken}")
 
 
+def test_two_that_start_at_once_have_different_ports(taken):
+    with bind_socket(None) as one, bind_socket(None) as other:
+        assert one.getsockname() != other.getsockname()
+        with pytest.raises(ServiceError, match=r"in use.*--bind"):
+            bind_socket(socket_address(one))
+
+
 def test_no_port_is_sought_for_ever(taken, monkeypatch):
     monkeypatch.setattr(listening, "PORTS_TRIED", 0)
     with pytest.raises(ServiceError, match=f"Cannot serve on 127.0.0.1:{taken}"):

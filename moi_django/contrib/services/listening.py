@@ -12,7 +12,7 @@ PORTS_TRIED = 100
 
 
 def bind_socket(bind: str | None) -> socket.socket:
-    """Return a bound socket; `bind` is HOST:PORT, port 0 for a free one, or None.
+    """Return a socket that listens; `bind` is HOST:PORT, port 0 for a free one, or None.
 
     Raises ServiceError when the address cannot be had, and UsageError when it is none.
     """
@@ -47,6 +47,8 @@ def _bind(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        # Until one listens, another program may bind to the same port.
+        listening.listen()
     except OSError:
         listening.close()
         raise

@@ -236,22 +236,26 @@ class _Supervisor:
 
     @asynccontextmanager
     async def _server(self, listening: socket.socket) -> AsyncIterator[None]:
-        number = listening.fileno()
+        number, (ready, told) = listening.fileno(), os.pipe()
+        os.set_blocking(ready, False)
+        arguments = [str(number), _application(), str(told)]
         process = CodeProcess(
-            ["-m", "moi_django.contrib.services.web_server", str(number), _application()],
+            ["-m", "moi_django.contrib.services.web_server", *arguments],
             self._env,
             partial(self._note_end, "The web server"),
-            pass_fds=[number],
+            pass_fds=[number, told],
         )
         await process.start()
         try:
-            await self._wait_until_ready(process, listening)
+            await self._wait_until_ready(process, ready, listening)
             self._announce(f"server   {_application()} on {socket_address(listening)}")
             process.watch()
             self._loader.processes.append(process)
             yield
         finally:
             await process.stop()
+            os.close(ready)
+            os.close(told)
 
     @asynccontextmanager
     async def _reconciler(self) -> AsyncIterator[None]:
@@ -279,17 +283,15 @@ class _Supervisor:
         else:
             self._fail(f"{what} ended by itself with code {code}.")
 
-    async def _wait_until_ready(self, process: CodeProcess, listening: socket.socket) -> None:
-        host, port = listening.getsockname()[:2]
+    async def _wait_until_ready(
+        self, process: CodeProcess, ready: int, listening: socket.socket
+    ) -> None:
         deadline = time.monotonic() + READY_WITHIN
         while time.monotonic() < deadline and not process.has_ended:
-            try:
-                _, writer = await asyncio.open_connection(host, port)
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                writer.close()
-                return
+            with suppress(BlockingIOError):
+                if os.read(ready, 1):
+                    return
+            await asyncio.sleep(0.02)
         raise ServiceError(
             f"The web server did not start on {socket_address(listening)}: see what it says above"
         )

@@ -1,12 +1,15 @@
 """Serve an ASGI application for development, as `runserver` serves a WSGI one.
 
-This is the web server of `moi up`; its arguments are SOCKET APPLICATION then. SOCKET is the number
-of a bound socket. It is handed down because a port that is only looked up may be another program's
-by the time it is used.
+This is the web server of `moi up`; its arguments are SOCKET APPLICATION READY then. SOCKET is the
+number of a socket that listens. It is handed down because a port that is only looked up may be
+another program's by the time it is used. READY is that of a pipe, in which it says that it serves.
 """
 
+import os
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -55,9 +58,17 @@ class _ScriptPrefix:
         await self._application(scope, receive, send)
 
 
-def serve(application: Any, listening: socket.socket) -> bool:
+def serve(
+    application: Any, listening: socket.socket, tell_started: Callable[[], object] = lambda: None
+) -> bool:
     """Serve an application on a bound socket until a signal comes; tell whether it could start."""
     import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                tell_started()
 
     config = uvicorn.Config(
         application,
@@ -68,19 +79,19 @@ def serve(application: Any, listening: socket.socket) -> bool:
         log_level="warning",
         timeout_graceful_shutdown=3,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     server.run(sockets=[listening])
     return server.started
 
 
-def main(number: str, name: str) -> None:
+def main(number: str, name: str, ready: str) -> None:
     """Be the web server of `moi up`."""
     django.setup()
     follow_changes()
     has_static = apps.is_installed("django.contrib.staticfiles") and bool(settings.STATIC_URL)
-    if not serve(
-        load_application(name, settings.DEBUG and has_static), socket.socket(fileno=int(number))
-    ):
+    application = load_application(name, settings.DEBUG and has_static)
+    tell_started = partial(os.write, int(ready), b".")
+    if not serve(application, socket.socket(fileno=int(number)), tell_started):
         sys.exit(NOT_STARTED)
 
 
