@@ -59,6 +59,7 @@ def _up(command: BaseCommand, options: dict[str, Any]) -> None:
         say,
         reload=options["reload"],
         fresh=options["fresh"],
+        checks=not options["skip_checks"],
     )
     if code:
         sys.exit(code)
