@@ -205,9 +205,11 @@ def test_who_cannot_be_written_to_is_not(ada, root, change):
     assert stages() == []
 
 
-def test_jobs_of_nobody_are_told_to_those_that_they_name(site):
+def test_jobs_of_nobody_are_told_to_those_that_they_name(site, caplog):
     job_that_ends(Group.of("a robot"), notify="owner ops@example.org nonsense no@address@x")
     assert [sent.to for sent in told()] == [["ops@example.org"]]
+    assert "tells 'nonsense', which is not in MOI_NOTIFY[\"WEBHOOKS\"]" in caplog.text
+    assert "tells 'no@address@x', which is no e-mail address" in caplog.text
 
 
 @pytest.mark.parametrize(
