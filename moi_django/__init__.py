@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from moi_django.contrib.job_functions.decorator import JobFunction, job
     from moi_django.engine.calls import system_call
     from moi_django.engine.current import (
         CurrentJob,
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     )
     from moi_django.exceptions import MoiError
     from moi_django.jobs.api import Group, Job, asubmit, ctx_default, submit, submit_nouser
-    from moi_django.jobs.decorator import JobFunction, job
     from moi_django.options import Options
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 # Module -> the public names that it defines.
 _NAMES = {
@@ -31,7 +31,7 @@ _NAMES = {
     "engine.current": "CurrentJob attach checkpoint current_job progress resume track",
     "exceptions": "MoiError",
     "jobs.api": "Group Job asubmit ctx_default submit submit_nouser",
-    "jobs.decorator": "JobFunction job",
+    "contrib.job_functions.decorator": "JobFunction job",
     "options": "Options",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

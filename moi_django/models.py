@@ -142,8 +142,9 @@ class Info:
     failed_parent: str | None = None
     # The key that it shares with no other unfinished job of its owner.
     unique: str | None = None
-    # Who is told of its end, as `Options` has it.
+    # Who is told of its end, and the language that is active in it, as `Options` has them.
     notify: str | None = None
+    language: str | None = None
     # CPU seconds, and bytes of memory at most, of the process of the last attempt that has ended.
     cpu_seconds: float | None = None
     peak_memory: int | None = None

@@ -51,6 +51,7 @@ def new_job_info(
         on_failure=options.on_failure,
         unique=options.unique,
         notify=options.notify,
+        language=options.language,
         python=python,
         code=code and code.digest,
         id=id,

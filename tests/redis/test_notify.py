@@ -254,6 +254,13 @@ def test_in_the_language_of_the_user(ada, root, site):
     assert 'lang="de"' in sent.alternatives[0][0]
 
 
+@pytest.mark.parametrize(("language", "word"), [("fr", "Réussie"), ("xx-nonsense", "Success")])
+def test_in_the_language_of_the_job(ada, root, language, word):
+    wants(ada, "always")
+    job_that_ends(root, language=language)
+    assert [sent.subject for sent in told()] == [f"a job: {word}"]
+
+
 def test_a_name_injects_neither_a_header_nor_markup(ada, root):
     wants(ada, "always")
     name = "x\r\nBcc: all@example.org\r\n\r\n<script>alert(1)</script>\0"
@@ -723,9 +730,14 @@ def test_a_job_keeps_its_words_through_a_retry_of_its_function(site, ada):
     from moi_django.jobs.creation import new_job_info
 
     info = new_job_info(
-        "default", owners.group_of(ada), "x", None, Options(notify="failures"), "3.11"
+        "default",
+        owners.group_of(ada),
+        "x",
+        None,
+        Options(notify="failures", language="ar"),
+        "3.11",
     )
-    assert info.notify == "failures"
+    assert (info.notify, info.language) == ("failures", "ar")
     assert new_job(info).notify is None
 
 

@@ -53,7 +53,7 @@ class JobTests(MoiTestCase):
     def test_other_settings_change_nothing(self):
         with override_settings(MOI={**settings.MOI, "ON_COMMIT": False}):
             assert submit(ctx_default, "bob", "A job", None, abs, -1).value() == 1
-        Store(StoreConfig(conf.engine_redis_url)).connection.ping()
+        Store(StoreConfig(conf.engine_redis_url)).connection.redis.ping()
 
 class PlainTests(TestCase):
     def test_any_test_case_is_safe(self):

@@ -11,9 +11,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from moi_django import Group, Job, submit
 from moi_django.cluster.payloads import verify_payload
+from moi_django.contrib.job_functions.decorator import job
 from moi_django.contrib.tracing.submit_spans import ATTEMPT_SPAN
 from moi_django.exceptions import InvalidJob, StoreUnavailable
-from moi_django.jobs.decorator import job
 from moi_django.models import State
 
 pytestmark = pytest.mark.django_db

@@ -1,7 +1,11 @@
 """Tell Django about the app, and let it hear of jobs."""
 
+from collections.abc import Sequence
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
+
+from moi_django.contrib.events import JobEvent, register
 
 
 class HistoryConfig(AppConfig):
@@ -14,7 +18,11 @@ class HistoryConfig(AppConfig):
 
     def ready(self) -> None:
         """Hear of the end of jobs."""
-        from moi_django.contrib.events import register
-        from moi_django.contrib.history.recorder import record_events
+        register("history", _record_events)
 
-        register("history", record_events)
+
+def _record_events(events: Sequence[JobEvent]) -> None:
+    # What writes them takes time to import, and most commands need it not.
+    from moi_django.contrib.history.recorder import record_events
+
+    record_events(events)

@@ -71,7 +71,7 @@ def _recipients_of(info: Info, user: Any, preference: Preference | None) -> Iter
     if user is not None and user.is_active and (address := address_of(user)):
         seconds = _min_seconds_for(info, wish, preference)
         if seconds is not None:
-            yield Recipient(EMAIL, address, _language_of(user), user, seconds)
+            yield Recipient(EMAIL, address, _language_of(user, info), user, seconds)
     for name, webhook in setting("WEBHOOKS").items():
         if _wants(webhook.get("when", When.NEVER), info):
             yield Recipient(WEBHOOK, name)
@@ -112,9 +112,10 @@ def address_of(user: Any) -> str:
     return address if _is_address(address) else ""
 
 
-def _language_of(user: Any) -> str:
+def _language_of(user: Any, info: Info) -> str:
+    """Return what a hook says, else what was active where the job was submitted."""
     find = hook("LANGUAGE")
-    found = find(user) if find else None
+    found = (find(user) if find else None) or info.language
     return found if found and check_for_language(found) else settings.LANGUAGE_CODE
 
 

@@ -18,13 +18,18 @@ def bind_socket(bind: str | None) -> socket.socket:
     """
     if bind is None:
         return _bind_next_free()
+    try:
+        return _bind(*parse_address(bind))
+    except OSError as error:
+        raise _refused(bind, error) from error
+
+
+def parse_address(bind: str) -> tuple[str, int]:
+    """Return the host and the port of HOST:PORT; raise UsageError when it is something else."""
     host, _, port = bind.rpartition(":")
     if not port.isascii() or not port.isdecimal() or int(port) > 65535:
         raise UsageError(f"{bind!r} is no address to serve on: give HOST:PORT.")
-    try:
-        return _bind(host.strip("[]") or USUAL_HOST, int(port))
-    except OSError as error:
-        raise _refused(bind, error) from error
+    return host.strip("[]") or USUAL_HOST, int(port)
 
 
 def _bind_next_free() -> socket.socket:

@@ -43,10 +43,13 @@ def _up(command: BaseCommand, options: dict[str, Any]) -> None:
         from moi_django.contrib.services.up import run_services
     except ModuleNotFoundError as error:
         raise not_installed(error, "embedded") from error
+    from moi_django.contrib.services.listening import parse_address
     from moi_django.contrib.services.web_server import require_uvicorn
 
     if options["server"]:
         require_uvicorn()
+        # Before the checks: what makes no sense is said at once.
+        parse_address(options["bind"] or ":0")
     _check_site(command, options["skip_checks"])
     say = partial(write_line, command)
     code = run_services(

@@ -67,7 +67,7 @@ export function fillHole(hole, info, site) {
     hole.dateTime = toIso(info[name]);
     hole.textContent = "";
     localizeTime(hole, site.catalog.locale);
-  } else if (name in info) {
+  } else if (name in info && !(hole instanceof HTMLButtonElement)) {
     setText(hole, textOf(info[name]));
   }
 }

@@ -1,0 +1,1 @@
+"""`@job`: functions that say themselves how they are sent."""
