@@ -24,6 +24,8 @@ INSTALLED_APPS = [
     "moi_django.contrib.history",
     "tests.site",
 ]
+# Django 6.1 wants one; those before it know none.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

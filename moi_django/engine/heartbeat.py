@@ -115,7 +115,10 @@ class Heartbeat:
         """Note what code jobs find here, and say so unless it was that before."""
         if code != self.code:
             self.code = code
-            self.report(queue)
+            try:
+                self.report(queue)
+            except StoreUnavailable as error:  # a full Redis keeps no job from being run
+                logger.warning("Say what code is here with the next sign of life: %s", error)
 
     def _renew_until_idle(self) -> None:
         """Renew again and again, until there has been nothing to renew for a while."""

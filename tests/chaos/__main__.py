@@ -47,6 +47,7 @@ def run(given: argparse.Namespace, directory: Path, log: Path) -> None:
             lost = checks.losses(site, load)
             known = checks.failures(site, load)
             shown = checks.pages(pages)
+            told = checks.told(load)
         checks.keys(load)
     checks.processes(directory)
     report(given, schedule, load)
@@ -54,6 +55,7 @@ def run(given: argparse.Namespace, directory: Path, log: Path) -> None:
     print(f"lost     {lost}, each with an engine that was hit")
     print(f"killed   {len(known)} in their processes, which was known after {worst(known)}")
     print(f"rest     every job had its end {rest:.1f} s after the last blow")
+    print(f"history  had all of them after {told:.1f} s")
     print(f"pages    {len(pages)} equalled Redis {shown:.1f} s after that,")
     print(f"         having taken {sum(page.snapshots for page in pages)} snapshots")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from moi_django.conf import conf
+from moi_django.contrib.history.models import PastJob
 from moi_django.models import Info, timestamp
 from moi_django.site_store import get_store
 from tests.chaos.load import Load
@@ -19,9 +20,12 @@ from tests.chaos.site import Site, own_processes
 REST, SHOWN = 90.0, 30.0
 # And for processes to end that nothing needs any more.
 GONE = 10.0
+# And for who hears of events to have dealt with all of them.
+TOLD = 60.0
 PASSING_KEYS = (
     *("workers:", "lingering:", "wake:", "claims", "queues", "sequence"),
     *("engine", "ended:", "used:", "durations:", "user-id-map"),
+    *("events-reader:", "metrics"),
 )
 
 
@@ -123,6 +127,17 @@ def tree(root: str) -> dict[str, dict]:
     return {info.id: json.loads(info.to_wire(conf.RESULT_PREVIEW)) for info in infos}
 
 
+def told(load: Load) -> float:
+    """The history has been told of the end of every job; return the seconds until that was so."""
+
+    def missing() -> set[str]:
+        return {job.id for job in load.jobs.values()} - set(
+            PastJob.objects.values_list("pk", flat=True)
+        )
+
+    return until(lambda: not missing(), TOLD, lambda: f"nobody was told of {missing()}")
+
+
 def keys(load: Load) -> None:
     """Once all is removed, no key is left over."""
     assert not in_queues(), in_queues()
@@ -130,7 +145,9 @@ def keys(load: Load) -> None:
     for root in roots:
         for member in get_store().tree.members(root):
             get_store().tree.remove(member)
-    found = {key.decode() for key in get_store().connection.redis.keys("*")}
+    redis = get_store().connection.redis
+    until(lambda: not redis.xlen("events"), TOLD, lambda: "events are left that nobody has taken")
+    found = {key.decode() for key in redis.keys("*")} - {"events"}
     passing = {key for key in found if key.startswith(PASSING_KEYS)}
     left = found - passing - {f"{root}:totals" for root in roots}
     assert left <= set(get_store().users.to_dict()), left

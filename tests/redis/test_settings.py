@@ -193,6 +193,33 @@ def test_a_site_without_static_files_is_found(moi, settings):
     assert message.id == "moi.W008"
 
 
+@pytest.mark.parametrize(
+    ("frame", "is_found"),
+    [
+        ("<head></head>{% block content %}{% endblock %}", True),
+        ('{% extends "site.html" %}', True),
+        ('{% extends "moi_django/base.html" %}', False),  # ours, which this one covers
+        ("{% load moi %}<head>{% if user %}{% moi_assets %}{% endif %}</head>", False),
+        ('<head>{% include "head.html" %}</head>', False),
+        # Nobody knows what these are.
+        ("{% extends frame %}", False),
+        ("<head>{% include head %}</head>", False),
+        # The page itself says what is wrong.
+        ("{% nonsense %}", False),
+        ('{% extends "nowhere.html" %}', False),
+    ],
+)
+def test_a_frame_without_the_script_is_found(moi, settings, tmp_path, frame, is_found):
+    (tmp_path / "moi_django").mkdir()
+    (tmp_path / "moi_django" / "base.html").write_text(frame)
+    (tmp_path / "site.html").write_text('<head></head>{% include "site.html" %}')
+    (tmp_path / "head.html").write_text("{% load moi %}{% moi_assets %}")
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    found = complaints()
+    assert found.keys() == ({"moi.W009"} if is_found else set())
+    assert all("<head>" in message.hint for message in found.values())
+
+
 def deploy_complaints():
     messages = run_checks(tags=["moi"], include_deployment_checks=True)
     assert all(message.hint for message in messages)

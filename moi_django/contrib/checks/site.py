@@ -6,8 +6,15 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.management import get_commands, load_command_class
+from django.template import Context, TemplateDoesNotExist, TemplateSyntaxError
+from django.template.base import Node, Variable
+from django.template.base import Template as DjangoTemplate
+from django.template.library import InclusionNode
+from django.template.loader import get_template
+from django.template.loader_tags import ExtendsNode, IncludeNode
 from django.utils.module_loading import import_string
 
 from moi_django.conf import conf
@@ -153,6 +160,57 @@ def check_templates(**kwargs: Any) -> list[CheckMessage]:
             id="moi.W004",
         )
     ]
+
+
+@register("moi")
+def check_frame(**kwargs: Any) -> list[CheckMessage]:
+    """Check that a site's frame for our pages loads the script and the style."""
+    try:
+        frame = get_template("moi_django/base.html")
+    except (ImproperlyConfigured, TemplateDoesNotExist, TemplateSyntaxError):
+        return []  # It does not get as far as that; Django says why.
+    template = getattr(frame, "template", None)
+    if not isinstance(template, DjangoTemplate) or _may_load_assets(template, set()):
+        return []
+    return [
+        Warning(
+            f"{template.origin} is the frame of moi's pages, and has no {{% moi_assets %}}: they "
+            "have no style and are not live.",
+            hint="Put {% load moi %}{% moi_assets %} into its <head>.",
+            id="moi.W009",
+        )
+    ]
+
+
+def _may_load_assets(template: DjangoTemplate, seen: set[str]) -> bool:
+    """Tell so of a template, what it extends and what it includes; of unknown ones, who knows."""
+    if (name := str(template.origin)) in seen:
+        return False
+    seen.add(name)
+    context = Context()
+    with context.bind_template(template):
+        for node in template.nodelist.get_nodes_by_type(Node):
+            if isinstance(node, InclusionNode) and node.func.__name__ == "moi_assets":
+                return True
+            try:
+                part = _part(node, context)
+            except (TemplateDoesNotExist, TemplateSyntaxError):
+                return True
+            if part is not None and _may_load_assets(part, seen):
+                return True
+    return False
+
+
+def _part(node: Any, context: Context) -> DjangoTemplate | None:
+    """Return the template that a node extends or includes; raises when its name is a variable."""
+    if isinstance(node, ExtendsNode):
+        return node.get_parent(context)
+    included: Any = node.template.var if isinstance(node, IncludeNode) else node
+    if isinstance(included, Variable):
+        raise TemplateDoesNotExist(str(included.var))
+    name = getattr(node, "filename", included)
+    template: Any = context.template
+    return template.engine.get_template(name) if isinstance(name, str) else None
 
 
 @register("moi")

@@ -44,7 +44,6 @@ class PastJobAdmin(_ReadOnly, admin.ModelAdmin):
     list_filter = ["state", "context", "ended", ("user", admin.RelatedOnlyFieldListFilter)]
     search_fields = ["=id", "name", "owner", "group", "error"]
     date_hierarchy = "ended"
-    list_select_related = True
     # Counting all rows of a large table for every page takes longer than showing one.
     show_full_result_count = False
     inlines = [AttemptInline]

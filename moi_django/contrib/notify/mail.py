@@ -4,7 +4,8 @@ from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core import mail
+from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import translation
 
@@ -23,11 +24,16 @@ def send(message: Message) -> None:
     """Send a message by the mail backend of the site; raises what that does."""
     with translation.override(message.language or settings.LANGUAGE_CODE):
         built = build(message)
-    connection: Any = get_connection()
+    connection = _connection()
     if hasattr(connection, "timeout") and connection.timeout is None:
         connection.timeout = TIMEOUT
-    built.connection = connection
-    built.send()
+    connection.send_messages([built])
+
+
+def _connection() -> Any:
+    # From Django 6.1 on `get_connection` is deprecated.
+    mailers: Any = getattr(mail, "mailers", None)
+    return mailers.default if mailers else mail.get_connection()
 
 
 def build(message: Message) -> EmailMultiAlternatives:

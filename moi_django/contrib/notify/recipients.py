@@ -1,5 +1,6 @@
 """Decide who is told of the end of a job, and where."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from moi_django.contrib.notify.conf import hook, setting
 from moi_django.contrib.notify.models import Preference, When
 from moi_django.contrib.notify.wishes import Wish, is_url, parse_wish
 from moi_django.models import BAR_PARTS, Info
+
+logger = logging.getLogger(__name__)
 
 EMAIL, WEBHOOK = "email", "webhook"
 
@@ -57,15 +60,20 @@ def _recipients_of(info: Info, user: Any, preference: Preference | None) -> Iter
         if _wants(webhook.get("when", When.NEVER), info):
             yield Recipient(WEBHOOK, name)
     if wish is not None and _wants(wish.when, info):
-        yield from _named_recipients(wish)
+        yield from _named_recipients(wish, info.id)
 
 
-def _named_recipients(wish: Wish) -> Iterator[Recipient]:
-    for address in filter(_is_address, wish.addresses):
-        yield Recipient(EMAIL, address)
+def _named_recipients(wish: Wish, job: str) -> Iterator[Recipient]:
+    for address in wish.addresses:
+        if _is_address(address):
+            yield Recipient(EMAIL, address)
+        else:
+            logger.warning("Job %s tells %r, which is no e-mail address", job, address)
     for webhook in wish.webhooks:
         if is_url(webhook) or webhook in setting("WEBHOOKS"):
             yield Recipient(WEBHOOK, webhook)
+        else:
+            logger.warning('Job %s tells %r, which is not in MOI_NOTIFY["WEBHOOKS"]', job, webhook)
 
 
 def _min_seconds_for(info: Info, wish: Wish | None, preference: Preference | None) -> float | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from moi_django.bridge.async_redis import cancel_tasks
@@ -14,21 +14,21 @@ from moi_django.exceptions import MoiError
 OWN_ENGINES = "jobs that begin now run the new code"
 OTHER_ENGINES = "for engines there is `moi engines restart`"
 FAILED = "cannot be loaded: the site and its engines stay as they are until the next change"
-# Loads what the web server, a reconciler and engines load at least.
-CHECK = ["-c", "import django; django.setup()"]
-# Seconds for that; what never ends, such as a loop in a module, would keep all changes waiting.
+# Seconds to try it; what never ends, such as a loop in a module, would keep all changes waiting.
 LOADED_WITHIN = 30.0
 
 
 class CodeLoader:
     """Has the `processes` and the engines of one `moi up` load code again.
 
-    Unless it is not to `reload`. `ask_engines` lets engines do so, if it has its own; `announce`
-    takes a line.
+    Unless it is not to `reload`. `check` is Python that fails where code cannot be loaded.
+    `ask_engines` lets engines load it, if it has its own; `announce` takes a line.
     """
 
-    def __init__(self, announce: Callable[[str], object], reload: bool) -> None:
-        self._announce = announce
+    def __init__(
+        self, announce: Callable[[str], object], check: Sequence[str], reload: bool
+    ) -> None:
+        self._announce, self._check = announce, check
         # From now on a change is noticed, as of who is started next.
         self._watcher = CodeWatcher() if reload else None
         self.processes: list[CodeProcess] = []
@@ -72,7 +72,7 @@ class CodeLoader:
 
     async def _load_code(self, what: str) -> None:
         # What cannot be loaded would end the site, and each job that begins.
-        if await run_python(CHECK, self.env, LOADED_WITHIN) != 0:
+        if await run_python(self._check, self.env, LOADED_WITHIN) != 0:
             self._announce(f"reload   {what} changed and {FAILED}")
             return
         self.has_loaded = True

@@ -48,6 +48,7 @@ from moi_django.state_dir import RunningServices
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import without_secret
 
+CODE_CHECK = "moi_django.contrib.services.code_check"
 # Seconds for the web server to answer.
 READY_WITHIN = 30.0
 # Where in the private directory its Redis keeps what it holds.
@@ -68,13 +69,16 @@ def run_services(
     *,
     reload: bool = True,
     fresh: bool = False,
+    checks: bool = True,
 ) -> int:
     """Start what is missing, say what happens, stop all of it at SIGINT, SIGTERM or SIGHUP.
 
     `bind` is HOST:PORT, port 0 for a free one, None for the usual one or the next that is free;
     `engines` defaults to the number of CPUs; `say` takes a line for each event. With `reload` what
-    runs code of the project is started anew when that changes; with `fresh` its Redis forgets what
-    it has kept. Returns the exit code. Raises ServiceError when something cannot be started.
+    runs code of the project is started anew when that changes, and, with `checks`, passes the
+    system checks; with `fresh` its Redis forgets what it has kept. Returns the exit code. Raises
+    ServiceError when something cannot be started, StoreUnavailable when the Redis that is named
+    does not answer.
     """
     _refuse_on_an_engine()
     if conf.is_isolated:  # what it keeps is no business of tests
@@ -84,6 +88,11 @@ def run_services(
         )
     if fresh and (url := conf.configured_redis_url):
         raise UsageError(f"--fresh is for the Redis of `moi up`, not for {without_secret(url)}.")
+
+    def announce(text: str) -> None:
+        say(f"{time.strftime('%H:%M:%S')} {text}")
+
+    check = ["-m", CODE_CHECK, _application(), *(() if checks else ("--skip-checks",))]
     with (
         bind_socket(bind) if server else nullcontext() as listening,
         lock_state_dir(conf.state_dir),
@@ -94,8 +103,9 @@ def run_services(
             forget(conf.state_dir / KEPT)
         if listening and bind is None and (moved := describe_move(listening)):
             say(moved)
+        loader = CodeLoader(announce, check, reload)
         return asyncio.run(
-            _Supervisor(listening, engines or os.cpu_count() or 1, say, reaper, reload).run()
+            _Supervisor(listening, engines or os.cpu_count() or 1, announce, reaper, loader).run()
         )
 
 
@@ -106,13 +116,12 @@ class _Supervisor:
         self,
         listening: socket.socket | None,
         engines: int,
-        say: Callable[[str], object],
+        announce: Callable[[str], object],
         reaper: OrphanReaper,
-        reload: bool,
+        loader: CodeLoader,
     ) -> None:
-        self._listening, self._engines, self._say_line = listening, engines, say
-        self._reaper = reaper
-        self._loader = CodeLoader(self._announce, reload)
+        self._listening, self._engines, self._announce = listening, engines, announce
+        self._reaper, self._loader = reaper, loader
         # Of the cluster that is its own.
         self._client: Any = None
         self._stop = asyncio.Event()
@@ -186,6 +195,8 @@ class _Supervisor:
     @asynccontextmanager
     async def _redis(self) -> AsyncIterator[str]:
         if url := conf.configured_redis_url:
+            # Said before anything is started that would end with it.
+            await asyncio.to_thread(_store_at(url).connection.server_time)
             self._announce(f"redis    the one at {without_secret(url)}")
             yield url
             return
@@ -319,9 +330,7 @@ class _Supervisor:
             following.result()
 
     def _ask_engines(self, url: str) -> None:
-        restarts.ask(
-            Store(StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE)), engine_ids(self._client)
-        )
+        restarts.ask(_store_at(url), engine_ids(self._client))
 
     def _announce_ready(self, services: RunningServices) -> None:
         if services.url:
@@ -329,8 +338,9 @@ class _Supervisor:
         else:
             self._announce("ready    (Ctrl-C stops everything)")
 
-    def _announce(self, text: str) -> None:
-        self._say_line(f"{time.strftime('%H:%M:%S')} {text}")
+
+def _store_at(url: str) -> Store:
+    return Store(StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE))
 
 
 def _python_path() -> str:

@@ -65,6 +65,7 @@ def _up(command: BaseCommand, options: dict[str, Any]) -> None:
             say,
             reload=options["reload"],
             fresh=options["fresh"],
+            checks=not options["skip_checks"],
         )
     except OSError as error:
         if error.errno not in CANNOT_WRITE:

@@ -18,6 +18,7 @@ from asgiref.compatibility import guarantee_single_callable
 from django.apps import apps
 from django.conf import settings
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from moi_django.conf import conf
@@ -36,9 +37,20 @@ def require_uvicorn() -> None:
             raise not_installed(ModuleNotFoundError(name=name), "embedded")
 
 
+def load_code(name: str) -> Any:
+    """Return an application, with the views loaded.
+
+    Django loads these for the first request. By then they may have been changed to what cannot be
+    loaded, and the site as it was would be gone.
+    """
+    if getattr(settings, "ROOT_URLCONF", None):
+        _ = get_resolver().url_patterns
+    return import_string(name)
+
+
 def load_application(name: str, has_static: bool) -> Any:
     """Return an application with a log of what it is asked, with static files if wanted."""
-    application = guarantee_single_callable(import_string(name))
+    application = guarantee_single_callable(load_code(name))
     if has_static:
         application = ASGIStaticFilesHandler(application)
     return AccessLog(_ScriptPrefix(application))

@@ -19,7 +19,7 @@ except ImportError:
     except ImportError as error:
         raise ImportError(
             "Django has tasks from 6.0 on: for Django 5.2 install their backport, "
-            "pip install moi_django[tasks-backport]"
+            "pip install 'moi_django[tasks-backport]'"
         ) from error
 
 __all__ = ["DEFAULT_TASK_QUEUE_NAME", "BaseTaskBackend", "InvalidTask", "Task", "TaskContext"]

