@@ -36,16 +36,19 @@ def served(user, site_env):
     """The web server of `moi up` in a process of its own: its address and its process."""
     listening = socket.create_server(("127.0.0.1", 0))
     listening.set_inheritable(True)
+    ready, told = os.pipe()
     module = "moi_django.contrib.services.web_server"
+    arguments = [str(listening.fileno()), "moi_django.asgi.development", str(told)]
     process = psutil.Popen(
-        parent_death.with_parent_death_signal(
-            [sys.executable, "-m", module, str(listening.fileno()), "moi_django.asgi.development"]
-        ),
+        parent_death.with_parent_death_signal([sys.executable, "-m", module, *arguments]),
         env=environment(**site_env),
-        pass_fds=[listening.fileno()],
+        pass_fds=[listening.fileno(), told],
     )
     host, port = listening.getsockname()
     listening.close()
+    os.close(told)
+    with os.fdopen(ready) as said:
+        assert said.read(1), "The server has ended; what it says stands above."
     yield f"{host}:{port}", process
     process.kill()
     process.wait()
