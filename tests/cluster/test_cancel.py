@@ -96,8 +96,8 @@ def test_to_remove_is_to_stop(cluster, tmp_path, store, whole_group):
     if whole_group:
         group.delete()
     else:
+        queued.remove()  # before the engine of the other one is free for it
         running.job.remove()
-        queued.remove()
         inner.delete()
         group.delete()
     assert running.ending() == "interrupted"
