@@ -1,5 +1,6 @@
 """`manage.py runserver` of our own: what it serves, and that the one before stays to be had."""
 
+import re
 import subprocess
 import sys
 import urllib.request
@@ -63,7 +64,7 @@ async def test_it_serves_pages_static_files_and_websockets_below_a_script_name(s
             assert (await hear(page))[0] == "live"
     text = "".join(said)
     assert "System check identified no issues" in text
-    assert f"Starting development server at http://{server}/" in text
+    assert re.search(rf"Starting (ASGI )?development server at http://{server}/", text)
     assert "Serving tests.site.applications.whole and its websockets" in text
     assert '"GET /lab/ HTTP/1.1" 200' in text and "WebSocket CONNECT /lab/moi-ws/" in text
 

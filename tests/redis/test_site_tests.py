@@ -124,12 +124,13 @@ RUNNING = """
 import sys
 import django
 from django.core import mail
+from django.core.mail.backends.locmem import EmailBackend
 from django.test.utils import get_runner, setup_test_environment
 from moi_django.conf import conf
 
 django.setup()
-with mail.get_connection("django.core.mail.backends.locmem.EmailBackend"):
-    assert mail.outbox == []
+EmailBackend()
+assert mail.outbox == []
 assert not conf.is_isolated
 setup_test_environment()
 assert conf.is_isolated

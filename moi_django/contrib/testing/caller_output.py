@@ -58,7 +58,9 @@ class _Printed(io.BufferedIOBase):
         return len(data)
 
     def flush(self) -> None:
-        self.original.flush()
+        # Python does so too when nobody has the stream any more, whatever was closed before it.
+        if not self.original.closed:
+            self.original.flush()
 
     def let_go(self) -> None:
         """Tell no more: who has kept the stream prints without the job."""

@@ -1,10 +1,11 @@
 """`manage.py runserver` that serves ASGI_APPLICATION by uvicorn, and else is what it was before."""
 
+import io
 import socket
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
 from moi_django.contrib.runserver.next_command import find_next_command
 from moi_django.exceptions import MoiError
@@ -72,7 +73,15 @@ class Command(RunserverCommand):
 
     def on_bind(self, server_port: int) -> None:
         """Say what is served, besides where."""
+        stdout, said = self.stdout, io.StringIO()
+        self.stdout = OutputWrapper(said)
         super().on_bind(server_port)
+        self.stdout = stdout
+        text = said.getvalue()
+        if self._is_asgi:
+            # Django takes every server for one of WSGI, and since 6.0 says so.
+            text = text.replace("Starting WSGI development", "Starting ASGI development")
+        self.stdout.write(text, ending="")
         if self._is_asgi:
             self.stdout.write(f"Serving {settings.ASGI_APPLICATION} and its websockets by uvicorn.")
 
