@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.test import override_settings
 from django.utils import timezone, translation
 
@@ -333,8 +333,14 @@ def test_a_context_may_be_immediate_outside_of_tests(moi, store, ada):
 
 
 def test_threads_submit_beside_each_other(send):
+    def submit_one(number):
+        try:
+            return submit(ctx_default, "Bob", "A", None, abs, -number)
+        finally:
+            connections.close_all()  # those of this thread
+
     with ThreadPoolExecutor(4) as threads:
-        jobs = list(threads.map(lambda n: submit(ctx_default, "Bob", "A", None, abs, -n), range(8)))
+        jobs = list(threads.map(submit_one, range(8)))
     assert [job.value() for job in jobs] == list(range(8))
     assert current_job() is None
 

@@ -161,6 +161,7 @@ def test_a_runserver_without_websockets_says_so(
     get_commands.cache_clear()
     settings.DEBUG = True
     settings.INSTALLED_APPS = [*filter(None, [app]), *settings.INSTALLED_APPS]
+    get_commands.cache_clear()
     assert complaints().keys() == found
     settings.DEBUG = False
     assert complaints() == {}
