@@ -38,6 +38,7 @@ class Command(RunserverCommand):
     """The command that the site would have without this one, with another server."""
 
     server_cls = UvicornServer
+    stdout: Any
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Let people have the server that they had before."""
