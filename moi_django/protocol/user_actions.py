@@ -49,13 +49,15 @@ class UserActions:
                     close_old_connections()
 
             try:
-                return await asyncio.get_running_loop().run_in_executor(_threads(), run)
+                threads = _threads(conf.is_isolated)
+                return await asyncio.get_running_loop().run_in_executor(threads, run)
             finally:
                 is_over.set()
 
 
-@lru_cache(maxsize=1)
-def _threads() -> Executor:
+@lru_cache(maxsize=2)
+def _threads(is_isolated: bool) -> Executor:
+    # Those of a test that is isolated are not for the next one, which may be none.
     return conf.make_executor(THREADS, "moi-actions")
 
 

@@ -41,9 +41,7 @@ async def actions_are_over():
     """Return when nothing is done any more that pages of this process have asked for."""
 
     def are_over():
-        # What a server was doing when it was ended goes no further.
-        running = [users for loop, users in list(_users.items()) if not loop.is_closed()]
-        return not any(user.is_acting for users in running for user in users.values())
+        return not any(user.is_acting for each in list(_users.values()) for user in each.values())
 
     await sync_to_async(wait_for)(are_over)
 
