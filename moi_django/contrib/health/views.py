@@ -11,10 +11,7 @@ from dataclasses import asdict
 from typing import Generic, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
 
 from moi_django.contrib.health import access
 from moi_django.contrib.health.report import Finding, examine_all, examine_redis
@@ -51,30 +48,22 @@ class Kept(Generic[T]):
 _redis, _all = Kept[Finding](examine_redis), Kept[list[Finding]](examine_all)
 
 
-@login_not_required
-@require_safe
-@never_cache
+@access.monitoring_view
 async def live(request: HttpRequest) -> HttpResponse:
     """Answer, which says that this process serves; nothing else is asked for that."""
     return _word(is_well=True)
 
 
-@login_not_required
-@require_safe
-@never_cache
+@access.monitoring_view
 async def ready(request: HttpRequest) -> HttpResponse:
     """Say whether this process can do its work: whether it reaches a Redis that takes writes."""
     found = await sync_to_async(_redis.get, thread_sensitive=False)()
     return _word(found.ok)
 
 
-@login_not_required
-@require_safe
-@never_cache
+@access.operator_view
 async def details(request: HttpRequest) -> HttpResponse:
     """Say what `moi health` does, to who may know."""
-    if not await access.is_operator(request):
-        return HttpResponse("forbidden\n", status=403, content_type="text/plain")
     found = await sync_to_async(_all.get, thread_sensitive=False)()
     is_well = all(finding.ok for finding in found)
     data = {"ok": is_well, "findings": [asdict(finding) for finding in found]}

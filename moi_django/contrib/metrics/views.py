@@ -3,24 +3,17 @@
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth.decorators import login_not_required
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
 
 from moi_django.contrib.command_line.verb_base import not_installed
 from moi_django.contrib.health import access
 from moi_django.exceptions import MoiError
 
 
-@login_not_required
-@require_safe
-@never_cache
+@access.operator_view
 async def metrics(request: HttpRequest) -> HttpResponse:
     """Return the metrics; 503 while Redis is away, by which Prometheus takes the site for down."""
-    if not await access.is_operator(request):
-        return HttpResponse("forbidden\n", status=403, content_type="text/plain")
     accept = request.headers.get("Accept", "")
     try:
         text, content_type = await sync_to_async(render_metrics, thread_sensitive=False)(accept)
