@@ -261,7 +261,7 @@ class Info:
 
     def requeued(self, state: State, result: str, exception: str | None = None) -> Self:
         """Return the job as it waits for its next attempt; `result` says why this one failed."""
-        error = result.rstrip().rsplit("\n", 1)[-1][:MAX_ERROR_LENGTH]
+        error = last_line(result)[:MAX_ERROR_LENGTH]
         times = (self.date_start, now())
         used = (self.cpu_seconds, self.peak_memory)
         why = (self.engine, exception, self.engine_code)
@@ -319,6 +319,11 @@ _dump_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 def about(job: Any) -> dict[str, Any]:
     """Return what the records of the log say of a job besides their text: `extra=about(info)`."""
     return {"job_id": job.id, "context": job.context}
+
+
+def last_line(text: str) -> str:
+    """Return what a traceback says last."""
+    return text.rstrip().rsplit("\n", 1)[-1]
 
 
 def now() -> str:

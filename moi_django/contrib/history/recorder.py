@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import DataError, IntegrityError, connections, router, transaction
+from django.db import connections, router, transaction
 from django.utils import timezone
 
 from moi_django import owners
 from moi_django.contrib.events import JobEvent
+from moi_django.contrib.events.rows import write_rows
 from moi_django.contrib.history.models import MAX_NAME, MAX_TEXT, PastAttempt, PastJob
-from moi_django.models import Attempt, Info, State, timestamp
+from moi_django.models import Attempt, Info, State, last_line, timestamp
 from moi_django.site_store import get_store
 
 logger = logging.getLogger(__name__)
@@ -22,8 +23,6 @@ logger = logging.getLogger(__name__)
 PREVIEW = 10_000
 # Seconds since 1970 of the year 9999.
 LAST_SECOND = 253_370_764_800.0
-# What is raised of a row that this database cannot hold.
-UNFIT = (DataError, IntegrityError, ValueError, OverflowError)
 
 
 def record_events(events: Sequence[JobEvent]) -> None:
@@ -47,24 +46,14 @@ def record_jobs(infos: Iterable[Info]) -> int:
     rows = _rows_of(list(latest.values()))
     known = dict(PastJob.objects.filter(pk__in=rows).values_list("id", "version"))
     fresh = {id: row for id, row in rows.items() if row.version > known.get(id, 0)}
-    try:
-        _write(list(fresh.values()))
-    except UNFIT:
-        # One that this database cannot hold keeps none of the others from being kept.
-        return sum(map(_write_alone, fresh.values()))
-    return len(fresh)
+    return write_rows(_write, list(fresh.values()), _refuse)
 
 
-def _write_alone(row: PastJob) -> int:
-    try:
-        _write([row])
-    except UNFIT:
-        logger.exception("Cannot keep job %s in the history", row.id, extra={"job_id": row.id})
-        return 0
-    return 1
+def _refuse(row: PastJob) -> None:
+    logger.exception("Cannot keep job %s in the history", row.id, extra={"job_id": row.id})
 
 
-def _write(rows: list[PastJob]) -> None:
+def _write(rows: Sequence[PastJob]) -> None:
     """Write jobs and the attempts at them, in the place of what is there of them."""
     using = router.db_for_write(PastJob)
     fields = [field.attname for field in PastJob._meta.concrete_fields if not field.primary_key]
@@ -106,7 +95,7 @@ def _row_of(info: Info, user: Any, owner: str, groups: dict[str, str]) -> PastJo
         ran=info.ran_seconds(),
         cpu_seconds=info.cpu_seconds,
         peak_memory=_as_integer(info.peak_memory),
-        error=_last_line(info)[:MAX_TEXT],
+        error=_error(info)[:MAX_TEXT],
         exception=_storable(info.exception or "")[:MAX_NAME],
         result_preview=_preview(info),
         version=info.version,
@@ -153,11 +142,11 @@ def _as_integer(number: float | None) -> int | None:
     return None if number is None else int(number)
 
 
-def _last_line(info: Info) -> str:
+def _error(info: Info) -> str:
     """Return what the traceback of a job says last; nothing for one that succeeded."""
     if info.state is State.SUCCESS or not isinstance(info.result, str):
         return ""
-    return _storable(info.result.rstrip().rsplit("\n", 1)[-1])
+    return _storable(last_line(info.result))
 
 
 def _preview(info: Info) -> str:

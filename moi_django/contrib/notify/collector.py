@@ -4,10 +4,11 @@ import hashlib
 import logging
 from collections.abc import Sequence
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from moi_django.contrib.events import EventKind, JobEvent
+from moi_django.contrib.events.rows import write_rows
 from moi_django.contrib.notify.facts import job_facts
 from moi_django.contrib.notify.models import Message, Stage
 from moi_django.contrib.notify.recipients import Recipient, find_recipients
@@ -15,9 +16,6 @@ from moi_django.models import Info
 from moi_django.site_store import get_store
 
 logger = logging.getLogger(__name__)
-
-# What is raised of a row that this database cannot hold.
-UNFIT = (DataError, IntegrityError, ValueError, OverflowError)
 
 
 def collect(events: Sequence[JobEvent]) -> None:
@@ -29,20 +27,16 @@ def collect(events: Sequence[JobEvent]) -> None:
     found = [pair for pair in find_recipients(ended) if _is_long_enough(*pair)] if ended else []
     names = _group_names({group_of(info) for info, _ in found} - {""})
     messages = [_message(info, recipient, names) for info, recipient in found]
-    _insert(messages)
+    write_rows(_insert, messages, _refuse)
 
 
 def _insert(messages: Sequence[Message]) -> None:
-    try:
-        with transaction.atomic():
-            Message._default_manager.bulk_create(messages, ignore_conflicts=True)
-    except UNFIT:
-        if len(messages) > 1:
-            for message in messages:
-                _insert([message])
-        elif messages:
-            # Tried again, it would keep all later ones from being told.
-            logger.exception("Nobody is told of job %s", messages[0].facts["id"])
+    with transaction.atomic():
+        Message._default_manager.bulk_create(messages, ignore_conflicts=True)
+
+
+def _refuse(message: Message) -> None:
+    logger.exception("Nobody is told of job %s", message.facts["id"])
 
 
 def group_of(info: Info) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 from django.urls import NoReverseMatch, reverse
 
 from moi_django.contrib.notify.conf import setting
-from moi_django.models import BAR_PARTS, Info, timestamp
+from moi_django.models import BAR_PARTS, Info, last_line, timestamp
 from moi_django.pages.page_urls import row_link
 
 # Characters of an error, and names of jobs that did not succeed.
@@ -46,7 +46,7 @@ def job_facts(info: Info, group_name: str = "") -> dict[str, Any]:
         "date_end": info.date_end,
         "seconds": seconds_of(info.date_created, info.date_end),
         "exception": info.exception,
-        "error": _last_line(info.result) if is_failed else "",
+        "error": _error(info.result) if is_failed else "",
         "link": absolute_url(row_link(info)),
     }
     return {name: _storable(value) for name, value in facts.items()}
@@ -91,5 +91,5 @@ def _storable(value: Any) -> Any:
     return value.replace("\0", "") if isinstance(value, str) else value
 
 
-def _last_line(result: Any) -> str:
-    return result.rstrip().rsplit("\n", 1)[-1][:MAX_ERROR] if isinstance(result, str) else ""
+def _error(result: Any) -> str:
+    return last_line(result)[:MAX_ERROR] if isinstance(result, str) else ""
