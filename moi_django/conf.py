@@ -236,6 +236,12 @@ class Conf:
         """Bytes of a frame that a web server has to take in: a character may take four."""
         return 4 * self.FRAME_LIMIT
 
+    @property
+    def names_no_cluster(self) -> bool:
+        """True where the default context is the cluster of `moi up`, or IPython's default."""
+        given = self.CONTEXTS.get(DEFAULT_CONTEXT)
+        return given in (None, {}, {"BACKEND": "ipyparallel"})
+
     def context(self, name: str) -> dict[str, Any]:
         """Return how to find a cluster.
 
@@ -247,7 +253,7 @@ class Conf:
         if self.is_isolated:
             return dict(_isolation().context())
         found = dict(contexts[name])
-        if found in ({}, {"BACKEND": "ipyparallel"}) and name == DEFAULT_CONTEXT:
+        if name == DEFAULT_CONTEXT and self.names_no_cluster:
             return self._own_cluster()
         return found
 

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.urls import get_script_prefix
 
 from moi_django.bridge.async_redis import cancel_tasks
-from moi_django.conf import DEFAULT_CONTEXT, conf
+from moi_django.conf import conf
 from moi_django.contrib.reloading import restarts
 from moi_django.contrib.services.code_loader import CodeLoader
 from moi_django.contrib.services.code_process import CodeProcess
@@ -55,8 +55,6 @@ READY_WITHIN = 30.0
 KEPT = "redis"
 # Seconds between two counts of the engines, and for a new one to be counted.
 BETWEEN_COUNTS, REGISTERED_WITHIN = 0.5, 15.0
-# How many jobs are remembered with the status that was announced last.
-REMEMBERED = 10_000
 # prctl(2): orphans of our children become our children, so they can be found.
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -178,11 +176,7 @@ class _Supervisor:
         return RunningServices(redis_url=url, connection_file=str(file) if file else None, url=site)
 
     def _needs_cluster(self) -> bool:
-        given = conf.CONTEXTS.get(DEFAULT_CONTEXT)
-        return (
-            given in (None, {}, {"BACKEND": "ipyparallel"})
-            and "MOI_CONNECTION_FILE" not in os.environ
-        )
+        return conf.names_no_cluster and "MOI_CONNECTION_FILE" not in os.environ
 
     def _environment(self, redis_url: str) -> dict[str, str]:
         """Return what children need to know; secrets go this way and not on command lines."""
