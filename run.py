@@ -27,13 +27,31 @@ BENCHMARKS = {
     "startup": ["5"],
     "throughput": ["300", "5"],
     "claims": ["10000", "500"],
+    "controller": ["--engines=300", "--seconds=5"],
+    "scale": ["--workers=10,100", "--seconds=2"],
     "large_tree": ["5000", "5"],
     "growth": ["5000"],
     "process_cost": ["300"],
     "peers": ["--quick"],
     "idle_memory": ["1"],
+    "polling": ["--pages=50", "--seconds=3"],
+    "live": ["--sockets=200", "--seconds=3"],
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# What the tests of clusters run, and where it comes from.
+LAB_PROGRAMS = (
+    *("sbatch", "slurmctld", "slurmd", "munged", "sge_qmaster", "sge_execd", "qsub", "mpiexec"),
+    *("ssh", "sshd", "nginx", "curl", "ip", "iptables", "openssl", "ps", "redis-check-rdb"),
+    *("runuser", "systemd-analyze"),
+)
+LAB_PACKAGES = (
+    *("slurm-wlm", "slurm-wlm-basic-plugins", "munge", "openssh-server", "openmpi-bin"),
+    *("gridengine-master", "gridengine-exec", "gridengine-client", "nginx-light", "curl"),
+    # The last has a Redis with TLS too, under another name, so that other tests do not find it.
+    *("iproute2", "iptables", "openssl", "procps", "redis-tools", "systemd"),
+)
+# Where Debian asks whether to start what it installs, and what says no.
+POLICY, NO_DAEMONS = Path("/usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 101\n"
 NO_BROWSER = """\
 ****************************************************************************************
   NO BROWSER WAS FOUND, SO THE BROWSER TESTS ARE SKIPPED.
@@ -47,6 +65,7 @@ def main(arguments):
         "demo": demo,
         "test": test,
         "test-fast": test_fast,
+        "test-clusters": test_clusters,
         "lint": lint,
         "chaos": chaos,
         "bench": bench,
@@ -64,6 +83,7 @@ def help():
     print("python3 run.py demo       run the example, and print its address  [--bind HOST:PORT]")
     print("python3 run.py test       run the tests                           [arguments of pytest]")
     print("python3 run.py test-fast  run those that need no engine and no browser")
+    print("python3 run.py test-clusters  run those with batch systems and hosts, as root on Debian")
     print("python3 run.py lint       check form and types")
     print("python3 run.py chaos      kill everything under load              [--seed N, --help]")
     print("python3 run.py bench      measure: all benchmarks, or one          [NAME [arguments]]")
@@ -94,13 +114,11 @@ def test(arguments):
         arguments = ["-m", "not browser", *arguments] if arguments else []
     if arguments:
         become(PYTHON, "-m", "pytest", *arguments)
-    # Playwright's loop would disturb the other tests of its process. The files of the first run are
-    # handed out in the order of tests/conftest.py.
-    runs = [
-        ["--dist=loadfile", "--no-loadscope-reorder", "tests/unit", "tests/redis", "tests/cluster"],
-        ["--dist=loadgroup", "tests/browser"],
-    ]
-    command = [str(PYTHON), "-m", "pytest", *PARALLEL]
+    # Playwright's loop would disturb the other tests of its process. What the tests of a file share
+    # is started once, and files are handed out in the order of tests/conftest.py.
+    runs = [["tests/unit", "tests/redis", "tests/cluster"], ["tests/browser"]]
+    by_file = ["--dist=loadfile", "--no-loadscope-reorder"]
+    command = [str(PYTHON), "-m", "pytest", *PARALLEL, *by_file]
     codes = [
         subprocess.run([*command, *run], cwd=HERE).returncode for run in runs[: 2 if browser else 1]
     ]
@@ -113,6 +131,21 @@ def test_fast(arguments):
     keep_bytecode()
     rooms = ["tests/unit", "tests/redis"]
     become(PYTHON, "-m", "pytest", *PARALLEL, "--dist", "worksteal", *rooms, *arguments)
+
+
+def test_clusters(arguments):
+    """Run the tests with batch systems, several hosts and nginx on this machine."""
+    if not is_root() or not shutil.which("apt-get"):
+        sys.exit("Batch systems are installed and run as root, on Debian or Ubuntu.")
+    if not all(map(shutil.which, LAB_PROGRAMS)):
+        said = "Installing Slurm, Grid Engine, sshd, Open MPI, nginx ..."
+        print(said, file=sys.stderr, flush=True)
+        apt_install(LAB_PACKAGES)
+    if missing := [name for name in LAB_PROGRAMS if not shutil.which(name)]:
+        sys.exit(f"Not installed: {', '.join(missing)}. See what `apt-get install` says.")
+    install("test")
+    keep_bytecode()
+    become(PYTHON, "-m", "tests.clusters", *arguments)
 
 
 def keep_bytecode():
@@ -157,11 +190,12 @@ def docs(arguments):
 
 def bench_command(name, *arguments):
     """Return the command of a benchmark, having installed what it needs."""
-    if name == "peers":
+    has_peers = name in ("peers", "polling")
+    if has_peers:
         install("embedded", BENCH_VENV, PEERS)
     else:
         install("test")
-    python = (BENCH_VENV if name == "peers" else VENV) / PROGRAM
+    python = (BENCH_VENV if has_peers else VENV) / PROGRAM
     return python, HERE / "bench" / f"{name}.py", *arguments
 
 
@@ -220,14 +254,26 @@ def find_browser():
         return os.environ["MOI_BROWSER"]
     if not any(map(shutil.which, BROWSERS)) and shutil.which("apt-get") and is_root():
         print("Installing Chromium for the browser tests ...", file=sys.stderr, flush=True)
-        packages = ["chromium", "fonts-liberation"]
+        apt_install(["chromium", "fonts-liberation"])
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def apt_install(packages):
+    """Install packages of Debian, and start none of their daemons."""
+    has_policy = POLICY.exists()
+    if not has_policy:
+        POLICY.write_text(NO_DAEMONS)
+        POLICY.chmod(0o755)
+    try:
         for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
             subprocess.run(
                 ["apt-get", "-qq", *command],
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
             )
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
+    finally:
+        if not has_policy:
+            POLICY.unlink()
 
 
 def is_root():

@@ -7,7 +7,6 @@ over the runs. Memory is PSS, in which a page that several processes share is di
 where the system does not tell it, resident memory without what is shared.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -22,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-from services import MANAGE, running_example
+from services import MANAGE, make_parser, running_example
 
 ENGINES = 2
 # Long enough for one engine not to run the jobs of all.
@@ -59,12 +58,7 @@ class Usage:
 
 def main() -> None:
     """Measure, print."""
-    summary, _, description = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary,
-        epilog=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("runs", type=int, nargs="?", default=3)
     parser.add_argument(
         "--settle",

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from peer_programs.peer_process import PeerProcess
+from services import make_parser
 
 FULL = {"jobs": 1000, "rounds": 5, "trips": 200}
 QUICK = {"jobs": 200, "rounds": 2, "trips": 40}
@@ -88,12 +89,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     """Return the options of the command line."""
-    summary, _, description = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary,
-        epilog=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--jobs", type=int, help="jobs of each round")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--trips", type=int, help="round trips in all rounds together")

@@ -1,5 +1,6 @@
 """What the benchmarks run on: Redis and engines with Django set up on them, or the example."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -16,8 +17,18 @@ MANAGE = str(ROOT / "example_project" / "manage.py")
 sys.path.insert(0, str(ROOT))
 
 
+def make_parser(text: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the command line of a benchmark, whose help is its docstring."""
+    summary, _, description = (text or "").partition("\n")
+    return argparse.ArgumentParser(
+        description=summary,
+        epilog=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 @contextmanager
-def running_services(engines: int = 0) -> Iterator[str]:
+def running_services(engines: int = 0, settings: str = "tests.settings") -> Iterator[str]:
     """Run services until the block ends; gives the URL of Redis.
 
     Engines have no Django, and their controller's file stands in MOI_CONNECTION_FILE.
@@ -30,7 +41,7 @@ def running_services(engines: int = 0) -> Iterator[str]:
         running_cluster(engines, Path(directory) / "cluster") if engines else nullcontext(),
     ):
         os.environ.update(
-            DJANGO_SETTINGS_MODULE="tests.settings",
+            DJANGO_SETTINGS_MODULE=settings,
             MOI_TEST_DIR=directory,
             MOI_REDIS_URL=server.url,
         )

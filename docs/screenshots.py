@@ -27,6 +27,15 @@ SUBMITTED = [
 ]
 # Of a picture.
 COLOURS = 96
+# Of the one that moves: what is submitted in it, its size, the milliseconds between two looks at
+# the page, and for how long its last picture stays.
+FILMED = [
+    ("hello", "The hello job"),
+    ("search", "Sequences like mine"),
+    ("failing", "Nonsense input"),
+]
+FILM_WIDTH, FILM_HEIGHT = 720, 530
+FILM_STEP, FILM_REST = 200, 4000
 # Debian's Chromium looks names up on its own.
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
@@ -63,11 +72,7 @@ def shoot(browser: Browser, url: str, scheme: str) -> None:
         viewport={"width": 960, "height": 600},
         device_scale_factor=2,
     )
-    page.goto(url)
-    name = "alice" if scheme == "light" else "bob"
-    page.fill("[name=username]", name)
-    page.fill("[name=password]", name)
-    page.click("main button")
+    log_in(page, url, scheme)
     for kind, title in SUBMITTED:
         submit(page, kind, title)
     page.wait_for_selector("span[data-part=success]:visible")
@@ -92,6 +97,56 @@ def shoot(browser: Browser, url: str, scheme: str) -> None:
     for member in page.locator(".moi-toggle").all()[1:]:
         member.click()
     take(page, "group", scheme)
+
+
+def film(browser: Browser, url: str, scheme: str) -> None:
+    """Make a picture that moves: jobs are submitted, and the page follows them to their ends."""
+    page = browser.new_page(
+        color_scheme=scheme,  # type: ignore[arg-type]
+        viewport={"width": FILM_WIDTH, "height": 1000},
+        device_scale_factor=2,
+    )
+    log_in(page, url, scheme)
+    pictures: list[tuple[bytes, int]] = []
+    for kind, title in FILMED:
+        submit(page, kind, title)
+        page.mouse.move(0, 0)
+        look(page, pictures)
+    while page.locator("[data-state=queued], [data-state=running]").count():
+        page.wait_for_timeout(FILM_STEP)
+        look(page, pictures)
+    look(page, pictures)
+    first, *others = [Image.open(io.BytesIO(picture)).convert("RGB") for picture, _ in pictures]
+    times = [*(time for _, time in pictures[:-1]), FILM_REST]
+    first.save(
+        HERE / "images" / f"live-{scheme}.webp",
+        save_all=True,
+        append_images=others,
+        duration=times,
+        loop=0,
+        quality=70,
+        method=6,
+    )
+
+
+def look(page: Page, pictures: list[tuple[bytes, int]]) -> None:
+    """Add what the list shows to pictures with their milliseconds, or let the last stay longer."""
+    top = page.evaluate("document.querySelector('section.card').getBoundingClientRect().top")
+    clip = {"x": 0, "y": top - 10, "width": FILM_WIDTH, "height": FILM_HEIGHT}
+    picture = page.screenshot(animations="disabled", clip=clip)  # type: ignore[arg-type]
+    if pictures and pictures[-1][0] == picture:
+        pictures[-1] = (picture, pictures[-1][1] + FILM_STEP)
+    else:
+        pictures.append((picture, FILM_STEP))
+
+
+def log_in(page: Page, url: str, scheme: str) -> None:
+    """Be the user of whom pictures in these colours are."""
+    page.goto(url)
+    name = "alice" if scheme == "light" else "bob"
+    page.fill("[name=username]", name)
+    page.fill("[name=password]", name)
+    page.click("main button")
 
 
 def submit(page: Page, kind: str, title: str) -> None:
@@ -120,7 +175,7 @@ def save(picture: bytes, name: str) -> None:
 
 def shoot_panel(browser: Browser, url: str) -> None:
     """Take a picture of the operator's panel, with the jobs that the other pictures have left."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1500}, device_scale_factor=2)
+    page = browser.new_page(viewport={"width": 1280, "height": 1900}, device_scale_factor=2)
     page.goto(f"{url.rstrip('/')}/admin/login/?next=/admin/moi_django/alljobs/")
     page.fill("[name=username]", "olga")
     page.fill("[name=password]", "olga")
@@ -135,6 +190,7 @@ def main() -> None:
     with demo() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[NO_NAMES])
         for scheme in ("light", "dark"):
+            film(browser, url, scheme)
             shoot(browser, url, scheme)
         shoot_panel(browser, url)
         browser.close()

@@ -59,7 +59,7 @@ class Conf:
     # True where an app has said that it hears of events.
     hears_events = False
 
-    # Where Redis is: redis://, rediss:// or unix://. None: MOI_REDIS_URL of the environment, else
+    # Where Redis is: redis://, rediss://, unix:// or redis+sentinel://. None: MOI_REDIS_URL, else
     # the server that `manage.py moi up` of this project runs.
     REDIS_URL = Setting[str | None](None)
     # The same Redis as the engines reach it, when that is another address. None: REDIS_URL.
@@ -70,6 +70,7 @@ class Conf:
     EXPIRE = Setting(86400 * 14)
     # Name -> how to find the cluster: {"connection_file": PATH}, or {"profile": NAME} or
     # {"profile_dir": PATH}, both with an optional "cluster_id"; {"BACKEND": "immediate"} has none.
+    # A "LAUNCHER" says how `moi cluster start` starts one (contrib.clusters.context_settings).
     # {} for the default context: that of `manage.py moi up`, else IPython's profile "default".
     CONTEXTS = Setting[dict[str, dict[str, Any]]]({DEFAULT_CONTEXT: {}})
     # Seconds to wait for a controller that does not answer.
@@ -93,6 +94,8 @@ class Conf:
     OWNER_LIMIT = Setting[int | LimitHook | None](None)
     # Modules that engines import before any job: each job's process has them from the start.
     PRELOAD = Setting[Sequence[str]](())
+    # Modules that an engine has to find before it takes a job. None: that of the settings.
+    ENGINE_IMPORTS = Setting[Sequence[str] | None](None)
     # Name -> what is to run by the clock: {"func": PATH, "cron": "0 3 * * *", "owner": NAME, ...}.
     SCHEDULE = Setting[dict[str, dict[str, Any]]]({})
     # Bytes of memory that the process of a job and those it has started may take. None: any.
@@ -110,6 +113,8 @@ class Conf:
     CHANNEL_LAYER = Setting("default")
     # Where the websocket is, when that is not "moi-ws/" below the site's root.
     WEBSOCKET_URL = Setting[str | None](None)
+    # Where users look at their own jobs, an address or the name of one. None: on a page of ours.
+    LIST_URL = Setting[str | None](None)
     # Name whose jobs visitors share who are not logged in. None: they have none.
     ANONYMOUS_USER = Setting[str | None](None)
     # Decides who may do what, before the usual rule; None leaves a case to that.
@@ -119,6 +124,8 @@ class Conf:
     # Bearer token for metrics and details of health; seconds after which a wait is told by that.
     MONITOR_TOKEN = Setting[str | None](None)
     HEALTH_MAX_WAIT = Setting[float | None](None)
+    # Note in short with which arguments jobs are called, without what is called like a secret.
+    SHOW_ARGUMENTS = Setting(True)
     # Maximum length of a result in bytes of JSON.
     RESULT_LIMIT = Setting(1_000_000)
     # Bytes of JSON beyond which a result is not sent to pages that only list the job.
@@ -152,22 +159,37 @@ class Conf:
     # Maximum number of jobs and groups in one snapshot, and of those that one page shows.
     SNAPSHOT_LIMIT = Setting(1_000)
     ROWS_LIMIT = Setting(5_000)
-    # Seconds between two times at which a page hears of changes; the first one it hears at once.
-    PUSH_EVERY = Setting(0.2)
-    # Seconds in which changes are merged before they go to the browsers.
-    TICK = Setting(0.02)
+    # Seconds between two times at which pages hear of changes, at least: the first one they hear at
+    # once, and more are merged when there is much to send.
+    TICK = Setting(0.05)
     # Seconds between two looks at whether a socket's user is still logged in.
     SESSION_CHECK = Setting(30.0)
     # Seconds that a browser may take to accept a frame before it is disconnected.
     SEND_TIMEOUT = Setting(30.0)
 
-    # Returns what describes the code of this site; the app, which knows what does, puts it here.
+    # How a job stands in its queue, a dataclass or None, and that in words; the app puts them here.
+    find_standing: Callable[[Any], Any] = staticmethod(lambda info: None)
+    describe_place: Callable[[Any], str] = staticmethod(lambda info: "")
+    # What waiting jobs say, in the language of the page: one text, and all by their patterns.
+    translate_status: Callable[[str], str] = staticmethod(lambda status: status)
+    translated_waits: Callable[[], list[tuple[str, str]]] = staticmethod(list)
+    # Returns where files are kept that jobs attach, an optional part; the app puts it here.
+    get_attachment_storage: Callable[[], Any] = staticmethod(lambda: None)
+    # Return what describes the code of the site, and what engines prove; the app puts them here.
     describe_code: Callable[[], Any] = staticmethod(lambda: None)
+    describe_proof: Callable[[], Any] = staticmethod(lambda: None)
+    # Returns what describes calls of a function, (args, kwargs) -> text; the app puts it here.
+    describe_calls: Callable[[Any], Any] = staticmethod(lambda _: lambda *_, **__: None)
     # Gets (info, func, around of the job that is retried) when jobs are sent; the app sets it.
     # Returns their `Payload.around`, and what makes a function of (create, infos).
     begin_sending: Callable[..., Any] = staticmethod(lambda *_: ({}, lambda create, infos: create))
+    # Returns who a session is, in which `user` is logged in or nobody; a middleware puts it here.
+    find_visitor: Callable[..., Any] = staticmethod(lambda user, session: user)
     # Says in options what is active here, where they leave that open; the app puts it here.
     with_caller: Callable[[Options], Options] = staticmethod(lambda options: options)
+
+    # Makes of the query of an address what its page wants to see of a tree; the app puts it here.
+    parse_filter: Callable[[Any], Any] = staticmethod(lambda query: None)
 
     @property
     def state_dir(self) -> Path:
@@ -253,6 +275,9 @@ class Conf:
         if self.is_isolated:
             return dict(_isolation().context())
         found = dict(contexts[name])
+        if "LAUNCHER" in found:
+            file = f"clusters/{name}/controller/security/ipcontroller-client.json"
+            return {"connection_file": str(self.state_dir / file)}
         if name == DEFAULT_CONTEXT and self.names_no_cluster:
             return self._own_cluster()
         return found

@@ -17,7 +17,6 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import close_old_connections
-from redis.exceptions import RedisError
 
 from moi_django import owners
 from moi_django.authorization import Action, sees_all
@@ -30,7 +29,7 @@ from moi_django.protocol.authentication import check_until_refused, session_user
 from moi_django.protocol.frames import Ids, ProtocolError, TokenBucket, parse_frame
 from moi_django.protocol.log_tail import LogTails
 from moi_django.protocol.send_queue import SendQueue
-from moi_django.protocol.subscriptions import Subscriptions, deliver, page_language
+from moi_django.protocol.subscriptions import Subscriptions, page_language, viewport_maker
 from moi_django.protocol.user_actions import UserActions, get_user_actions
 from moi_django.protocol.viewport import Viewport
 from moi_django.site_store import get_store
@@ -53,14 +52,14 @@ class JobsConsumer(AsyncWebsocketConsumer):
     _log_tails: LogTails
     _user_actions: UserActions
 
-    @property
-    def channel_layer_alias(self) -> str:
-        """The layer that the settings name."""
-        return conf.CHANNEL_LAYER
-
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one connection; whatever ends it, nothing of it stays behind."""
-        self._send_queue = SendQueue(self._send_text)
+        """Serve one connection; whatever ends it, nothing of it stays behind.
+
+        A page needs no channel of its own in the layer: the bridge has one for all.
+        """
+        self.scope, self.base_send, self._receive = scope, send, receive
+        self._takes_lists = b"lists=1" in scope["query_string"]
+        self._send_queue = SendQueue(self._send_text, self._start_sender, self._takes_lists)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_watching = False
         self._token_bucket = TokenBucket(conf.VERBS_PER_SECOND, conf.VERBS_BURST)
@@ -68,18 +67,11 @@ class JobsConsumer(AsyncWebsocketConsumer):
         self._said_live = True
         self._is_closed = False
         self._serving = asyncio.current_task()
-        self._receive, self._is_reached = receive, False
         web_server.check_frame_limit(receive, conf.server_frame_limit)
         try:
-            await super().__call__(scope, receive, send)
-        except (MoiError, RedisError, OSError) as error:
-            if self._is_reached and not isinstance(error, RedisError):
-                raise
-            logger.warning("Cannot serve a page, the channel layer is away: %s", error)
-            if self._is_reached:
-                await self.close(TRY_AGAIN)
-            else:
-                await web_server.refuse(receive, send, TRY_AGAIN)
+            with suppress(StopConsumer):
+                while True:
+                    await self.dispatch(await receive())
         finally:
             await self._clean_up()
 
@@ -100,11 +92,10 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         """Accept, find the user's tree, and begin to watch it."""
-        self._is_reached = True
         # Accepted even if refused: a browser cannot tell why a handshake failed.
         await self.accept()
         try:
-            self._bridge = get_bridge(deliver)
+            self._bridge = get_bridge()
             self._bridge.add_consumer(self._on_live_change)
             self.root = await self._in_thread(self._find_root_id)
         except MoiError as error:
@@ -118,16 +109,16 @@ class JobsConsumer(AsyncWebsocketConsumer):
         self._subscriptions = Subscriptions(
             self._bridge,
             self._send_queue,
-            self.channel_layer,
-            self.channel_name,
             self._in_thread,
             partial(self._is_permitted, "view"),
             page_language(self.scope),
+            self._takes_lists,
+            self.root,
+            self._on_removal,
         )
         self._log_tails = LogTails(self._bridge, self._send_queue, self._in_thread)
         self._send_queue.enqueue(partial(self._subscriptions.replace, {self.root: None}))
         self._is_watching = True
-        self._start_task(self._send_until_gone(self._subscriptions), "moi-sender")
         self._start_task(self._check_session(), "moi-session-guard")
 
     def _start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -149,8 +140,8 @@ class JobsConsumer(AsyncWebsocketConsumer):
                 await super().close(code, reason)
 
     def _find_root_id(self) -> str | None:
-        user = self.scope["user"]
-        if user.is_anonymous and not conf.ANONYMOUS_USER:
+        user = self.scope["user"] = conf.find_visitor(self.scope["user"], self.scope.get("session"))
+        if owners.find_field(user) is None:
             return None
         try:
             return owners.group_id_of(user)
@@ -158,19 +149,16 @@ class JobsConsumer(AsyncWebsocketConsumer):
             return owners.find_root_id(user)
 
     async def _clean_up(self) -> None:
+        if self._is_watching:
+            self._log_tails.unfollow_all()
+            self._subscriptions.unsubscribe_all()
+        self._send_queue.stop_timer()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        try:
-            if self._is_watching:
-                self._log_tails.unfollow_all()
-                await self._subscriptions.unsubscribe_all()
-        except RedisError as error:
-            logger.debug("The channel layer cannot be told that a page is gone: %s", error)
-        finally:
-            if self._bridge is not None:
-                self._bridge.change_notifier.remove_listener(self._on_change)
-                await self._bridge.remove_consumer(self._on_live_change)
+        if self._bridge is not None:
+            self._bridge.change_notifier.remove_listener(self._on_change)
+            await self._bridge.remove_consumer(self._on_live_change)
 
     async def _check_session(self) -> None:
         """Close the connection when its user is logged out or may see less than it shows."""
@@ -285,7 +273,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
         visible: dict[str, Viewport | None] = {}
         for id in await self._visible_ids("watch", ids):
             top = min(ids[id] or conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
-            visible[id] = Viewport(id, top, conf.PAGE_ROWS)
+            visible[id] = viewport_maker(self.scope)(id, top, conf.PAGE_ROWS)
         self._send_queue.enqueue(partial(self._subscriptions.replace, visible))
         for group in visible:
             self._send_queue.enqueue(partial(self._subscriptions.send_snapshot, group))
@@ -350,12 +338,9 @@ class JobsConsumer(AsyncWebsocketConsumer):
 
     # From the bridge
 
-    async def moi_frames(self, message: dict[str, Any]) -> None:
-        """Take in what the bridge tells the viewers of a group."""
-        frames = message["frames"]
-        self._subscriptions.handle_frames(message["group"], message["number"], frames)
-        if any(verb == "remove" and id == self.root for verb, id, _ in frames):
-            await self.close(TRY_AGAIN)  # its user has another root group from now on, or none
+    def _on_removal(self) -> None:
+        """End a page whose user has another root group from now on, or none."""
+        self._start_task(self.close(TRY_AGAIN), "moi-close")
 
     def _on_change(self) -> None:
         """Say that there is news, for the page to look up."""
@@ -376,12 +361,13 @@ class JobsConsumer(AsyncWebsocketConsumer):
         if not self._is_closed:
             await self.send(text_data=text)
 
-    async def _send_until_gone(self, subscriptions: Subscriptions) -> None:
+    def _start_sender(self) -> None:
+        self._start_task(self._send_all(), "moi-sender")
+
+    async def _send_all(self) -> None:
         """Send what is queued; when that cannot be done, end the connection."""
         try:
-            await self._send_queue.send_until_cancelled(
-                subscriptions.forward, subscriptions.after_push
-            )
+            await self._send_queue.send_all(lambda updates: self._subscriptions.push(updates))
         except TimeoutError:
             logger.warning("A page takes no frames any more and is disconnected.")
             if not web_server.abort(self._receive) and self._serving is not None:

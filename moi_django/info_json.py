@@ -27,7 +27,7 @@ _STATE_OF_STATUS = {state.status: state for state in State if state is not State
 _TEXTS = (
     *("url", "parent", "path", "pubsub", "date_start", "date_end", "date_created"),
     *("context", "engine", "retried", "python", "limit", "unique", "notify"),
-    *("run_after", "failed_parent", "exception", "task", "code", "engine_code", "language"),
+    *("run_after", "failed_parent", "exception", "task", "code", "engine_code", "language", "call"),
 )
 _NUMBERS = ("done", "total", "cpu_seconds", "peak_memory")
 _ATTEMPT_TEXTS = ("date_start", "date_end", "ran_on", "exception", "engine_code")

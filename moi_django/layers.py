@@ -5,6 +5,7 @@ from typing import Any
 from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer
 
 from moi_django.conf import conf
+from moi_django.store.redis_url import get_sentinels
 
 
 class MoiChannelLayer(RedisPubSubChannelLayer):
@@ -19,7 +20,9 @@ class MoiChannelLayer(RedisPubSubChannelLayer):
 
     def _get_layer(self) -> RedisPubSubLoopLayer:
         if conf.is_isolated or not self._ready:
-            self._kwargs["hosts"] = [conf.redis_url]
+            sentinels = get_sentinels(conf.redis_url)
+            host = sentinels.async_connection_options() if sentinels else conf.redis_url
+            self._kwargs["hosts"] = [host]
             self._kwargs.setdefault("prefix", f"{conf.KEY_PREFIX}moi-layer")
             self._ready = True
         return super()._get_layer()

@@ -5,6 +5,7 @@ nothing to migrate and an engine that has no Django can read and write it.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
@@ -53,6 +54,10 @@ SKIP, RUN = "skip", "run"
 GROUP_STATUS = "Group"
 # How many earlier attempts of a job are remembered, and how many characters of the error of each.
 MAX_EARLIER_ATTEMPTS, MAX_ERROR_LENGTH = 10, 200
+# In a traceback: a place in code, with the margin of a group of exceptions; and the module of what
+# was raised.
+_FRAME = re.compile(r'(?P<margin>(?:  \| )?)  File "')
+_MODULE = re.compile(r"^(?:[\w<>]+\.)+(?=\w+(?::|$))")
 # No number of an info object is larger: neither Lua nor JavaScript can count beyond.
 MAX_AMOUNT = 2.0**53
 
@@ -155,6 +160,8 @@ class Info:
     engine_code: str | None = None
     # Dotted path of the task of Django's that it runs, whose arguments are then kept with it.
     task: str | None = None
+    # What is called with which arguments, in short; None when the site does not want it noted.
+    call: str | None = None
     # Ids from the root group down to this one, joined by ":".
     path: str = ""
     # Counts of a group, when they were looked up; kept elsewhere in Redis than the rest.
@@ -189,9 +196,20 @@ class Info:
         return self.finished and self.state is not State.SUCCESS and not self.retried
 
     @property
+    def counts_attempts(self) -> bool:
+        """True for a job that may have several attempts, unless the first one has succeeded."""
+        return self.attempts > 1 and (self.attempt > 1 or self.state is not State.SUCCESS)
+
+    @property
     def has_failed(self) -> bool:
         """True for a job that failed or got lost, and that nobody has retried."""
         return self.state in BAR_PARTS["failed"] and not self.retried
+
+    @property
+    def error_line(self) -> str | None:
+        """What the traceback of a job that failed says last, or None."""
+        has_error = self.state in BAR_PARTS["failed"] and isinstance(self.result, str)
+        return (has_error and error_line_of(self.result)) or None
 
     def ran_seconds(self, present: float | None = None) -> float | None:
         """Return for how many seconds a job has run so far or did run; None before its start.
@@ -261,11 +279,10 @@ class Info:
 
     def requeued(self, state: State, result: str, exception: str | None = None) -> Self:
         """Return the job as it waits for its next attempt; `result` says why this one failed."""
-        error = last_line(result)[:MAX_ERROR_LENGTH]
         times = (self.date_start, now())
         used = (self.cpu_seconds, self.peak_memory)
         why = (self.engine, exception, self.engine_code)
-        attempt = Attempt(self.attempt, state, *times, error, *used, *why)
+        attempt = Attempt(self.attempt, state, *times, error_line_of(result), *used, *why)
         return self.changed(
             state=State.QUEUED,
             status=State.QUEUED.status,
@@ -298,15 +315,27 @@ class Info:
     def to_wire(self, limit: int | None = None) -> str:
         """Return the info object as the websocket has it.
 
-        A group has its `size` and `totals` besides. A result that takes more than `limit` bytes of
-        JSON is left out, and `"result_omitted": true` says so.
+        A group has its `size` and `totals` besides, a job its `error_line`. A result that takes
+        more than `limit` bytes of JSON is left out, and `"result_omitted": true` says so.
         """
-        data = self.to_dict()
-        if self.is_group:
-            data |= {"size": self.size, "totals": self.totals}
+        data = self.to_dict() | self.derived
         if limit is not None and self.result is not None and len(_dump_json(self.result)) > limit:
             data |= {"result": None, "result_omitted": True}
         return _dump_json(data)
+
+    def to_changes(self, before: Self) -> str:
+        """Return as JSON what is other than `before` was, the version of which is in `since`."""
+        old, new = (each.to_dict() | each.derived for each in (before, self))
+        # A page may have been shown other counts, which have no version.
+        told = {name: it for name, it in new.items() if it != old[name] or name in _COUNTED}
+        return _dump_json({"id": self.id, "since": before.version, **told, "version": self.version})
+
+    @property
+    def derived(self) -> dict[str, Any]:
+        """What the websocket has besides: of a group its counts, of a job why it failed."""
+        if self.is_group:
+            return {"size": self.size, "totals": self.totals}
+        return {"error_line": self.error_line}
 
 
 _COUNTED = ("size", "totals")
@@ -316,14 +345,25 @@ INFO_FIELDS = tuple(field.name for field in fields(Info) if field.name not in _C
 _dump_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
+def error_line_of(text: str) -> str:
+    """Return why a job failed: of a traceback what was raised last, of another text its last line.
+
+    That is the class without its module, and the first line of its message: a message goes on with
+    hints and addresses, a group of exceptions with those in it and a line of dashes.
+    """
+    lines = text.rstrip().split("\n")
+    for at in reversed(range(len(lines))):
+        if frame := _FRAME.match(lines[at]):
+            margin = frame["margin"]
+            below = (line for line in lines[at:] if not line.startswith(f"{margin}  "))
+            raised = next((line for line in below if line.startswith(margin)), lines[-1])
+            return _MODULE.sub("", raised.removeprefix(margin))[:MAX_ERROR_LENGTH]
+    return lines[-1][:MAX_ERROR_LENGTH]
+
+
 def about(job: Any) -> dict[str, Any]:
     """Return what the records of the log say of a job besides their text: `extra=about(info)`."""
     return {"job_id": job.id, "context": job.context}
-
-
-def last_line(text: str) -> str:
-    """Return what a traceback says last."""
-    return text.rstrip().rsplit("\n", 1)[-1]
 
 
 def now() -> str:

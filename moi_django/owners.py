@@ -21,23 +21,23 @@ from moi_django.store import Store
 from moi_django.validation import is_uuid, unfit_character
 
 # What a user of the site is called in the map of users, before the primary key; and how any other
-# name is called that a user of the site has, too.
-USER, NAME = "user:", "name:"
+# name is called that a user of the site has, too; and visitors with jobs of their own.
+USER, NAME, VISITOR = "user:", "name:", "visitor:"
 
 
-def group_of(owner: Any, seen: bool = False) -> Info:
+def group_of(owner: Any, seen: bool = False, makes: bool = True) -> Info:
     """Return the group in which an owner's jobs are, made when it is the owner's first.
 
     `owner` is a user of the site, a username, a name that is no user of the site, the id of a
     group, or whatever has such an id in `id` and is a group. With `seen` it may be as this process
-    has seen it last, and have expired.
+    has seen it last, and have expired. It `makes` an owner of a visitor who has been none so far.
     Raises InvalidJob when it is none of these, GroupNotFound when there is no such group.
     """
-    enrol = _seen_root if seen else _enrol
+    enrol = _seen_root if seen and not getattr(owner, "is_anonymous", False) else _enrol
     if isinstance(owner, str):
         return _group_of_text(owner, enrol)
     if hasattr(owner, "is_authenticated"):
-        user = user_field(owner)
+        user = user_field(owner, makes)
         return enrol(get_store(), user, owner.get_username() or user)
     if isinstance(owner, Info) or hasattr(owner, "info"):
         info = getattr(owner, "info", owner)
@@ -48,29 +48,36 @@ def group_of(owner: Any, seen: bool = False) -> Info:
 
 
 def group_id_of(owner: Any) -> str:
-    """Return the id of what `group_of` returns."""
-    return group_of(owner).id
+    """Return the id of what `group_of` returns, for who only looks at it."""
+    return group_of(owner, makes=False).id
 
 
-def find_root_id(owner: Any) -> str | None:
-    """Return the id of a user's root group, or None when the user has none yet or may have none."""
+def find_field(user: Any) -> str | None:
+    """Return what `user_field` does, or None for who may have no jobs."""
     try:
-        return get_store().users.lookup(user_field(owner))
+        return user_field(user)
     except InvalidJob:
         return None
 
 
-def user_field(user: Any) -> str:
+def find_root_id(owner: Any) -> str | None:
+    """Return the id of a user's root group, or None when the user has none yet or may have none."""
+    field = find_field(owner)
+    return get_store().users.lookup(field) if field else None
+
+
+def user_field(user: Any, makes: bool = False) -> str:
     """Return under what name the map of users keeps a user of the site.
 
-    Raises InvalidJob for a visitor who is not logged in, unless MOI["ANONYMOUS_USER"] is set.
+    Raises InvalidJob for a visitor who is not logged in and has no jobs, unless
+    MOI["ANONYMOUS_USER"] is set or the visitor `makes` some now and may.
     """
     if getattr(user, "is_anonymous", False):
-        if conf.ANONYMOUS_USER:
-            return conf.ANONYMOUS_USER
+        if field := getattr(user, "moi_field", lambda makes: None)(makes) or conf.ANONYMOUS_USER:
+            return str(field)
         raise InvalidJob(
-            "A visitor who is not logged in owns no jobs: require a login in your view, or set "
-            'MOI["ANONYMOUS_USER"].'
+            "A visitor who is not logged in owns no jobs: require a login in your view, or add "
+            "VisitorMiddleware of moi_django.contrib.visitors, or set MOI['ANONYMOUS_USER']."
         )
     if user.pk is None:
         raise InvalidJob(f"The user {user!r} cannot own a job before it is saved.")
@@ -144,10 +151,10 @@ def _group_of_text(owner: str, enrol: Callable[[Store, str, str], Info]) -> Info
     if user is not None:
         return enrol(get_store(), user_field(user), owner)
     unfit = unfit_character(owner) or (None if owner.strip() else "it is blank")
-    if unfit or owner.startswith((USER, NAME)) or not 0 < len(owner) <= 200:
+    if unfit or owner.startswith((USER, NAME, VISITOR)) or not 0 < len(owner) <= 200:
         raise InvalidJob(
             f"{owner[:50]!r} cannot own a job{(unfit and f', {unfit}') or ''}: a name has 1 to 200 "
-            f"printable characters and does not start with {USER!r} or {NAME!r}."
+            f"printable characters and does not start with {USER!r}, {NAME!r} or {VISITOR!r}."
         )
     return enrol(get_store(), owner, owner)
 

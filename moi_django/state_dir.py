@@ -6,8 +6,11 @@ process id that could be somebody else's by now.
 
 import fcntl
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from moi_django.exceptions import ServiceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +42,19 @@ def try_lock(file: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory for this user alone. Raises ServiceError where it is another one's."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.stat().st_uid != os.getuid():
+        raise ServiceError(f"{directory} belongs to another user: set MOI['STATE_DIR'].")
+    directory.chmod(0o700)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file for this user alone, in which others find what was there before, or all."""
+    draft = file.with_name(f"{file.name}.new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
+        opened.write(text)
+    draft.replace(file)

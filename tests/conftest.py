@@ -18,6 +18,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from moi_django.cluster import connections
 from moi_django.cluster.reconciler import Reconciler
+from moi_django.conf import conf
 from moi_django.contrib.events import unregister
 from moi_django.contrib.events.registry import consumers
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis
@@ -30,10 +31,13 @@ from tests.helpers.processes import ROOT, free_port, site_process
 from tests.helpers.site_server import SiteServer
 
 # What the tests in a room may need: nothing, a Redis and servers on it, engines, a browser.
-ROOMS = ["unit", "redis", "cluster", "browser"]
+ROOMS = ["unit", "redis", "cluster", "clusters", "bench", "browser"]
 # In which order several processes take them, and files of theirs that take long.
-HEAVY = ["cluster", "redis", "unit", "browser"]
-LONG = {"test_chaos", "test_services", "test_example", "test_script_rules"}
+HEAVY = ["cluster", "redis", "unit", "clusters", "bench", "browser"]
+LONG = {
+    *("test_chaos", "test_services", "test_command"),
+    *("test_example", "test_script_rules", "test_job_page", "test_live_list", "test_panel"),
+}
 # Debian's Chromium looks names up on its own.
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 # How long an example takes says more about the machine than about us.
@@ -187,6 +191,7 @@ def server(moi, transactional_db):
         "moi_django.asgi:development",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
+        ws_max_size=conf.server_frame_limit,
         lifespan="off",
         log_level="warning",
         port=0,

@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from django.utils.module_loading import import_string
+
 BASE_DIR = Path(os.environ.get("MOI_TEST_DIR", Path(__file__).parent))
 SECRET_KEY = "for tests only, and as long as Django wants them to be"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
@@ -62,8 +64,14 @@ TASKS = {
 ASGI_APPLICATION = os.environ.get("MOI_TEST_APPLICATION", "moi_django.asgi.application")
 # A site that is below a path of its host.
 FORCE_SCRIPT_NAME = os.environ.get("MOI_TEST_SCRIPT_NAME")
-CHANNEL_LAYERS = {"default": {"BACKEND": "moi_django.layers.MoiChannelLayer"}}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": os.environ.get("MOI_TEST_LAYER", "moi_django.layers.MoiChannelLayer"),
+    }
+}
 # A file: threads of the server and engines have to see what a test writes.
+if layers := os.environ.get("MOI_TEST_LAYERS"):
+    CHANNEL_LAYERS = import_string(layers)()
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

@@ -68,6 +68,6 @@ TIME_ZONE = "UTC"
 # Where files are kept that jobs attach.
 MEDIA_ROOT = os.environ.get("EXAMPLE_MEDIA", str(BASE_DIR / "media"))
 # Nobody else keeps files there, and the demo may have been started with --fresh.
-MOI = {"STRAY_FILES_AGE": 600}
+MOI = {"STRAY_FILES_AGE": 600, "LIST_URL": "home"}
 if state_dir := os.environ.get("EXAMPLE_STATE_DIR"):
     MOI["STATE_DIR"] = state_dir

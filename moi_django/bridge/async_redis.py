@@ -6,9 +6,20 @@ from collections.abc import Callable, Set
 from contextlib import suppress
 from typing import Any
 
-import redis
+import redis.asyncio
+
+from moi_django.store.connection import CONNECTION_OPTIONS
+from moi_django.store.redis_url import get_sentinels
 
 logger = logging.getLogger(__name__)
+
+
+def open_client(url: str) -> Any:
+    """Return a client of what a url names."""
+    if (sentinels := get_sentinels(url)) is None:
+        return redis.asyncio.Redis.from_url(url, **CONNECTION_OPTIONS)
+    options = {**CONNECTION_OPTIONS, **sentinels.async_connection_options()}
+    return redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
 
 
 async def cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
@@ -25,6 +36,16 @@ async def cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
         patience = min(2 * patience, 0.3)
 
 
+def raise_if_cancelled() -> None:
+    """Raise CancelledError in a task that was cancelled while something that it called lost that.
+
+    Who cancels all tasks of a loop, as asyncio does when it ends, does so once, and waits.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def log_end(task: asyncio.Task[None]) -> None:
     """Say so when a part of the bridge has ended by itself, which is a mistake of ours."""
     if not task.cancelled() and task.exception() is not None:
@@ -32,16 +53,17 @@ def log_end(task: asyncio.Task[None]) -> None:
 
 
 async def close_clients(*clients: Any) -> None:
-    """Close pubsubs and clients of Redis to the end, also when cancelled meanwhile."""
+    """Close pubsubs and clients of Redis to the end, also when every task is cancelled meanwhile.
 
-    async def close_each() -> None:
-        for client in clients:
-            await client.aclose()
-
-    closing = asyncio.ensure_future(close_each())
-    while not closing.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.shield(closing)
+    That of closing, too: it is then begun again.
+    """
+    for client in clients:
+        closing = None
+        while closing is None or closing.cancelled():
+            closing = asyncio.ensure_future(client.aclose())
+            while not closing.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.shield(closing)
 
 
 async def align_subscriptions(

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from moi_django.models import Info
 
-# (verb, id, info object as the websocket has it). The verb "count" says that of a group nothing has
-# changed but its size or its totals.
-Frame = tuple[str, str, str]
+# (verb, id, info object of the websocket, what is other than when it was told last or ""). The
+# verb "count" says that of a group nothing has changed but its size or its totals.
+Frame = tuple[str, str, str, str]
 
 
-def merge_verbs(before: str | None, verb: str) -> str:
+def merge_verbs(before: str, verb: str) -> str:
     """Return the verb of two changes of one id as one."""
     if before == "add" and verb in ("update", "count"):
         return "add"  # who has not heard of it yet hears of it as new
@@ -31,6 +31,9 @@ class Node:
     digest: bytes = b""
     # How the next frame is called when the digest is empty.
     verb: str = "add"
+    # Whether all is to be told the next time: what has changed cannot be known, of a result, or not
+    # be used, by a page that has seen it newer.
+    is_told_whole: bool = False
     holders: set[str] = field(default_factory=set)
     members: set[str] = field(default_factory=set)
 
@@ -55,11 +58,8 @@ class TreeIndex:
         """Watch a group no more, and forget what no other watched group reaches."""
         del self._roots[root]
         self._frames.pop(root, None)
-        reached = self._below(self._roots)
-        for id in self.nodes.keys() - reached:
-            del self.nodes[id]
-        for node in self.nodes.values():
-            node.holders &= reached
+        below = self._below([root])
+        self._forget_nodes(below, {id for id in below if not self._roots_above(id)})
 
     def mark_loaded(self, read: set[str]) -> list[str]:
         """Begin to tell of changes below the groups among `read`; return those not begun before.
@@ -81,9 +81,13 @@ class TreeIndex:
         raw = info.to_wire(self._result_preview)
         digest = hashlib.blake2b(raw.encode(), digest_size=12).digest()
         if digest != node.digest:
-            verb = _change_verb(node, info)
+            verb, changes = _change_verb(node, info), ""
+            has_result = info.result is not None
+            if node.info and verb in ("update", "count") and not (node.is_told_whole or has_result):
+                changes = info.to_changes(node.info)
             node.info, node.digest, node.verb = replace(info, result=None), digest, "add"
-            self._add_frame(verb, id, raw, self._roots_above(id))
+            node.is_told_whole = has_result
+            self._add_frame(verb, id, raw, self._roots_above(id), changes)
 
     def put_members(self, group: str, ids: set[str]) -> set[str]:
         """Take in the members of a group; return the ids that must be read next."""
@@ -126,6 +130,13 @@ class TreeIndex:
         if node := self.nodes.get(id):
             node.digest, node.verb = b"", "get"
 
+    def note_shown(self, infos: Iterable[Info]) -> None:
+        """Note what a page was shown, which may be newer than what was told."""
+        for info in infos:
+            node = self.nodes.get(info.id)
+            if node and node.info and node.info.version < info.version:
+                node.is_told_whole = True
+
     def is_below(self, group: str, id: str) -> bool:
         """Tell whether a node is anywhere below a group."""
         return id in self._below([group])
@@ -142,7 +153,7 @@ class TreeIndex:
         }
 
     def _send_order(self, frame: Frame) -> tuple[int, int, str]:
-        verb, id, _ = frame
+        verb, id, *_ = frame
         node = self.nodes.get(id)
         if verb == "add" and node is not None and node.info is not None:
             return 1, node.info.path.count(":"), node.info.date_created or ""
@@ -172,22 +183,27 @@ class TreeIndex:
             self._add_removal_frame(each, self.nodes[each], before[each] - left)
             if not left:
                 gone.add(each)
-        for each in below:
-            if each in gone:
-                del self.nodes[each]
-            else:
-                self.nodes[each].holders -= gone
+        self._forget_nodes(below, gone)
+
+    def _forget_nodes(self, below: set[str], gone: set[str]) -> None:
+        """Forget what is gone of the nodes below one."""
+        for id in gone:
+            del self.nodes[id]
+        for id in below - gone:
+            self.nodes[id].holders -= gone
 
     def _add_removal_frame(self, id: str, node: Node, roots: set[str]) -> None:
         if node.info is not None:
             self._add_frame("remove", id, node.info.to_wire(), roots)
 
-    def _add_frame(self, verb: str, id: str, raw: str, roots: set[str]) -> None:
+    def _add_frame(self, verb: str, id: str, raw: str, roots: set[str], changes: str = "") -> None:
         for root in roots:
             if self._roots[root]:
                 frames = self._frames.setdefault(root, {})
-                before = frames.get(id)
-                frames[id] = (merge_verbs(before and before[0], verb), id, raw)
+                if before := frames.get(id):
+                    frames[id] = (merge_verbs(before[0], verb), id, raw, "")
+                else:
+                    frames[id] = (verb, id, raw, changes)
 
     def _roots_above(self, id: str) -> set[str]:
         """Return the watched groups that hold a node, directly or not, itself included."""

@@ -33,7 +33,11 @@ logger = logging.getLogger(__name__)
 # Called when an engine does its work no more.
 Callback = Callable[[], object]
 
-HINT = "start one with `python manage.py moi up`, or name yours in MOI['CONTEXTS']"
+ENGINE_HINT = (
+    "start some with `ipcluster engines` or `moi cluster scale`, or all of it with `moi up`"
+)
+ELASTIC_HINT = "`moi reconcile` starts some when jobs wait"
+HINT = "start one with `manage.py moi up` or `moi cluster start`, or name yours in MOI['CONTEXTS']"
 # The function that engines are asked to run.
 WORK = "moi_django.engine.worker.work"
 # What stands for a cluster where jobs run in who submits them, an optional part.
@@ -103,9 +107,9 @@ class ClusterConnection:
             self._disconnect()
             client = self._open(file, version)
         if not client.engine_count:
+            hint = ELASTIC_HINT if may_be_empty(self._context) else ENGINE_HINT
             raise ClusterUnavailable(
-                f"The cluster of context {self._context!r} has no engine: start some with "
-                "`ipcluster engines`, or all of it with `python manage.py moi up`."
+                f"The cluster of context {self._context!r} has no engine: {hint}."
             )
         return client
 
@@ -114,7 +118,7 @@ class ClusterConnection:
             raise ClusterUnavailable(
                 f"No cluster for context {self._context!r} (there is no {file.name}): {HINT}."
             )
-        _require_listener(self._context, file)
+        require_listener(self._context, file)
         try:
             client = ClusterClient(file, conf.CLUSTER_TIMEOUT)
         except Exception as error:
@@ -169,7 +173,8 @@ class ClusterConnection:
             def on_end(has_more: Any, error: BaseException | None) -> None:
                 pending.discard(call)
                 if error is not None:
-                    logger.warning("An engine did not do its work: %s", describe_error(error))
+                    reason = "it is gone" if is_engine_death(error) else describe_error(error)
+                    logger.warning("An engine did not do its work: %s", reason)
                 if is_engine_death(error):
                     self._callbacks.submit(_call_back, on_engine_death)
                 elif has_more or pending.is_more_wanted:
@@ -258,7 +263,13 @@ def _file_version(file: Path) -> object:
     return (str(file), status.st_ino, status.st_mtime_ns)
 
 
-def _require_listener(name: str, file: Path) -> None:
+def may_be_empty(context: str) -> bool:
+    """Tell whether a context has no engine until jobs wait, as its settings say."""
+    engines = (conf.CONTEXTS.get(context) or {}).get("ENGINES")
+    return isinstance(engines, (tuple, list)) and list(engines[:1]) == [0]
+
+
+def require_listener(name: str, file: Path) -> None:
     """Raise ClusterUnavailable at once when nothing listens where the controller should.
 
     ipyparallel's client would wait for its whole timeout.

@@ -10,7 +10,6 @@ from moi_django.cluster import connections
 from moi_django.cluster.limits import publish_limits_for
 from moi_django.cluster.payloads import payload_keys, sign_payload, verify_payload
 from moi_django.conf import DEFAULT_CONTEXT, conf
-from moi_django.engine.attachments import AttachmentStorage
 from moi_django.engine.payloads import Payload
 from moi_django.engine.work_spec import Limits, WorkSpec
 from moi_django.exceptions import (
@@ -94,7 +93,7 @@ def call_worker(queue: str, call: str, targets: list[str] | None = None) -> None
             queue,
             call,
             targets,
-            on_more=lambda: call_workers(queue, targets),
+            on_more=lambda: _call_more(queue, targets),
             on_engine_death=_watch_leases,
         )
     except ClusterUnavailable as error:
@@ -112,6 +111,13 @@ def call_workers(queue: str, targets: list[str] | None = None) -> int:
     for call in calls:
         call_worker(queue, call, targets)
     return len(calls)
+
+
+def _call_more(queue: str, targets: list[str] | None) -> None:
+    """Call workers for what an engine has left, but none that has left it as it cannot run jobs."""
+    if refused := set(get_store().engines.refusals()):
+        targets = sorted(set(targets or _connection_for(queue).engine_ids() or ()) - refused)
+    call_workers(queue, targets)
 
 
 def _context_of(queue: str) -> str:
@@ -145,7 +151,7 @@ def _work_spec(queue: str) -> WorkSpec:
         contexts=connections.contexts_beside(_context_of(queue)),
         keys=payload_keys(),
         limits=Limits(conf.RESULT_LIMIT, conf.STATUS_LIMIT, conf.LOG_LIMIT, conf.DISPLAY_LIMIT),
-        attachment_storage=get_attachment_storage(),
+        attachment_storage=conf.get_attachment_storage(),
         grace=conf.CANCEL_GRACE,
         patience=conf.RESULT_PATIENCE,
         linger=conf.LINGER,
@@ -153,12 +159,8 @@ def _work_spec(queue: str) -> WorkSpec:
         preload=tuple(conf.PRELOAD),
         memory_limit=conf.MEMORY_LIMIT,
         code=conf.describe_code(),
+        proof=conf.describe_proof(),
     )
-
-
-def get_attachment_storage() -> AttachmentStorage:
-    """Return where the files of jobs are kept."""
-    return AttachmentStorage(conf.file_storage, conf.FILE_LIMIT)
 
 
 def mark_lost(id: str, attempt: int, reason: str) -> None:

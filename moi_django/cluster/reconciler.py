@@ -18,8 +18,7 @@ from moi_django.exceptions import MoiError, StoreUnavailable, UnknownContext
 from moi_django.models import Info, State
 from moi_django.site_store import get_store
 from moi_django.store import policy
-from moi_django.store.queue import CALL, QueuedAttempt, split_queue
-from moi_django.store.queue_order import Hold
+from moi_django.store.queue import CALL, Hold, QueuedAttempt, split_queue
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +30,6 @@ MAX_GAP = 3.0
 CALL_PATIENCE = 10.0
 # Seconds between two renewals of what is unfinished; a quarter of EXPIRE, if that is less.
 RENEW_INTERVAL = 3600.0
-# Seconds between two searches for files whose jobs are gone, and for those Redis knows nothing of.
-ORPHANED_FILES_INTERVAL, UNKNOWN_FILES_INTERVAL = 60.0, 600.0
 # How many waiting jobs of a queue say what they wait for: the next ones.
 EXPLAINED = 100
 
@@ -83,7 +80,7 @@ class Reconciler:
         tasks: Sequence[Callable[[], object]] = (),
     ) -> None:
         self._say, self._tasks = say, tasks
-        self._deletes_orphaned_at = self._deletes_unknown_at = self._renews_at = 0.0
+        self._renews_at = 0.0
         # What the controllers have said in this round, by context.
         self._engines: dict[str, set[str] | None] = {}
         self._spoilt: set[str] = set()
@@ -128,9 +125,6 @@ class Reconciler:
             self._renews_at = time.monotonic() + min(RENEW_INTERVAL, conf.EXPIRE / 4)
             self._try(get_store().queue.renew_unfinished)
             self._try(get_store().dependencies.review)
-        if time.monotonic() >= self._deletes_orphaned_at:
-            self._deletes_orphaned_at = time.monotonic() + ORPHANED_FILES_INTERVAL
-            self._delete_orphaned_files()
 
     def _try(self, operation: Callable[..., object], *what: object) -> None:
         """Do one of several things; what another program has spoilt for one is said once."""
@@ -181,13 +175,17 @@ class Reconciler:
             if targets and not worker.startswith(CALL) and worker not in targets:
                 get_store().queue.leave(queue, worker)
         fitting = sorted(targets - self._of_other_pythons(targets, python))
-        if fitting:
-            holds = get_store().orders.holds(waiting)
+        refusals = get_store().engines.refusals() if fitting else {}
+        if fitting and refusals.keys() >= set(fitting):
+            reason = f"Waits for an engine that can run it: {refusals[fitting[0]]}"
+            self._explain(waiting, [reason[: conf.STATUS_LIMIT]] * len(waiting))
+        elif fitting:
+            holds = get_store().queue.holds(waiting)
             self._explain(waiting, [_held_status(hold, context) for hold in holds])
         else:
             self._explain(waiting, [_missing_status(targets, context, python)] * len(waiting))
         present = get_store().policy.read()
-        fitting = [engine for engine in fitting if policy.drained(engine) not in present]
+        fitting = [id for id in fitting if id not in refusals and policy.drained(id) not in present]
         if fitting and dispatch.call_workers(queue, fitting):
             logger.info("Called workers to queue %s", queue)
 
@@ -220,21 +218,6 @@ class Reconciler:
 
         infos = get_store().jobs.get_many(list(wanted))
         get_store().batches.change([info for info in infos if info is not None], explained)
-
-    def _delete_orphaned_files(self) -> None:
-        removed = unknown = 0
-        try:
-            removed = dispatch.get_attachment_storage().delete_orphaned(get_store())
-            if conf.STRAY_FILES_AGE and time.monotonic() >= self._deletes_unknown_at:
-                self._deletes_unknown_at = time.monotonic() + UNKNOWN_FILES_INTERVAL
-                unknown = dispatch.get_attachment_storage().delete_unknown(
-                    get_store(), conf.STRAY_FILES_AGE
-                )
-        except OSError as error:
-            logger.warning("Cannot delete files: %s", error)
-        for jobs, kind in ((removed, "removed"), (unknown, "unknown")):
-            if jobs:
-                self._say(f"the files of {jobs} {kind} jobs were deleted")
 
 
 def _patience(worker: str) -> float:

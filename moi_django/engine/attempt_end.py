@@ -34,7 +34,7 @@ class Exit(NamedTuple):
 class AttemptEnd:
     """How an attempt has ended."""
 
-    # SUCCESS or FAILED; LOST when the fork server has died, which is no fault of the job.
+    # SUCCESS or FAILED; LOST when the fork server or the engine died, which is no fault of the job.
     state: State
     # What the function returned, as JSON has it, or why it did not.
     result: Any

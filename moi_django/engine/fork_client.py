@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 import psutil
 
 from moi_django.engine.attempt_end import Exit
-from moi_django.engine.fork_server import END_TIMEOUT, EXIT, START
+from moi_django.engine.fork_server import END_TIMEOUT, EXIT, MAX_PROBLEM, START
 from moi_django.engine.job_process import adopt_orphans
 from moi_django.exceptions import NoProcess
 
@@ -128,6 +128,7 @@ class ForkServer:
         self._pids: set[int] = set()
         # What is noted of the code that it has loaded.
         self.loaded: dict[str, str] = {}
+        self.problem: str | None = None  # what it could not import
 
     def take(self) -> JobProcess:
         """Return a process that waits for a task; the caller has to close it.
@@ -177,7 +178,7 @@ class ForkServer:
 
     def _take(self) -> JobProcess:
         timeout = FORK_TIMEOUT if self._control else START_TIMEOUT
-        control = self._control or self._start()
+        is_new, control = self._control is None, self._control or self._start()
         for _ in range(3):
             process, self._spare = self._spare or JobProcess(control), None
             try:
@@ -187,6 +188,8 @@ class ForkServer:
                 raise
             if not process.has_ended:
                 self._pids.add(process.pid)
+                if is_new:  # it has said so before it started any
+                    self.problem = control.recv(MAX_PROBLEM).rstrip(b"\0").decode() or None
                 return process
             process.close()  # something has killed it while it waited
         raise NoProcess("Processes for jobs end before they get one: see the log of the engine.")

@@ -43,6 +43,8 @@ REAPED_AT_ONCE = 200
 # What the server says of a process: its id, or minus the number of the error of `fork`; then its
 # wait status, CPU seconds and peak memory in bytes.
 START, EXIT = struct.Struct("q"), struct.Struct("qdq")
+# Bytes in which it says what cannot be imported, when it begins.
+MAX_PROBLEM = 1000
 
 
 def serve(parent: int, control: int, preload: Sequence[str]) -> NoReturn:
@@ -55,30 +57,34 @@ def serve(parent: int, control: int, preload: Sequence[str]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     open_streams()
     faulthandler.enable()
-    setup_error = _set_up(preload)
+    setup_error, problem = _set_up(preload)
     prepare_for_jobs()
     flush_streams()
     gc.collect()
     gc.freeze()
-    _Server(socket.socket(fileno=control), setup_error).run()
+    client = socket.socket(fileno=control)
+    _send(client, problem.encode("ascii", "backslashreplace")[: MAX_PROBLEM - 1] + b"\0")
+    _Server(client, setup_error).run()
 
 
-def _set_up(preload: Sequence[str]) -> str | None:
-    """Import what jobs will need; return the traceback of a Django that cannot be set up."""
+def _set_up(preload: Sequence[str]) -> tuple[str | None, str]:
+    """Import what jobs need; return the traceback of a broken Django, and what failed first."""
     follow_tqdm()
-    error = None
+    error, problem = None, ""
     if os.environ.get("DJANGO_SETTINGS_MODULE"):
         try:
             importlib.import_module("django").setup()
-        except BaseException:
+        except BaseException as raised:
+            problem = f"Django cannot be set up: {raised!r}"
             error = f"Django cannot be set up for jobs.\n\n{traceback.format_exc()}".rstrip()
     for name in preload:
         try:
             importlib.import_module(name)
-        except BaseException:
+        except BaseException as raised:
+            problem = problem or f"{name} of PRELOAD cannot be imported: {raised!r}"
             logger.exception("The module %s cannot be imported ahead of jobs", name)
     close_database()
-    return error
+    return error, problem
 
 
 class _Server:

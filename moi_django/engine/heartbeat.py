@@ -62,14 +62,17 @@ class Heartbeat:
     def __init__(self, store: Store, engine: str) -> None:
         self._store, self._engine = store, engine
         self._lock = threading.Lock()
+        # What was known first is to be said first.
+        self._reporting = threading.Lock()
         self._sampler = MetricsSampler(engine)
         self._context: str | None = None
         self._worker: Worker | None = None
         self._leases: list[Lease] = []
         self._idle_since = 0.0
         self._is_running = False
-        # Digest of the code that jobs find here.
+        # Digest of the code that jobs find here, and why none is taken.
         self.code: str | None = None
+        self._refusal: str | None = None
 
     @contextmanager
     def at_queue(self, worker: Worker) -> Iterator[None]:
@@ -106,15 +109,17 @@ class Heartbeat:
         with self._lock:
             self._leases.remove(lease)
 
-    def report(self, queue: str) -> None:
+    def report(self, queue: str | None = None) -> None:
         """Say how this engine is."""
-        self._context = split_queue(queue)[0]
-        self._store.engines.report(self._sampler.sample(self._context, self.code))
+        self._context = split_queue(queue)[0] if queue else self._context
+        with self._reporting:
+            said = self._sampler.sample(self._context, self.code, self._refusal)
+            self._store.engines.report(said)
 
-    def report_code(self, queue: str, code: str | None) -> None:
-        """Note what code jobs find here, and say so unless it was that before."""
-        if code != self.code:
-            self.code = code
+    def report_code(self, queue: str, code: str | None, refusal: str | None = None) -> None:
+        """Note what jobs find here, or why none is taken; say so unless it was that before."""
+        if (code, refusal) != (self.code, self._refusal) or refusal:
+            self.code, self._refusal = code, refusal
             try:
                 self.report(queue)
             except StoreUnavailable as error:  # a full Redis keeps no job from being run
@@ -154,4 +159,4 @@ class Heartbeat:
                 lease.lose()
         if worker is not None:
             self._store.queue.renew_worker(worker)
-        self._store.engines.report(self._sampler.sample(self._context, self.code))
+        self.report()

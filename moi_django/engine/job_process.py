@@ -32,11 +32,12 @@ from moi_django.engine.job_output import JobLogHandler, flush_streams, follow_lo
 from moi_django.engine.job_reporter import JobReporter
 from moi_django.engine.messages import MAX_TEXT, Connection, Task, encode, pop_message
 from moi_django.engine.pickling import PYTHON_VERSION, unpickle_call
-from moi_django.engine.rich_display import display_forms
 from moi_django.models import State
 
 # Exit codes: of a process that leaves nothing running, that may, and whose own code has failed.
 CLEAN, LEFT_SOMETHING, BROKEN = 93, 0, 70
+# What gives (value, limit of bytes) -> the forms in which it can be shown, an optional part.
+DISPLAY = "moi_django.contrib.displays.rich_display:display_forms"
 # ru_maxrss is in kB, but in bytes on macOS.
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _SIGNALS = [int(number) for number in signal.valid_signals()]
@@ -172,6 +173,7 @@ def _load_prctl() -> Callable[..., int]:
 def prepare_for_jobs() -> None:
     """Make a process such that those forked from it find all as in a program of their own."""
     global _inherited_callbacks
+    resolve_name(DISPLAY)  # once for all of them
     atexit._clear()
     atexit.register(logging.shutdown)
     finalizers: Any = weakref.finalize
@@ -317,7 +319,7 @@ def run_call(job: CurrentJob, task: Task) -> Outcome:
     function, args, kwargs = unpickle_call(task.payload, task.inputs)
     value = call_as_job(job, function, args, kwargs)
     result = encode_result(value, task.result_limit)
-    return Outcome(State.SUCCESS, result, display_forms(value, task.display_limit))
+    return Outcome(State.SUCCESS, result, resolve_name(DISPLAY)(value, task.display_limit))
 
 
 def failed_outcome(error: BaseException | str, task: Task) -> Outcome:

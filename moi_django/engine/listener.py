@@ -56,6 +56,8 @@ class GuardedListener:
     def __init__(self, task: Task, listener: Listener, answer: Callable[[bytes], object]) -> None:
         self._task, self._listener, self._answer = task, listener, answer
         self._savers: list[threading.Thread] = []
+        # What could not be kept, by its name, and why.
+        self._lost: dict[str, str] = {}
         # Updates of which only the latest counts, by their kind.
         self._latest: dict[str, Message] = {}
         self._takers: dict[str, Callable[[Message], object]] = {
@@ -101,11 +103,14 @@ class GuardedListener:
         self._savers.append(saver)
         saver.start()
 
-    def wait_for_files(self, seconds: float) -> None:
-        """Wait until all files are kept, or not for longer."""
+    def wait_for_files(self, seconds: float) -> str:
+        """Wait until all files are kept, or not for longer; return why some are not."""
         deadline = time.monotonic() + seconds
         for saver in self._savers:
             saver.join(max(0.0, deadline - time.monotonic()))
+            if saver.is_alive():
+                return f"A file was not kept within {seconds:g} s after the end of the job."
+        return " ".join(filter(None, self._lost.values()))
 
     def save_file(self, message: Message) -> bytes:
         """Have a file kept; return the answer, which says why it is not."""
@@ -122,6 +127,7 @@ class GuardedListener:
             error = MoiError(f"The file {given['name']!r} could not be kept: {failed!r}.")
         kind = "InvalidJob" if isinstance(error, InvalidJob) else "MoiError"
         text = None if error is None else str(error)
+        self._lost[given["name"]] = text if text and kind == "MoiError" else ""
         return encode("answer", number=given["number"], error=text, type=kind)
 
     def _tell(self, take: Callable[..., object], *what: object) -> None:

@@ -25,8 +25,8 @@ class MetricsSampler:
         with suppress(psutil.Error):
             self._process.cpu_percent()  # from here on it counts
 
-    def sample(self, context: str | None, code: str | None = None) -> EngineMetrics:
-        """Return how the engine is now, the context that its job is of, and what code it has."""
+    def sample(self, context: str | None, code: str | None, refusal: str | None) -> EngineMetrics:
+        """Return how the engine is now, and what else it says of itself."""
         return EngineMetrics(
             engine=self._engine,
             context=context,
@@ -38,6 +38,7 @@ class MetricsSampler:
             load=_load_average(),
             cpus=os.cpu_count(),
             code=code,
+            refusal=refusal,
         )
 
     def _sample_cpu(self) -> float | None:

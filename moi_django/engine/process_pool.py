@@ -37,10 +37,10 @@ class ProcessPool:
         # False while a thread looks after those that are kept.
         self._is_swept = True
 
-    def check(self) -> dict[str, str]:
-        """Have a process ready, or raise NoProcess; return the notes on its code, to add to."""
+    def check(self) -> ForkServer:
+        """Have a process ready, or raise NoProcess; return its server, which says what it has."""
         self._server.prepare()
-        return self._server.loaded
+        return self._server
 
     def close(self) -> None:
         """End all of them; it may be used again."""

@@ -1,6 +1,7 @@
 """Write what a running job says of itself into its info object, unless it runs no more."""
 
 import logging
+import threading
 from collections.abc import Callable
 
 from moi_django.engine.current import ProgressUpdate
@@ -17,8 +18,10 @@ class StatusWriter:
 
     def __init__(self, store: Store, info: Info, status_limit: int) -> None:
         self._store, self._status_limit = store, status_limit
-        # As it is in the store, as far as this writer knows.
+        # As it is in the store, as far as is known: never older than what was written here, or a
+        # second file might be taken for the first one, written twice.
         self.info = info
+        self._noting = threading.Lock()
 
     def write_status(self, status: str) -> None:
         """Show a status text to everyone who watches."""
@@ -44,7 +47,7 @@ class StatusWriter:
             return change(info) if is_ours else None
 
         try:
-            self.info = self._store.jobs.change(self.info.id, update, known=self.info)
+            self._note(self._store.jobs.change(self.info.id, update, known=self.info))
         except StoreUnavailable as error:
             # The work is worth more than what it says of itself.
             logger.warning("Cannot show how a job is doing: %s", error, extra=about(self.info))
@@ -52,3 +55,8 @@ class StatusWriter:
             logger.debug("Job %s was removed while it ran", self.info.id, extra=about(self.info))
             return False
         return True
+
+    def _note(self, info: Info) -> None:
+        with self._noting:
+            if info.version > self.info.version:
+                self.info = info

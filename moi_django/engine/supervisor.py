@@ -27,6 +27,7 @@ from moi_django.engine.attempt_end import (
     exit_text,
     timeout_text,
 )
+from moi_django.engine.departure import ended_with_engine
 from moi_django.engine.fork_client import JobProcess
 from moi_django.engine.invocation import failure_text
 from moi_django.engine.job_output import unread_bytes
@@ -116,7 +117,8 @@ class Supervisor:
                 self._take_turn()
             self._drain()
             # One that was stopped is not worth a wait.
-            self._listener.wait_for_files(self._grace if self._reason is None else 0.0)
+            lost = self._listener.wait_for_files(self._grace if self._reason is None else 0.0)
+            self._complaint = self._complaint or (lost if self._reason is None else "")
             end = self._make_end()
         finally:
             self._stop_watching(end)
@@ -305,7 +307,7 @@ class Supervisor:
         state, result = State.FAILED, self._failure_text()
         if result is None and outcome is not None:
             state, result = State.SUCCESS, outcome["result"]
-        elif outcome is None and self._exit is None and self._reason is None:
+        elif not (outcome or self._reason) and ended_with_engine(self._exit and self._exit.code):
             state = State.LOST
         used = self._exit or Exit(0, *(outcome[n] for n in _USAGE) if outcome else (0.0, 0))
         return AttemptEnd(

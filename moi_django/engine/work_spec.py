@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from moi_django.engine.attachments import AttachmentStorage
 from moi_django.store import StoreConfig
 
 
@@ -28,7 +27,8 @@ class WorkSpec:
     # Those with which the functions of jobs may be signed.
     keys: tuple[bytes, ...]
     limits: Limits
-    attachment_storage: AttachmentStorage
+    # Where the site keeps the files that jobs attach, as an optional part has it.
+    attachment_storage: Any
     # Seconds that an interrupted job has to end, and for which an end is tried to be written.
     grace: float
     patience: float
@@ -39,5 +39,6 @@ class WorkSpec:
     preload: tuple[str, ...]
     # Bytes of memory that the processes of one job may have; None for any.
     memory_limit: int | None
-    # The code of the site, as an optional part describes it, and as far as it does.
+    # The code of the site, and what engines prove before a job, as optional parts have them.
     code: Any = None
+    proof: Any = None

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from moi_django.engine.attempt_runner import AttemptRunner, Resources, new_token, retry_while_away
+from moi_django.engine.departure import leaving
 from moi_django.engine.fork_client import SECRET_VARIABLES
 from moi_django.engine.heartbeat import Heartbeat
 from moi_django.engine.pickling import PYTHON_VERSION
@@ -35,7 +36,7 @@ def work(spec: WorkSpec, queue: str, call: str) -> bool:
         os.environ.pop(name, None)
     store = _open_store(spec.store)
     heartbeat = _get_heartbeat(spec.store)
-    if split_queue(queue)[1] != PYTHON_VERSION:
+    if leaving.is_set() or split_queue(queue)[1] != PYTHON_VERSION:
         heartbeat.report(queue)
         store.queue.leave(queue, call)
         return False
@@ -47,7 +48,10 @@ def work(spec: WorkSpec, queue: str, call: str) -> bool:
         heartbeat.report_code(queue, None)
         store.policy.stop(restart)
     pool = _get_pool(spec.preload)
-    heartbeat.report_code(queue, spec.code and spec.code.find_loaded(pool.check()))
+    if spec.proof and (refusal := spec.proof.find_refusal(pool)):
+        heartbeat.report_code(queue, heartbeat.code, refusal)
+        return store.queue.leave(queue, call) > 0
+    heartbeat.report_code(queue, spec.code and spec.code.find_loaded(pool.check().loaded))
     worker = Worker(queue, engine_id(), call)
     return _QueueWorker(Resources(spec, worker, store, heartbeat, pool)).run()
 
@@ -104,7 +108,7 @@ class _QueueWorker:
             return self._retry(lambda: self._store.queue.leave(queue, engine)) > 0
 
     def _is_turn_over(self) -> bool:
-        return time.monotonic() >= self._turn_ends_at
+        return leaving.is_set() or time.monotonic() >= self._turn_ends_at
 
     def _linger(self) -> bool:
         left = min(self._spec.linger, self._turn_ends_at - time.monotonic())

@@ -108,7 +108,7 @@ def prepare_job(
     parents = creation.find_parents(awaited, group)
     how = (context, group, name, url, options, pickling.PYTHON_VERSION, id)
     info = creation.new_job_info(*how, parents.values())
-    info = replace(info, task=task) if task else info
+    info = replace(info, task=task, call=conf.describe_calls(func)(args, kwargs))
     create: Callable[[Info], object]
     around, sent = conf.begin_sending(info, func, {})
     try:

@@ -71,7 +71,8 @@ class ManyJobs(Generic[T_co]):
         inputs = {each.id: parents[each.id].id for each in results}
         around, sent = conf.begin_sending(like, func, {})
         payload = Payload(call, options.without_order(), context, inputs=inputs, around=around)
-        jobs = list(_jobs_of(items, like, payload))
+        describe = partial(conf.describe_calls(func), kwargs=kwargs)
+        jobs = list(_jobs_of(items, like, payload, describe))
         get_store().jobs.create(group)
         made = cls(group)  # type: ignore[call-arg] # each handle takes its info
         create = sent(partial(dispatch.enqueue_many, jobs), [info for info, _ in jobs])
@@ -114,7 +115,7 @@ class ManyJobs(Generic[T_co]):
         if self._awaits_commit:
             raise InvalidJob("These jobs start when the open transaction commits: wait after that.")
         deadline = None if timeout is None else time.monotonic() + timeout
-        [ids], instead = get_store().pages.load_ids([PageRequest(self.info.id, 0, 0)]), set[str]()
+        ids, instead = get_store().pages.load_ids(PageRequest(self.info.id, 0, 0)), set[str]()
         for start in range(0, len(ids), CHUNK_SIZE):
             left = ids[start : start + CHUNK_SIZE]
             if together:
@@ -145,10 +146,13 @@ class ManyJobs(Generic[T_co]):
             yield info if is_ours else None
 
 
-def _jobs_of(items: Iterable[Any], like: Info, payload: Payload) -> Iterator[Any]:
+def _jobs_of(
+    items: Iterable[Any], like: Info, payload: Payload, describe: Callable[..., Any]
+) -> Iterator[Any]:
     """Yield for each item a job and its signed payload, b"" when it has failed already.
 
-    `payload` is of the function and its keywords, behind which the item comes.
+    `payload` is of the function and its keywords, behind which the item comes; `describe` says in
+    short how it is called.
     """
     begun, parent = datetime.now(UTC).replace(tzinfo=None), like.path.rpartition(":")[0]
     for number, item in enumerate(items, 1):
@@ -156,7 +160,8 @@ def _jobs_of(items: Iterable[Any], like: Info, payload: Payload) -> Iterator[Any
         created = (begun + timedelta(microseconds=number)).isoformat(" ", "microseconds")
         id, name = str(uuid.uuid4()), f"{like.name} {number}"[: conf.NAME_LIMIT]
         where: dict[str, Any] = {"pubsub": f"{id}:pubsub", "path": f"{parent}:{id}"}
-        info = replace(like, id=id, name=name, date_created=created, **where)
+        call = describe((item,))
+        info = replace(like, id=id, name=name, date_created=created, call=call, **where)
         try:
             pickled = payload.call + cloudpickle.dumps(item)
             payloads.check_length(pickled)

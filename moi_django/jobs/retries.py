@@ -48,7 +48,7 @@ def prepare_retry(
     inputs = {name: present[id] or id for name, id in payload.inputs.items()}
     around, _ = conf.begin_sending(info, None, payload.around)
     again = replace(payload, inputs=inputs, around=around)
-    return replace(info, after=tuple(ids), task=old.task), again
+    return replace(info, after=tuple(ids), task=old.task, call=old.call), again
 
 
 def _present_id(id: str, instead: Mapping[str, str]) -> str | None:

@@ -21,13 +21,12 @@ def page_url_patterns() -> dict[str, str]:
 
 
 def row_link(info: Info) -> str | None:
-    """Return where a row leads, or None: to its own url, and without one to our page of it.
+    """Return where a row leads: to its own url, else to our page of it; None where there is none.
 
     A job's own url has nothing to show before the job has ended.
     """
-    if info.url is None:
-        return page_url(info)
-    return info.link if info.is_group or info.finished else None
+    own = info.link if info.is_group or info.finished else None
+    return own or page_url(info)
 
 
 def detail_url(info: Info) -> str | None:

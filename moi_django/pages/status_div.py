@@ -1,9 +1,9 @@
 """What the status div shows before its script runs: the rows of a tree, and how to go on live."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.urls import get_script_prefix
 
@@ -14,7 +14,6 @@ from moi_django.models import BAR_PARTS, GROUP, JOB, UNFINISHED, Info, State
 from moi_django.pages.page_urls import page_url, page_url_patterns, row_link
 from moi_django.presentation import progress_text
 from moi_django.presentation.formatting import format_clock
-from moi_django.presentation.place_text import describe_place
 from moi_django.site_store import get_store
 from moi_django.store.tree_pages import TreePage
 
@@ -25,7 +24,7 @@ MAX_DEPTH = 20
 
 # What the script says of several things, and numbers of which every language has all its plurals.
 UNITS = ("seconds", "minutes", "hours", "days")
-COUNTING = [*BAR_PARTS, "done", "newer", "cancel-jobs", "remove-jobs", *UNITS]
+COUNTING = [*BAR_PARTS, "all", "done", "newer", "cancel-jobs", "remove-jobs", *UNITS]
 SAMPLES = [0, 1, 2, 3, 6, 11, 100]
 
 
@@ -90,36 +89,20 @@ class Row:
         """True for a job that can be retried, and for a group with one below that has failed."""
         return self.info.retryable or self.info.count_below(BAR_PARTS["failed"]) > 0
 
-    @property
-    def shows_progress(self) -> bool:
-        """True for a job that runs and has said how far it is."""
-        return progress_text.is_shown(self.info)
-
-    @property
-    def amount(self) -> str:
-        """How far a job is in what it counts."""
-        return progress_text.amount(self.info)
-
-    @property
-    def percent(self) -> int | None:
-        """How far a job is that counts nothing."""
-        return progress_text.percent(self.info)
-
-    @property
-    def count(self) -> int | None:
-        """How much a job has done that does not know of how much."""
-        return progress_text.count(self.info)
+    # Whether a job runs and has said how far it is.
+    shows_progress = property(lambda row: progress_text.is_shown(row.info))
+    # How far one is in what it counts; one that counts nothing; one that knows no total.
+    amount = property(lambda row: progress_text.amount(row.info))
+    percent = property(lambda row: progress_text.percent(row.info))
+    count = property(lambda row: progress_text.count(row.info))
+    # How long a job will go on: a unit of time, and how many of it.
+    remaining = property(lambda row: progress_text.remaining(row.info))
 
     @property
     def elapsed(self) -> str:
         """How long a job has run so far, or did run."""
         seconds = self.info.ran_seconds()
         return "" if seconds is None else format_clock(seconds)
-
-    @property
-    def remaining(self) -> tuple[str, int] | None:
-        """How long a job will go on: a unit of time, and how many of it."""
-        return progress_text.remaining(self.info)
 
 
 @dataclass(slots=True)
@@ -137,14 +120,19 @@ class StatusDiv:
     older: int = 0
     # Maximum number of rows side by side at the top.
     limit: int = 0
+    # What the address of the page says of what to show, which is false for all of it; or None.
+    filter: Any = None
+    # True when not all jobs were looked at.
+    is_cut: bool = False
     may_change: bool = False
-    # Why nothing is shown: "login", "unknown" or "unavailable".
+    # Why nothing is shown: "login", "none" yet of a visitor, "unknown" or "unavailable".
     problem: str = ""
 
     # For the words of the script.
     states: ClassVar = list(State)
     counting: ClassVar = COUNTING
     samples: ClassVar = SAMPLES
+    waits = property(lambda div: conf.translated_waits())
 
     @property
     def whole(self) -> Row | None:
@@ -156,7 +144,7 @@ class StatusDiv:
         """Address at which more rows are shown where no script does it, if there is one."""
         rows = min(2 * self.limit, conf.SNAPSHOT_LIMIT)
         page = page_url(self.info) if self.info and self.older and rows > self.limit else None
-        return f"{page}?rows={rows}" if page else None
+        return f"{page}?moi_rows={rows}" if page else None
 
     @property
     def page_rows(self) -> int:
@@ -171,7 +159,8 @@ class StatusDiv:
     @property
     def socket(self) -> str:
         """Address of the websocket."""
-        return websocket_url()
+        url = websocket_url()
+        return f"{url}{'&' if '?' in url else '?'}{self.filter.query}" if self.filter else url
 
     @property
     def pages(self) -> dict[str, str]:
@@ -189,29 +178,32 @@ def websocket_url() -> str:
     return conf.WEBSOCKET_URL or f"{get_script_prefix()}{WEBSOCKET_PATH}"
 
 
-def build_status_div(user: Any, group: Any = None, limit: int = 100) -> StatusDiv:
+def build_status_div(user: Any, group: Any = None, limit: int = 50, view: Any = None) -> StatusDiv:
     """Return what a user may see of a group, by default of everything that is the user's own.
 
-    At most `limit` rows stand side by side at the top, the first. It never raises a MoiError: a
-    page of the site does not break because Redis is away.
+    At most `limit` rows stand side by side at the top, the first; `view` may choose others. No
+    MoiError is raised: a page of the site does not break because Redis is away.
     """
-    if group is None and user.is_anonymous and not conf.ANONYMOUS_USER:
-        return StatusDiv(problem="login")
+    if group is None and owners.find_field(user) is None:
+        return StatusDiv(problem="none" if hasattr(user, "moi_field") else "login")
     try:
         id = owners.group_id_of(user) if group is None else str(getattr(group, "id", group))
-        tree_page = get_store().pages.first_page(
-            id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT
-        )
-        return _fill_div(user, tree_page, limit)
+        limit = getattr(view, "rows", 0) or limit
+        if view:
+            return cast(StatusDiv, view.build_div(user, id, limit))
+        args = (id, {id: limit}, conf.PAGE_ROWS, conf.SNAPSHOT_LIMIT)
+        return replace(fill_div(user, get_store().pages.first_page(*args), limit), filter=view)
     except MoiError as error:
         logger.warning("Cannot show the jobs of a page: %s", error)
         return StatusDiv(problem="unavailable")
 
 
-def _fill_div(user: Any, tree_page: TreePage, limit: int) -> StatusDiv:
-    if not tree_page.infos or not authorization.allowed(user, "view", tree_page.infos[0]):
+def fill_div(user: Any, tree_page: TreePage, limit: int) -> StatusDiv:
+    """Return the rows of a tree, if the user may see them."""
+    root = tree_page.infos[0] if tree_page.infos else None
+    rights = root and authorization.allowed_each(user, ["view", "change"], root)
+    if not (root and rights and rights[0]):
         return StatusDiv(problem="unknown")
-    root = tree_page.infos[0]
     return StatusDiv(
         group=root.id,
         info=root,
@@ -219,7 +211,7 @@ def _fill_div(user: Any, tree_page: TreePage, limit: int) -> StatusDiv:
         newest_first=root.is_root,
         older=_unshown_count(tree_page, root),
         limit=limit,
-        may_change=authorization.allowed(user, "change", root),
+        may_change=rights[1],
     )
 
 
@@ -242,7 +234,7 @@ def _build_rows(tree_page: TreePage) -> list[Row]:
         # What is linked, because its parent is elsewhere, stands at the top.
         rows, depth = lists.get(info.parent or "", (top, 0))
         left, is_closed = _unshown_count(tree_page, info), _is_closed(info, depth)
-        row = Row(info, left=left, is_closed=is_closed, place=describe_place(info))
+        row = Row(info, left=left, is_closed=is_closed, place=conf.describe_place(info))
         rows.append(row)
         if info.is_group:
             lists[info.id] = (row.members, depth + 1) if depth < MAX_DEPTH else (rows, depth)

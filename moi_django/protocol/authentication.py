@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import DatabaseError
 
+from moi_django.conf import conf
 from moi_django.exceptions import MoiError
 
 logger = logging.getLogger(__name__)
@@ -22,15 +23,15 @@ MAX_FAILED_CHECKS = 3
 def session_user(scope: dict[str, Any]) -> Any:
     """Return the user whom the session of a connection logs in now, with present permissions.
 
-    It is anonymous after a logout, a new password, or when the account was switched off. Where the
-    site knows its users by other means than sessions, it is the one who was found at first.
+    It is another one after a logout, a new password, or when the account was switched off. Where
+    the site knows its users by other means than sessions, it is the one who was found at first.
     """
-    session = scope.get("session")
-    if session is None or not scope["user"].is_authenticated:
-        return scope["user"]
+    session, user = scope.get("session"), scope["user"]
+    if session is None or (user.is_anonymous and not hasattr(user, "moi_field")):
+        return user
     store = import_module(settings.SESSION_ENGINE).SessionStore
     request = SimpleNamespace(session=store(session.session_key))
-    return get_user(request)  # type: ignore[arg-type]
+    return conf.find_visitor(get_user(request), request.session)  # type: ignore[arg-type]
 
 
 async def check_until_refused(

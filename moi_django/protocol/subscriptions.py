@@ -1,49 +1,29 @@
 """What one page watches, and what it is sent of it: snapshots and changes."""
 
-import hashlib
 import json
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs
 
-from channels.layers import get_channel_layer
 from django.conf import settings
+from django.http import QueryDict
 from django.utils import translation
 
+from moi_django.bridge.frame_batch import FrameBatch, sent_verb
 from moi_django.bridge.redis_bridge import Bridge
-from moi_django.bridge.tree_index import Frame
 from moi_django.conf import conf
-from moi_django.jobs.standings import find_standing
 from moi_django.models import Info
-from moi_django.presentation.place_text import describe_place
-from moi_django.protocol.send_queue import PendingUpdate, SendQueue
+from moi_django.protocol.send_queue import SendQueue, Updates
 from moi_django.protocol.viewport import Viewport
 from moi_django.site_store import get_store
 from moi_django.store.tree_pages import PageRequest, TreePage
 
 # How many infos are read at once for an answer.
 CHUNK = 100
-# The viewers of this process share no channel layer group with those of another one.
-_PROCESS_ID = secrets.token_hex(8)
-
-
-def layer_group(group: str) -> str:
-    """Return the channel layer group of the viewers of a group in this process."""
-    # A group's id need not consist of the characters that Channels allows.
-    return f"moi.{_PROCESS_ID}.{hashlib.blake2b(group.encode(), digest_size=16).hexdigest()}"
-
-
-async def deliver(group: str, number: int, frames: list[Frame]) -> None:
-    """Hand frames to the viewers of a group in this process."""
-    await get_channel_layer(conf.CHANNEL_LAYER).group_send(
-        layer_group(group),
-        {"type": "moi.frames", "group": group, "number": number, "frames": frames},
-    )
 
 
 def page_language(scope: Mapping[str, Any]) -> str:
@@ -54,129 +34,130 @@ def page_language(scope: Mapping[str, Any]) -> str:
     return settings.LANGUAGE_CODE
 
 
-@dataclass(slots=True)
-class Subscription:
-    """A group that a page watches."""
-
-    # What the page shows of it; None for all, as moi 0.2 did.
-    viewport: Viewport | None
-    # Number of the last message that was heard.
-    last_number: int = 0
-
-    def ignores(self, verb: str, id: str) -> bool:
-        """Tell whether a change does not matter, whatever else it says."""
-        return self.viewport is not None and self.viewport.ignores(verb, id)
-
-    def accepts(self, verb: str, id: str, raw: str) -> bool:
-        """Tell whether the page is to hear of a change, and take it in."""
-        if self.viewport is None:
-            return verb != "count"
-        return self.viewport.accepts(verb, id, raw)
+def viewport_maker(scope: Mapping[str, Any]) -> Callable[[str, int, int], Viewport]:
+    """Return what makes viewports of a page, by the filter in the address of its websocket."""
+    wanted = conf.parse_filter(QueryDict(scope["query_string"]))
+    return wanted.make_viewport if wanted else Viewport
 
 
 class Subscriptions:
-    """The groups that one page watches, by way of the bridge and the channel layer."""
+    """The groups that one page watches, by way of the bridge."""
 
     def __init__(
         self,
         bridge: Bridge,
         send_queue: SendQueue,
-        layer: Any,
-        channel: str,
         in_thread: Callable[..., Awaitable[Any]],
         may_view: Callable[[str], bool],
         language: str,
+        takes_lists: bool,
+        root: str,
+        on_removal: Callable[[], None],
     ) -> None:
         self._bridge, self._send_queue = bridge, send_queue
-        self._layer, self._channel = layer, channel
         self._in_thread, self._may_view = in_thread, may_view
-        self._language = language
-        self._subscriptions: dict[str, Subscription] = {}
+        self._language, self._takes_lists = language, takes_lists
+        self._root, self._on_removal = root, on_removal
+        # What the page shows of each group that it watches; None for all, as moi 0.2 did.
+        self._viewports: dict[str, Viewport | None] = {}
 
-    async def unsubscribe_all(self) -> None:
+    def unsubscribe_all(self) -> None:
         """Watch nothing any more."""
-        for group in self._subscriptions:
-            self._bridge.unwatch(group)
-        for group in self._subscriptions:
-            await self._layer.group_discard(layer_group(group), self._channel)
+        for group in list(self._viewports):
+            self._unsubscribe(group)
+
+    def _unsubscribe(self, group: str) -> None:
+        del self._viewports[group]
+        self._bridge.unwatch(group, self._handle_batch)
 
     async def replace(self, groups: Mapping[str, Viewport | None]) -> None:
         """Watch these groups and no others; snapshots are to follow."""
-        for group in [group for group in self._subscriptions if group not in groups]:
-            del self._subscriptions[group]
-            self._bridge.unwatch(group)
-            await self._layer.group_discard(layer_group(group), self._channel)
+        for group in self._viewports.keys() - groups.keys():
+            self._unsubscribe(group)
         for group, viewport in groups.items():
-            if group in self._subscriptions:
-                self._subscriptions[group].viewport = viewport
-                continue
-            await self._layer.group_add(layer_group(group), self._channel)
-            self._subscriptions[group] = subscription = Subscription(viewport)
-            subscription.last_number = max(
-                subscription.last_number, await self._bridge.watch(group)
-            )
+            is_watched = group in self._viewports
+            self._viewports[group] = viewport
+            if not is_watched:
+                await self._bridge.watch(group, self._handle_batch)
         self._send_queue.drop_updates()
 
     def group_ids(self) -> list[str]:
         """Return the groups that are watched."""
-        return list(self._subscriptions)
+        return list(self._viewports)
 
-    def handle_frames(self, group: str, number: int, frames: list[Frame]) -> None:
+    def _handle_batch(self, group: str, batch: FrameBatch) -> None:
         """Take in what the bridge tells the viewers of a group."""
-        subscription = self._subscriptions.get(group)
+        viewport = self._viewports[group]
+        if self._root in batch.removed:
+            self._on_removal()
         if (
-            subscription is None
-            or number < subscription.last_number
-            or (number == subscription.last_number and not frames)
+            self._takes_lists
+            and viewport is not None
+            and viewport.has_snapshot
+            and viewport.shares_frames
+            and not self._send_queue.is_busy
         ):
+            shown = viewport.accept_batch(batch.updated, batch.others)
+            if shown or batch.others:  # of which it may be told in numbers
+                self._send_queue.enqueue(partial(self._send_texts, batch.texts_of(shown)))
             return
-        if number > subscription.last_number + bool(frames):
-            # The channel layer delivers at most once: something was lost.
-            self.schedule_snapshots([group])
-        subscription.last_number = number
-        for frame in frames:
-            verb, id, _ = frame
+        for frame in batch.frames:
             # What waits to be shown, and so is not shown yet, is to be shown as it is then.
-            if self._send_queue.has_update(id) or not subscription.ignores(verb, id):
+            is_ignored = viewport is not None and viewport.ignores(*frame[:2])
+            if self._send_queue.has_update(frame[1]) or not is_ignored:
                 self._send_queue.put_update(group, frame)
 
-    async def forward(self, id: str, update: PendingUpdate) -> None:
-        """Send a change if the page shows what has changed."""
-        subscriptions = [
-            self._subscriptions[root] for root in update.roots if root in self._subscriptions
-        ]
-        # Each has to take it in, so this is no any() of a generator.
-        taken = [each.accepts(update.verb, id, update.raw) for each in subscriptions]
-        if any(taken):
-            await self._send_queue.send_now(
-                "update" if update.verb == "count" else update.verb, update.raw
-            )
+    async def push(self, updates: Updates) -> None:
+        """Send those changes that the page shows."""
+        shown = []
+        for id, update in updates.items():
+            viewports = [self._viewports[root] for root in update.roots & self._viewports.keys()]
+            change = (update.verb, id, update.raw)
+            # Each has to take it in, so this is no any() of a generator.
+            taken = [
+                update.verb != "count" if each is None else each.accepts(*change)
+                for each in viewports
+            ]
+            if any(taken):
+                shown.append((*change, ""))
+        if self._takes_lists and self._shown():
+            await self._send_texts(FrameBatch(shown).texts_of({id for _, id, *_ in shown}))
+        else:
+            for verb, _, raw, _ in shown:
+                await self._send_queue.send_now(sent_verb(verb), raw)
+            await self._after_push()
 
-    async def after_push(self) -> None:
+    async def _send_texts(self, texts: list[str]) -> None:
+        for text in texts:
+            await self._send_queue.send_text(text)
+        await self._after_push()
+
+    async def _after_push(self) -> None:
         """Tell what else has changed with some changes."""
-        for viewport in self._viewports():
+        for viewport in self._shown():
             await self._send_partial_counts(viewport)
+            while viewport.hidden:
+                await self._send_queue.send_now("remove", json.dumps({"id": viewport.hidden.pop()}))
             if len(viewport) > conf.ROWS_LIMIT:
                 # It has grown at its top: the page goes back to the newest.
                 self.schedule_snapshots([viewport.root])
 
     def schedule_snapshots(self, groups: Iterable[str] | None = None) -> None:
         """Let snapshots be sent of these watched groups, or of all."""
-        for group in self._subscriptions if groups is None else groups:
-            if (subscription := self._subscriptions.get(group)) and subscription.viewport:
-                subscription.viewport.has_snapshot = False
+        for group in self._viewports if groups is None else groups:
+            if (viewport := self._viewports.get(group)) is not None:
+                viewport.has_snapshot = False
             self._send_queue.enqueue(partial(self.send_snapshot, group))
 
     async def send_snapshot(self, group: str) -> None:
         """Send what the page shows at and below a group between two marks."""
-        subscription = self._subscriptions.get(group)
-        if subscription is None:
+        if group not in self._viewports:
             return  # no longer
         await self._send_mark(group, complete=False)
-        if subscription.viewport is None:
+        if (viewport := self._viewports[group]) is None:
             await self.send_tree(group)
         else:
-            await self._send_tree_page(subscription.viewport)
+            await self._send_tree_page(viewport)
         await self._send_mark(group, complete=True)
 
     async def _send_mark(self, group: str, *, complete: bool) -> None:
@@ -184,16 +165,13 @@ class Subscriptions:
 
     async def _send_tree_page(self, viewport: Viewport) -> None:
         tree_page = await self._in_thread(self._load_tree_page, viewport)
+        self._bridge.tree_index.note_shown(tree_page.infos)
         viewport.apply_snapshot(tree_page)
         await self._send_infos(tree_page.infos)
         await self._send_partial_counts(viewport)
 
     def _load_tree_page(self, viewport: Viewport) -> TreePage:
-        if not self._may_view(viewport.root):
-            return TreePage()
-        return get_store().pages.first_page(
-            viewport.root, viewport.requested, viewport.rows, conf.SNAPSHOT_LIMIT
-        )
+        return viewport.load() if self._may_view(viewport.root) else TreePage()
 
     async def send_tree(self, id: str) -> bool:
         """Send a job, or a group and all below it; tell whether the user may see it."""
@@ -210,11 +188,11 @@ class Subscriptions:
 
     def _describe_job(self, info: Info) -> str:
         """Return a job with all of its result, and where it stands in its queue if it is queued."""
-        standing = find_standing(info)
+        standing = conf.find_standing(info)
         if standing is None:
             return info.to_wire()
         with translation.override(self._language):
-            place = describe_place(info)
+            place = conf.describe_place(info)
         return json.dumps(json.loads(info.to_wire()) | asdict(standing) | {"place": place})
 
     def _walk_visible(self, id: str) -> Iterator[Info]:
@@ -222,15 +200,18 @@ class Subscriptions:
 
     def viewport_with(self, group: str) -> Viewport | None:
         """Return the viewport in which a group is shown."""
-        return next(
-            (viewport for viewport in self._viewports() if viewport.shows_group(group)), None
-        )
+        return next((viewport for viewport in self._shown() if viewport.shows_group(group)), None)
 
     async def send_more(self, viewport: Viewport, group: str) -> None:
         """Send the next members of a group that a viewport shows in part."""
         count = viewport.shown_count(group) + conf.PAGE_ROWS
         request = PageRequest(group, 0, count, newest=viewport.newest_first(group))
-        page, size = await self._in_thread(self._load_more, viewport, request)
+        viewport.is_growing = True
+        try:
+            page, size = await self._in_thread(self._load_more, viewport, request)
+        finally:
+            viewport.is_growing = False
+        self._bridge.tree_index.note_shown(page)
         viewport.add_page(group, page, is_last=size <= count)
         await self._send_infos(page)
         await self._send_partial_counts(viewport)
@@ -239,9 +220,8 @@ class Subscriptions:
         """Return what of a page the viewport does not show, and how many members the group has."""
         if not self._may_view(viewport.root):
             return [], 0
-        return get_store().pages.load_unknown(request, viewport), get_store().tree.member_count(
-            request.group
-        )
+        size = get_store().tree.member_count(request.group)
+        return get_store().pages.load(request, viewport), size
 
     async def _send_infos(self, infos: Iterable[Info]) -> None:
         for info in infos:
@@ -253,5 +233,5 @@ class Subscriptions:
                 "more", json.dumps({"group": group, "covered": shown_count})
             )
 
-    def _viewports(self) -> list[Viewport]:
-        return [each.viewport for each in self._subscriptions.values() if each.viewport is not None]
+    def _shown(self) -> list[Viewport]:
+        return [viewport for viewport in self._viewports.values() if viewport is not None]

@@ -6,15 +6,25 @@ all is shown in part: of the others it knows how many there are.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
+from functools import lru_cache
 from typing import Any
 
+from moi_django.bridge.tree_index import Frame
+from moi_django.conf import conf
 from moi_django.models import Info
+from moi_django.site_store import get_store
 from moi_django.store.tree_pages import TreePage
+
+# Many pages take in the same.
+_parse = lru_cache(maxsize=32)(json.loads)
 
 
 class Viewport:
     """The part of one watched tree that one page shows."""
+
+    # Whether ids alone tell of what it shows if it may hear.
+    shares_frames = True
 
     def __init__(self, root: str, top: int, rows: int) -> None:
         self.root, self.rows = root, rows
@@ -24,6 +34,10 @@ class Viewport:
         self._is_root = False
         # False until a snapshot was sent, and while another one is due: then all may matter.
         self.has_snapshot = False
+        # While more of a group is read: what is not shown may be in it.
+        self.is_growing = False
+        # What the page has to drop though it is still there.
+        self.hidden: list[str] = []
         # What is shown -> under which group.
         self._shown: dict[str, str] = {}
         # Group that is shown -> how many of its members are, from its first on.
@@ -50,6 +64,11 @@ class Viewport:
     def shown_count(self, group: str) -> int:
         """Return how many members of a group are shown."""
         return self._shown_counts[group]
+
+    def load(self) -> TreePage:
+        """Return what the page shows, anew."""
+        limit = conf.SNAPSHOT_LIMIT
+        return get_store().pages.first_page(self.root, self.requested, self.rows, limit)
 
     def apply_snapshot(self, page: TreePage) -> None:
         """Take in what a snapshot shows."""
@@ -78,13 +97,19 @@ class Viewport:
 
     def ignores(self, verb: str, id: str) -> bool:
         """Tell whether a change does not matter, whatever else it says."""
-        return self.has_snapshot and verb != "add" and id not in self._shown
+        is_complete = self.has_snapshot and not self.is_growing
+        return is_complete and verb != "add" and id not in self._shown
 
     def accepts(self, verb: str, id: str, raw: str) -> bool:
         """Take in a change; tell whether the page is to hear of it."""
         if verb == "remove":
             return self._hide(id)
-        return id in self._shown or (verb == "add" and self._show(id, json.loads(raw)))
+        return id in self._shown or (verb == "add" and self._show(id, _parse(raw)))
+
+    def accept_batch(self, updated: Set[str], others: Iterable[Frame]) -> Set[str]:
+        """Take in changes; return the ids of which the page is to hear, of the `updated` too."""
+        accepted = {id for verb, id, raw, _ in others if self.accepts(verb, id, raw)}
+        return accepted | (self._shown.keys() & updated)
 
     def take_unreported_counts(self) -> dict[str, int]:
         """Return how many members are shown of groups shown in part, where that has changed."""

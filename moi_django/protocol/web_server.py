@@ -4,7 +4,6 @@ ASGI has no words for it. uvicorn hands each connection the methods of an object
 """
 
 import logging
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -21,14 +20,6 @@ def abort(receive: Any) -> bool:
         return False
     transport.abort()
     return True
-
-
-async def refuse(receive: Any, send: Any, code: int) -> None:
-    """Close a connection before it is anybody's, so that its client learns the code."""
-    await receive()
-    with suppress(OSError):  # the client was faster
-        await send({"type": "websocket.accept"})
-        await send({"type": "websocket.close", "code": code})
 
 
 def check_frame_limit(receive: Any, limit: int) -> None:

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.connection import HiredisRespSerializer
-from redis.exceptions import RedisError
+from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, RedisError
 from redis.retry import Retry
 
 from moi_django.exceptions import StoreUnavailable
 from moi_django.store.config import StoreConfig
 from moi_django.store.keys import Keys
+from moi_django.store.redis_url import connection_options, open_client
 from moi_django.store.scripts import Script, ScriptCall
 
 # Seconds for an answer, and for the first one of a command line, before which it has done nothing.
@@ -36,15 +37,21 @@ MAX_IDLE_LISTENERS, LISTENER_EXPIRY = 8, 30.0
 # again.
 RETRIED_ERRORS = (redis.ConnectionError, redis.ReadOnlyError)
 
+# What is said of one that has a part of the keys.
+CLUSTER_NODE = (
+    "a node of a Redis Cluster, which keeps keys apart that change together: name a Redis of its "
+    "own, or its sentinels."
+)
+
 # Waits some seconds for a message, None for a while; it may return early and without one.
 Wait = Callable[[float | None], None]
 
 
 def blocking_pool(url: str, size: int = 16) -> redis.BlockingConnectionPool:
     """Return a pool of at most `size` connections."""
-    return redis.BlockingConnectionPool.from_url(
-        url, max_connections=size, timeout=ANSWER_TIMEOUT, **_client_options()
-    )
+    options = {**_client_options(), **connection_options(url)}
+    pool: Callable[..., redis.BlockingConnectionPool] = redis.BlockingConnectionPool
+    return pool(max_connections=size, timeout=ANSWER_TIMEOUT, **options)
 
 
 class _Packer(HiredisRespSerializer):
@@ -80,7 +87,7 @@ def without_secret(url: str) -> str:
 
 def require_redis(url: str) -> None:
     """Raise StoreUnavailable, and do so soon, unless there is a Redis that answers."""
-    client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **QUICK)
+    client: Any = open_client(url, retry=Retry(NoBackoff(), 0), **QUICK)
     with _translated_errors(url), client:
         client.ping()
 
@@ -90,6 +97,8 @@ def _translated_errors(url: str) -> Iterator[None]:
     """Raise StoreUnavailable when a Redis does not do what it is asked in the block."""
     try:
         yield
+    except (AskError, ClusterCrossSlotError, ClusterDownError) as error:
+        raise StoreUnavailable(f"Redis at {without_secret(url)} is {CLUSTER_NODE}") from error
     except RedisError as error:
         # Without what was sent, which says nothing of why and differs each time.
         reason = str(error).rpartition(" of pipeline caused error: ")[2].rstrip(".")
@@ -108,7 +117,7 @@ class _Listeners:
 
     def __init__(self, url: str) -> None:
         # Its pubsub() has no types.
-        self._client: Any = redis.Redis.from_url(url, **_client_options())
+        self._client: Any = open_client(url, **_client_options())
         # Those that are kept, each with the time since when and the process that uses it.
         self._idle: deque[tuple[Any, float, int]] = deque(maxlen=MAX_IDLE_LISTENERS)
 

@@ -34,6 +34,8 @@ class EngineMetrics:
     cpus: int | None = None
     # Digest of the code that it has loaded for jobs.
     code: str | None = None
+    # Why it takes no job, if it found that it cannot run any.
+    refusal: str | None = None
 
     def to_json(self) -> str:
         """Return it as JSON."""
@@ -59,7 +61,7 @@ class EngineReport:
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("engine", "context", "host", "python", "code"), str),
+    **dict.fromkeys(("engine", "context", "host", "python", "code", "refusal"), str),
     **dict.fromkeys(("pid", "memory", "cpus"), int),
     **dict.fromkeys(("cpu", "load"), (int, float)),
 }
@@ -101,6 +103,12 @@ class EngineRegistry:
         metrics = [EngineMetrics.from_json(raw) for raw in raws]
         pairs = zip(metrics, (at for _, at in found), strict=True)
         return {each.engine: EngineReport(each, at) for each, at in pairs if each is not None}
+
+    def refusals(self, seconds: float = 30.0) -> dict[str, str]:
+        """Return the engines that have said lately that they cannot run jobs, and why."""
+        since = self._connection.server_time() - seconds
+        recent = {id: each.metrics for id, each in self.reports().items() if each.at > since}
+        return {id: metrics.refusal for id, metrics in recent.items() if metrics.refusal}
 
     def notify(self, engine: str | None) -> None:
         """Tell an engine to look whether its job is still wanted; it looks by itself in a while."""

@@ -44,11 +44,14 @@ ended-parents         list     <number>:<id> of what has ended and has children
 running               zset     attempts that run -> a number that their engine lets grow
 unique:<group>:<key>  string   id of the latest job below a root group that has this unique key
 with-files            set      ids of jobs that have attached something
+files:<way>           list     what is on its way from engines: files to the directory of this id,
+                               pieces of one of them, signed; <file>:answers: what is said of it
 <group>:all           zset     ids of all jobs below a root group -> when each was created
 jobs                  zset     ids of the jobs of all users -> when each was created
 jobs:<state>          zset     the same of the jobs in one state
 ended:<minute>        hash     <state>:jobs, <state>:ran, <state>:waited -> how many ended then, and
                                for how many seconds all of them ran and had waited
+usage:<hour>          hash     owner -> for how many ms attempts ran that were over then
 engines               zset     engines that have said how they are -> when they last did
 engine:<engine>       string   what an engine has said of itself, as JSON
 metrics               hash     what is counted of jobs, by context; when a reconciler looked last
@@ -60,8 +63,8 @@ schedules             hash     name of a schedule -> its last tick and its lates
 A member of `waiting`, `delayed` and `running` is `<attempt>:<id>`. The name of a queue is
 `<context>:<version of Python>`. A number that grows is a lease: whoever sees it stand still for so
 many seconds by a clock of its own takes its engine for dead. Times are seconds since 1970 by the
-clock of Redis; so is the number of a minute. The indices `jobs`, `jobs:<state>` and `<group>:all`
-may have ids of jobs that have expired: they go when they are met.
+clock of Redis; so is the number of a minute or an hour. The indices `jobs`, `jobs:<state>` and
+`<group>:all` may have ids of jobs that have expired: they go when they are met.
 
 ====================  ====================================================================
 channel               message, JSON
@@ -71,6 +74,7 @@ channel               message, JSON
 <id>:log              anything: there is more in the stream of this name
 engine:<engine>       anything: look whether the job you run is still wanted
 jobs                  anything: something has changed of what concerns all users
+sockets:<count>       nothing: a server process listens there, `<process>:<websockets>`
 ====================  ====================================================================
 
 MOI["KEY_PREFIX"] goes before every key and every channel. Every key expires, and every write below
@@ -99,6 +103,10 @@ class Keys:
     def id_of_channel(self, channel: str) -> str:
         """Return the id of the job or group whose channel it is."""
         return channel.removeprefix(self.prefix).removesuffix(":pubsub")
+
+    def sockets(self, count: str) -> str:
+        """Return the channel by which a server process says how many websockets it has."""
+        return f"{self.prefix}sockets:{count}"
 
     def payload(self, id: str) -> str:
         """Return the key of the signed function of a job."""
@@ -134,6 +142,10 @@ class Keys:
             "files": self.files(id),
             "checkpoint": self.checkpoint(id),
         }
+
+    def files_on_way(self, way: str) -> str:
+        """Return the key of files that are on their way somewhere, or of one and what is said."""
+        return f"{self.prefix}files:{way}"
 
     # Groups
 
@@ -233,8 +245,15 @@ class Keys:
 
     def slots(self, info: Info) -> list[str]:
         """Return the keys of the sets of what runs and is bounded together with a job."""
-        names = [f"owner:{info.context}:{info.owner}", f"limit:{info.limit}"]
-        return [f"{self.prefix}slots:{name}" for name in names]
+        return [self.slot(f"owner:{info.context}:{info.owner}"), self.slot(f"limit:{info.limit}")]
+
+    def slot(self, slot: str) -> str:
+        """Return the key of the set of what runs and takes one slot of the `policy`."""
+        return f"{self.prefix}slots:{slot}"
+
+    def limits(self, queue: str) -> str:
+        """Return the key of the hash of how many wait in a queue by the limit that they need."""
+        return f"{self.prefix}limits:{queue}"
 
     @property
     def policy(self) -> str:
@@ -268,6 +287,10 @@ class Keys:
     def ended_in_minute(self, minute: int) -> str:
         """Return the key of the hash of what has ended in one minute since 1970."""
         return f"{self.ended}:{minute}"
+
+    def usage(self, hour: int) -> str:
+        """Return the key of the hash of what owners have used in one hour since 1970."""
+        return f"{self.prefix}usage:{hour}"
 
     @property
     def with_files(self) -> str:

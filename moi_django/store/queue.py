@@ -1,8 +1,9 @@
 """The queues: which attempts wait, are delayed and run, and which engines are at work on them."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from moi_django.models import Info, State
@@ -46,6 +47,15 @@ class QueuedAttempt:
         attempt, _, id = text_of(raw).partition(":")
         is_ours = attempt.isascii() and attempt.isdecimal() and len(attempt) < 16
         return cls(id, int(attempt)) if is_ours else cls(text_of(raw), FOREIGN)
+
+
+class Hold(StrEnum):
+    """Why a waiting attempt cannot begin, however many engines are free."""
+
+    PAUSED = "paused"
+    # As many jobs of its owner run as are allowed, or as many that need the same limit.
+    OWNER = "owner"
+    LIMIT = "limit"
 
 
 class Claim(NamedTuple):
@@ -255,6 +265,13 @@ class JobQueue:
         with self._connection.translated_errors():
             found: Any = self._redis.zrange(self._keys.waiting(queue), 0, count - 1)
         return [QueuedAttempt.parse(raw) for raw in found]
+
+    def holds(self, attempts: Sequence[QueuedAttempt]) -> list[Hold | None]:
+        """Return why each of some waiting attempts cannot begin; None if it can."""
+        members = [attempt.member for attempt in attempts]
+        args = {"members": members, **self._connection.queue_args}
+        found = self._connection.run_script("holds", {}, args)
+        return [Hold(text_of(hold)) if hold else None for hold in found]
 
     def renew_unfinished(self) -> None:
         """Renew the keys of all that waits or runs, so that none expires however long that is."""

@@ -10,7 +10,6 @@ from moi_django.store.job_records import JobRecords
 from moi_django.store.logs import Logs
 from moi_django.store.policy import QueuePolicy
 from moi_django.store.queue import JobQueue
-from moi_django.store.queue_order import QueueOrders
 from moi_django.store.tree import JobTree
 from moi_django.store.tree_pages import TreePages
 from moi_django.store.users import UserMap
@@ -27,7 +26,6 @@ class Store:
         self.jobs = JobRecords(self.connection, self.engines)
         self.queue = JobQueue(self.connection, self.jobs)
         self.policy = QueuePolicy(self.connection)
-        self.orders = QueueOrders(self.connection, self.queue, self.policy, self.jobs)
         self.batches = JobBatches(self.connection, self.jobs)
         self.tree = JobTree(self.connection, self.jobs, self.engines, self.batches)
         self.dependencies = Dependencies(self.connection, self.jobs, self.batches, self.tree)

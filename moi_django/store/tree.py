@@ -66,7 +66,7 @@ class JobTree:
     def totals(self, group: str) -> dict[str, int]:
         """Return how many jobs below a group are in each state, those that expired included."""
         with self._connection.translated_errors():
-            return _parse_totals(self._redis.hgetall(self._keys.totals(group)))
+            return parse_totals(self._redis.hgetall(self._keys.totals(group)))
 
     def with_counts(self, infos: Sequence[Info]) -> list[Info]:
         """Return infos, those of groups with their `size` and `totals`."""
@@ -78,7 +78,7 @@ class JobTree:
                 pipeline.hgetall(self._keys.totals(group))
             answers = iter(pipeline.execute())
         counts: dict[str, dict[str, Any]] = {
-            group: {"size": next(answers), "totals": _parse_totals(next(answers))}
+            group: {"size": next(answers), "totals": parse_totals(next(answers))}
             for group in groups
         }
         return [replace(info, **counts[info.id]) if info.is_group else info for info in infos]
@@ -228,7 +228,8 @@ class JobTree:
             pipeline.execute()
 
 
-def _parse_totals(counts: Any) -> dict[str, int]:
+def parse_totals(counts: Any) -> dict[str, int]:
+    """Return the totals of a group as its key has them, without what is none."""
     numbers = {text_of(state): int(number_of(count)) for state, count in counts.items()}
     return {state: number for state, number in numbers.items() if 0 < number <= MAX_AMOUNT}
 

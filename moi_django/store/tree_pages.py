@@ -1,13 +1,13 @@
 """Groups read in pages, so that what is read of a tree of any size is bounded."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from moi_django.models import Info, timestamp
 from moi_django.store.connection import Connection
 from moi_django.store.job_records import CHUNK_SIZE, JobRecords, parse_info
-from moi_django.store.tree import JobTree
+from moi_django.store.tree import JobTree, parse_totals
 from moi_django.validation import text_of
 
 
@@ -47,60 +47,27 @@ class TreePages:
         `wanted` says of it, else `rows`. No more than `limit` infos in all, those of the upper
         levels before others.
         """
-        root = self._jobs.get(id)
-        if root is None:
-            return TreePage()
-        page = TreePage(self._tree.with_counts([root]))
-        level = [info for info in page.infos if info.is_group]
-        while level:
-            page.shown_counts.update((group.id, 0) for group in level)
-            left, requests = limit - len(page.infos), []
-            for group in level:
-                count = min(wanted.get(group.id, rows), group.size or 0, left)
-                left -= count
-                if count > 0:
-                    requests.append(PageRequest(group.id, 0, count, newest=group.is_root))
-            level = self._load_next_level(page, requests)
-        return page
+        keys = {"info": self._keys.info(id)}
+        given = [text for pair in wanted.items() for text in pair]
+        args = {"root": id, "prefix": self._keys.prefix, "rows": rows, "limit": limit}
+        while True:
+            found = self._connection.run_script("tree_page", keys, args | {"wanted": given})
+            page, unsound = _parse_page(found)
+            for group, gone in unsound.items():
+                self._tree.drop_members(group, gone)
+                self._repair_order(group)
+            if not unsound:
+                return page
 
-    def _load_next_level(self, page: TreePage, requests: Sequence[PageRequest]) -> list[Info]:
-        """Add some pages to a tree page; return the groups in them."""
-        known = {info.id for info in page.infos}
-        groups = []
-        for request, members in zip(requests, self.load(requests), strict=True):
-            page.shown_counts[request.group] = len(members)
-            fresh = [info for info in members if info.id not in known]
-            known.update(info.id for info in fresh)
-            page.infos.extend(fresh)
-            groups += [info for info in fresh if info.is_group]
-        return groups
-
-    def load(self, requests: Sequence[PageRequest]) -> list[list[Info]]:
-        """Return each request, in few round trips; ids whose job has expired are taken out."""
-        pages: list[list[Info]] = [[] for _ in requests]
-        wanted = list(range(len(requests)))
-        while wanted:
-            found = self.load_ids([requests[index] for index in wanted])
-            raws = iter(self._jobs.get_raw_many([id for ids in found for id in ids]))
-            again = []
-            for index, ids in zip(wanted, found, strict=True):
-                infos = {id: parse_info(next(raws), id) for id in ids}
-                gone = [id for id, info in infos.items() if info is None]
-                self._tree.drop_members(requests[index].group, gone)
-                pages[index] = [info for info in infos.values() if info is not None]
-                again += [index] if gone else []
-            wanted = again
-        counted = iter(self._tree.with_counts([info for page in pages for info in page]))
-        return [[next(counted) for _ in page] for page in pages]
-
-    def load_unknown(self, request: PageRequest, known: Container[str]) -> list[Info]:
-        """Return what of a request is not known."""
-        [ids] = self.load_ids([request])
-        fresh = [id for id in ids if id not in known]
-        infos = self._jobs.get_many(fresh)
-        gone = [id for id, info in zip(fresh, infos, strict=True) if info is None]
-        self._tree.drop_members(request.group, gone)
-        return self._tree.with_counts([info for info in infos if info is not None])
+    def load(self, request: PageRequest, known: Container[str] = ()) -> list[Info]:
+        """Return what of a request is not known; ids whose job has expired are taken out."""
+        while True:
+            ids = [id for id in self.load_ids(request) if id not in known]
+            infos = self._jobs.get_many(ids)
+            gone = [id for id, info in zip(ids, infos, strict=True) if info is None]
+            self._tree.drop_members(request.group, gone)
+            if not gone:
+                return self._tree.with_counts([info for info in infos if info is not None])
 
     def walk(self, id: str) -> Iterator[Info]:
         """Yield a job, or a group and all below it, parents first, read a page at a time."""
@@ -120,32 +87,23 @@ class TreePages:
 
     def _iterate_members(self, group: str) -> Iterator[Info]:
         start = 0
-        while page := self.load([PageRequest(group, start, CHUNK_SIZE)])[0]:
+        while page := self.load(PageRequest(group, start, CHUNK_SIZE)):
             yield from page
             start += len(page)
 
-    def load_ids(self, requests: Sequence[PageRequest]) -> list[list[str]]:
-        """Return the ids in each request; all of the group with a count of 0."""
+    def load_ids(self, request: PageRequest) -> list[str]:
+        """Return the ids in a request; all of the group with a count of 0."""
+        order, last = self._keys.order(request.group), request.start + request.count - 1
         with self._connection.translated_errors():
             pipeline = self._redis.pipeline()
-            for request in requests:
-                pipeline.scard(self._keys.members(request.group))
-                pipeline.zcard(self._keys.order(request.group))
-                last = request.start + request.count - 1
-                pipeline.zrange(
-                    self._keys.order(request.group), request.start, last, request.newest
-                )
-            answers = pipeline.execute()
-        found = []
-        for request, size, ordered, ids in zip(
-            requests, answers[::3], answers[1::3], answers[2::3], strict=True
-        ):
-            if size != ordered:
-                self._repair_order(request.group)
-                found += self.load_ids([request])
-            else:
-                found.append(list(map(text_of, ids)))
-        return found
+            pipeline.scard(self._keys.members(request.group))
+            pipeline.zcard(order)
+            pipeline.zrange(order, request.start, last, request.newest)
+            size, ordered, ids = pipeline.execute()
+        if size == ordered:
+            return list(map(text_of, ids))
+        self._repair_order(request.group)
+        return self.load_ids(request)
 
     def _repair_order(self, group: str) -> None:
         """Bring the order of a group in line with its members, should others have changed them."""
@@ -167,3 +125,25 @@ class TreePages:
                 pipeline.zrem(key, *(ordered - members))
             pipeline.expire(key, self._connection.config.expire)
             pipeline.execute()
+
+
+def _parse_page(found: list[Any]) -> tuple[TreePage, dict[str, list[str]]]:
+    """Return what a script has read; and the groups to put in order first, with ids to take out."""
+    page, unsound = TreePage(), dict[str, list[str]]()
+    for holder, id, *known in found:
+        group, text = text_of(holder), text_of(id)
+        if group and group not in page.shown_counts:
+            continue  # what holds it is no group
+        info = parse_info(known[0], text) if known else None
+        if info is None and (known or not text):
+            # Without more than an empty id it says that the order has to be repaired.
+            unsound.setdefault(group, []).extend([text] if known else [])
+            continue
+        if info is not None and info.is_group:
+            totals = parse_totals(dict(zip(known[2][::2], known[2][1::2], strict=True)))
+            info = replace(info, size=known[1], totals=totals)
+            page.shown_counts[text] = 0
+        page.infos.extend([info] if info else [])
+        if group:
+            page.shown_counts[group] += 1
+    return (TreePage(), {}) if "" in unsound else (page, unsound)

@@ -29,16 +29,17 @@ def moi_jobs(
     context: template.Context,
     group: Any = None,
     title: str | None = None,
-    limit: int = 100,
+    limit: int = 50,
     template_name: str = "moi_django/jobs.html",
     notify: float | None = None,
+    filters: bool = True,
 ) -> SafeString:
     """Show the user's jobs and keep them up to date.
 
     `group` is a Group or the id of one whose jobs to show instead. `title` stands above them. At
     most `limit` rows stand side by side: of the user's own the newest, of a group the oldest.
     `template_name` replaces the template. With `notify`, who looks elsewhere is told of the end of
-    jobs that have run for as many seconds.
+    jobs that have run for as many seconds. Without `filters` the address changes nothing.
     """
     request = context.get("request")
     user = getattr(request, "user", None) or context.get("user")
@@ -47,8 +48,9 @@ def moi_jobs(
             "{% moi_jobs %} needs to know the user: render the template with the request, and put "
             "django.contrib.auth.middleware.AuthenticationMiddleware in MIDDLEWARE."
         )
-    shown = build_status_div(user, group, limit)
-    given = {"div": shown, "title": title, "limit": limit, "notify": notify}
+    wanted = conf.parse_filter(request.GET) if request and filters else None
+    shown = build_status_div(user, group, limit, wanted)
+    given = {"div": shown, "title": title, "limit": shown.limit or limit, "notify": notify}
     return render_to_string(template_name, given, request=request)
 
 
@@ -92,8 +94,8 @@ _STATES = {
 
 
 def _isolated(measure: Callable[..., str]) -> Callable[[float | None], SafeString]:
-    """Return a filter whose number and unit keep their order among words from right to left."""
-    return lambda value: format_html('<bdi dir="ltr">{}</bdi>', measure(value, format_localized))
+    """Return a filter whose number and unit have the direction of the unit, whatever is around."""
+    return lambda value: format_html("<bdi>{}</bdi>", measure(value, format_localized))
 
 
 # For the text of an element, not for an attribute.
@@ -112,11 +114,11 @@ def moi_state(state: State) -> str:
 
 @register.filter
 def moi_status(info: Info) -> str:
-    """Return a status text; one that nobody has set is translated."""
-    if info.is_group and info.status == GROUP_STATUS:
+    """Return a status text; one that the job has not set itself is translated."""
+    if info.state is None and info.status == GROUP_STATUS:
         return pgettext("job", "Group")
     if info.state is None or info.status.lower() != info.state.status.lower():
-        return info.status
+        return conf.translate_status(info.status)
     return moi_state(info.state)
 
 

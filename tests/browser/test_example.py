@@ -98,10 +98,12 @@ def test_one_watches_another_does_not_see_and_all_ends_well(log_in, url):
         submit(alice, "stars", "Stars")
         # Both pages of alice show the same, nobody having reloaded the second.
         for page in (alice, watching):
-            hello = row(page, "The hello job").get_by_role("link", name="Success", exact=True)
+            hello = row(page, "The hello job").get_by_text("Success", exact=True)
             expect(hello).to_be_visible(timeout=30_000)
-            failed = row(page, "No such quotient").get_by_role("link", name="Failed", exact=True)
+            failed = row(page, "No such quotient").get_by_text("Failed", exact=True)
             expect(failed).to_be_visible()
+            why = row(page, "No such quotient").get_by_text("ZeroDivisionError: division by zero")
+            expect(why).to_be_visible()
         expect(row(watching, "Stars").locator(".moi-status")).to_have_text(
             re.compile("field [2-9] of 12"), timeout=30_000
         )
@@ -122,7 +124,7 @@ def test_one_watches_another_does_not_see_and_all_ends_well(log_in, url):
     row(alice, "No such quotient").get_by_role("link").click()
     expect(alice.locator("pre")).to_contain_text("ZeroDivisionError: division by zero")
     alice.go_back()
-    alice.get_by_role("link", name="Group details").click()
+    alice.get_by_role("link", name="A sweep", exact=True).click()
     expect(alice.locator("moi-jobs[live] .moi-item")).to_have_count(5)
     assert bob.context.request.get(alice.url).status == 404
     expect(alice.locator(".moi-item[data-state=success]")).to_have_count(5, timeout=60_000)
@@ -149,7 +151,8 @@ def test_realistic_work_is_shown_as_it_should_be(log_in, url):
         page.get_by_role("link", name="estimates.csv").click()
     assert len(Path(download.value.path()).read_text().splitlines()) == 60
     page.goto(url)
-    row(page, "Sequences").get_by_role("link", name="Success").click(timeout=60_000)
+    expect(row(page, "Sequences").get_by_text("Success")).to_be_visible(timeout=60_000)
+    page.get_by_role("link", name="Sequences", exact=True).click()
     table = page.frame_locator(".moi-document")
     expect(table.get_by_text("identity")).to_be_visible()
     page.goto(url)

@@ -16,10 +16,10 @@ def button(page, name):
 
 def test_the_head_is_live_and_asks_as_a_row_does(port, visit, ada, store, sweep):
     page = visit(port, address(sweep))
-    counts = page.locator(".moi-head .moi-counts")
-    expect(counts).to_have_text("1 succeeded 1 failed 1 waiting", use_inner_text=True)
+    counts = page.locator(".moi-head .moi-tiles")
+    expect(counts).to_have_text("3 jobs 1 succeeded 1 failed 1 waiting", use_inner_text=True)
     job_in(store, sweep, "one more")
-    expect(counts).to_have_text("1 succeeded 1 failed 2 waiting", use_inner_text=True)
+    expect(counts).to_have_text("4 jobs 1 succeeded 1 failed 2 waiting", use_inner_text=True)
     bar = page.locator(".moi-head rect[data-part=queued]")
     expect(bar).to_have_attribute("x", "2")
     expect(bar).to_have_attribute("width", "2")
@@ -31,8 +31,9 @@ def test_the_head_is_live_and_asks_as_a_row_does(port, visit, ada, store, sweep)
     expect(button(page, "Cancel")).to_be_focused()
     button(page, "Cancel").click()
     button(page, "Really cancel 2 jobs?").click()
-    expect(counts).to_have_text("1 succeeded 1 failed 2 cancelled", use_inner_text=True)
+    expect(counts).to_have_text("4 jobs 1 succeeded 1 failed 2 cancelled", use_inner_text=True)
     expect(button(page, "Cancel")).to_be_hidden()
+    expect(button(page, "Remove")).to_be_focused()
     button(page, "Retry failed").click()
     expect(page.get_by_role("alert")).to_contain_text("is not kept")
     button(page, "Remove").click()
@@ -57,7 +58,7 @@ def test_without_a_connection_the_forms_act(port, visit, ada, store, sweep, scri
         prepare=lambda page: page.route_web_socket("**", lambda socket: socket.close()),
     )
     if scripts:
-        expect(page.get_by_text("Not live: the connection is lost.")).to_be_visible()
+        expect(page.get_by_text("Not live: brought up to date every few seconds")).to_be_visible()
     button(page, "Remove").click()
     expect(page.get_by_text("Really remove 3 jobs?")).to_be_visible()
     page.get_by_role("link", name="No, take me back").click()

@@ -11,34 +11,16 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from moi_django import Group, ctx_default, submit
+from moi_django import Group
 from moi_django.models import State, now
 from moi_django.store.logs import OutputPiece
 from tests.helpers.pages import press_twice
 from tests.helpers.processes import free_port, site_process
 from tests.helpers.records import finish, job_in
-from tests.site import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EVIL = "<img src=x onerror=document.title='owned'>"
-
-
-def test_a_job_is_watched_on_its_own_page(look, cluster, ada, tmp_path):
-    gate = tmp_path / "gate"
-    job = submit(ctx_default, ada, "a job that speaks", None, work.speak, str(gate))
-    page = look(job)
-    expect(page.locator("[data-moi=output]")).to_contain_text("logged loudly")
-    expect(page.get_by_role("status")).to_have_text("holding")
-    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    gate.touch()
-    expect(page.get_by_role("status")).to_have_text("Success")
-    expect(page.locator("[data-moi=output]")).to_contain_text("at the end")
-    expect(page.get_by_text("Ended")).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download the output").click()
-    assert "from a thread" in Path(download.value.path()).read_text()
 
 
 @pytest.mark.parametrize("mime", ["text/html", "image/svg+xml", "image/png"])
@@ -170,7 +152,9 @@ def test_a_press_counts_whatever_changes_under_it(look, job, store, name):
         assert store.jobs.get(job.id).state is State.CANCELLED
 
 
-def test_focus_stays_where_it_is_while_the_page_changes(look, job, store):
+def test_focus_stays_where_it_is_while_the_page_changes(look, job, store, ada):
+    ada.is_staff = True  # who sees the version, too
+    ada.save()
     page = look(job)
     summary = page.get_by_text("All about this job")
     summary.click()
@@ -355,19 +339,20 @@ def test_what_has_ended_is_removed_without_a_question(look, job, store):
     assert store.jobs.get(job.id) is None
 
 
-def test_earlier_runs_are_told(look, job, store):
+def test_each_attempt_is_told(look, job, store):
     page = look(job)
+    runs = page.locator(".moi-timeline > li.moi-run")
     for number in (1, 2):
         start(store, job, attempts=3)
+        expect(runs).to_have_count(number)
+        expect(runs.last).to_contain_text("Started")
         store.jobs.change(
             job.id, lambda info: info.requeued(State.FAILED, f"x\nrun {info.attempt} fails")
         )
-        expect(page.locator(".moi-run")).to_have_count(number)
+        expect(runs.last).to_contain_text("Ended")
     finish(store, job, State.FAILED, result="run 3 fails")
-    expect(page.get_by_text("Ended")).to_be_visible()
-    runs = page.locator(".moi-timeline > li.moi-run")
-    expect(runs).to_contain_text(["run 1 fails", "run 2 fails"])
-    expect(runs.first).to_contain_text("Attempt 1 · Failed")
+    expect(runs).to_contain_text(["Attempt 1 · Failed", "Attempt 2 · Failed", "Attempt 3 · Failed"])
+    expect(runs).to_contain_text(["run 1 fails", "run 2 fails", "run 3 fails"])
     assert runs.first.locator("time[title]").count() == 2
 
 
@@ -480,3 +465,111 @@ def test_a_key_held_down_presses_one_button(look, job, store):
     page.keyboard.up("Enter")
     page.reload()
     expect(page.get_by_role("status")).to_have_text("Cancelled")
+
+
+# The output
+
+
+def test_the_output_wraps_unless_that_is_turned_off(look, job, store):
+    store.logs.open(job.id).append([OutputPiece("stdout", "x " * 1_000)], 9_999)
+    for scripts in (True, False):
+        page = look(job, java_script_enabled=scripts)
+        output = page.locator(".moi-output")
+        expect(output).to_contain_text("x x x")
+        assert not output.evaluate("pre => pre.scrollWidth > pre.clientWidth")
+        page.get_by_label("Wrap lines").uncheck()
+        assert output.evaluate("pre => pre.scrollWidth > pre.clientWidth")
+        page.get_by_label("Wrap lines").check()
+        expect(page.get_by_label("Follow the end")).to_be_visible(visible=scripts)
+
+
+AT_END = "pre => pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 10"
+
+
+def test_the_output_is_followed_until_somebody_looks_elsewhere(look, job, store):
+    log = store.logs.open(job.id)
+    page = look(job)
+    output, follow = page.locator("[data-moi=output]"), page.get_by_label("Follow the end")
+
+    def say_lines(text):
+        log.append([OutputPiece("stdout", f"{text}\n" * 100 + f"end of {text}\n")], 99_999)
+        expect(output).to_contain_text(f"end of {text}")
+
+    say_lines("first")
+    assert output.evaluate(AT_END)
+    output.evaluate("pre => pre.scrollTo(0, 100)")
+    expect(follow).not_to_be_checked()
+    say_lines("second")
+    assert output.evaluate("pre => pre.scrollTop") == 100
+    follow.check()
+    assert output.evaluate(AT_END)
+    say_lines("third")
+    assert output.evaluate(AT_END)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_output_is_searched(look, job, store, scripts):
+    text = "".join(f"line {number}\n" for number in range(200)) + f"{EVIL}\n"
+    store.logs.open(job.id).append([OutputPiece("stdout", text)], 99_999)
+    page = look(job, java_script_enabled=scripts)
+    page.get_by_label("Search the output").fill("LINE 19")
+    page.get_by_label("Search the output").press("Enter")
+    expect(page.get_by_text("11 lines have it.")).to_be_visible()
+    found = page.locator(".moi-output")
+    expect(found.locator("mark").first).to_have_text("line 19")
+    expect(found.locator("> span")).to_have_count(11)
+    assert found.locator("> span").first.evaluate("e => e.dataset.line") == "20"
+    if scripts:
+        expect(page.locator("moi-job[live]")).to_be_visible()
+        finish(store, job, result=42)
+        expect(page.get_by_text("Ended")).to_be_visible()
+        expect(found.locator("> span")).to_have_count(11)
+        assert no_barriers(page, 1280)
+    page.get_by_role("link", name="Show all the output").click()
+    expect(page.locator("[data-moi=output]")).to_contain_text("line 0")
+
+
+def test_lines_are_numbered_and_copied_without_their_numbers(look, job, store):
+    text = "one\n" + "x" * 1_500 + "\nthree\n"
+    store.logs.open(job.id).append([OutputPiece("stdout", text)], 9_999)
+    page = look(job)
+    output = page.locator("[data-moi=output]")
+    expect(output).to_have_js_property("textContent", text)
+    numbered = """pre => [...pre.children].map(line =>
+        getComputedStyle(line, "::before").content.startsWith("counter(moi-line)"))"""
+    # The row in which the long line goes on has none, nor has what is yet to come.
+    assert output.evaluate(numbered) == [True, True, False, True, False]
+
+
+# The failure
+
+
+def test_a_failure_shows_the_users_lines_and_then_all(look, job, store):
+    library = '  File "/x/lib/python3.12/json/decoder.py", line 9, in decode\n    raise\n'
+    own = '  File "/site/lab.py", line 3, in run\n    json.loads(text)\n'
+    error = f"Traceback (most recent call last):\n{own}{library}ValueError: {EVIL}"
+    page = look(job)
+    finish(store, job, State.FAILED, result=error)
+    expect(page.get_by_text(f"ValueError: {EVIL}").first).to_be_visible()
+    expect(page.get_by_text("/site/lab.py").first).to_be_visible()
+    whole = page.get_by_text("json/decoder.py")
+    expect(whole).to_be_hidden()
+    page.get_by_text("The whole traceback").click()
+    expect(whole).to_be_visible()
+    assert page.title() == "a job"
+    assert no_barriers(page, 1280)
+
+
+# The way to it
+
+
+def test_the_way_leads_up(look, job):
+    page = look(job)
+    way = page.get_by_role("navigation", name="Where this is").get_by_role("link")
+    expect(way).to_have_text(["Your jobs", "a sweep"])
+    way.last.click()
+    expect(page.get_by_role("heading", name="a sweep")).to_be_visible()
+    page.get_by_role("navigation").get_by_role("link", name="Your jobs").click()
+    expect(page.get_by_role("heading", name="Your jobs")).to_be_visible()
+    expect(page.locator("moi-jobs[live]").get_by_role("link", name="a sweep")).to_be_visible()
+    assert no_barriers(page, 1280)

@@ -119,6 +119,18 @@ def test_a_row_that_is_chosen_or_pointed_at_stays_where_it_is(port, visit, group
     assert [name.split()[0] for name in names] == ["second", "first"]
 
 
+def test_tiles_are_filters_and_lead_to_the_list(port, visit, group, store):
+    finish(store, job_in(store, group, "ended"))
+    job_in(store, group, "waiting")
+    page = visit(port, viewport={"width": 1280, "height": 500})
+    page.get_by_role("link", name="Succeeded").click()
+    expect(page.get_by_label("State")).to_have_value("success")
+    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_in_viewport()
+    expect(row(page, "ended")).to_be_visible()
+    expect(row(page, "waiting")).to_have_count(0)
+    expect(page.get_by_role("link", name="Succeeded")).to_have_attribute("aria-current", "true")
+
+
 def test_what_people_do_with_the_page_outlasts_news(port, visit, group, store):
     page = visit(port)
     search = page.get_by_label("Name, id or owner")
@@ -137,7 +149,12 @@ def test_what_people_do_with_the_page_outlasts_news(port, visit, group, store):
 def test_jobs_are_cancelled_in_bulk(port, visit, group, store):
     many_jobs_in(store, group, 3)
     page = visit(port)
+    chosen = page.locator("[data-chosen]")
+    expect(chosen).to_be_hidden()
+    page.get_by_role("checkbox", name="Choose job 1").check()
+    expect(chosen).to_have_text("1")
     page.get_by_role("checkbox", name="Choose all").check()
+    expect(chosen).to_have_text("3")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancel 3 jobs?")).to_be_visible()
     assert Axe().run(page).violations_count == 0
@@ -184,12 +201,12 @@ def test_a_name_leads_to_the_job_and_its_id_can_be_copied(port, visit, group, st
     expect(page.get_by_role("heading", name="at work")).to_be_visible()
 
 
-# What stands left of what, in a text that may be torn.
+# Whether texts begin to the right of where they end.
 ORDER = """texts => texts.map(node => {
   const range = document.createRange(), text = node.firstChild, last = text.data.length;
   const at = (start) => (range.setStart(text, start), range.setEnd(text, start + 1),
                          range.getBoundingClientRect().left);
-  return at(0) < at(last - 1);
+  return at(0) > at(last - 1);
 })"""
 
 
@@ -203,10 +220,14 @@ def test_in_arabic_numbers_stand_before_their_units(visit, site_env, group, stor
         page = visit(port)
         expect(page.locator("html")).to_have_attribute("dir", "rtl")
         hours = page.locator(".moi-plots a bdi")
-        expect(hours).to_have_text(["1 h", "6 h", "24 h"])
-        for texts in (hours, page.locator("td bdi", has_text=re.compile("^[0-9].* (s|MB|%)$"))):
+        expect(hours).to_have_text(["1 س", "6 س", "24 س"])
+        with_units = re.compile("^[0-9].* (ث|م.ب|د|ص|م)$")
+        marks = page.locator(".moi-plot text", has_text=with_units)
+        for texts in (hours, marks, page.locator("td bdi:visible", has_text=with_units)):
             assert texts.count() >= 3
             assert texts.evaluate_all(ORDER) == [True] * texts.count()
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
         page.close()
 
 

@@ -7,12 +7,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from playwright.sync_api import expect
 
-from moi_django import Group, Job, ctx_default, submit
+from moi_django import Group, Job
 from moi_django.models import State
 from tests.helpers.pages import press_twice, row
 from tests.helpers.processes import free_port, site_process
 from tests.helpers.records import finish, job_in
-from tests.site import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BEGUN = datetime(2026, 1, 2, 15, 0, 0, tzinfo=UTC)
@@ -186,40 +185,6 @@ def test_a_question_counts_what_there_is_when_it_is_asked(port, visit, ada, swee
 
 
 # Retries
-
-
-def test_what_failed_is_retried_by_a_button(visit, cluster, site_env, ada, store, tmp_path):
-    alone = submit(ctx_default, ada, "alone", None, work.fails_until, str(tmp_path / "alone"), 1)
-    group = Group.create(ada, "a sweep")
-    for name in ("one", "two"):
-        submit(ctx_default, group, name, None, work.fails_until, str(tmp_path / name), 1)
-    port = free_port()
-    with site_process(port, **site_env, MOI_CONNECTION_FILE=cluster):
-        _retry(visit(port), store, alone.id)
-
-
-def _retry(page, store, id):
-    expect(page.locator("[data-state=failed]")).to_have_count(3)
-    button(page, "Retry alone").press("Enter")
-    old = page.locator(".moi-item[data-retried]", has_text="alone")
-    expect(old.locator(".moi-status")).to_contain_text("Failed · retried", use_inner_text=True)
-    expect(old.get_by_role("button", name="Retry")).to_be_hidden()
-    expect(old.get_by_role("button", name="Remove")).to_be_focused()
-    # The keyboard is in the list, so the new row waits as any other.
-    button(page, "1 new job").click()
-    expect(page.locator(".moi-item[data-state=success]", has_text="alone")).to_be_visible()
-    assert store.jobs.get(id).retried
-    button(page, "Retry failed a sweep").click()
-    counts = row(page, "a sweep").locator("> .moi-row .moi-counts")
-    expect(counts).to_have_text("2 succeeded", use_inner_text=True)
-    expect(button(page, "Retry failed a sweep")).to_be_hidden()
-    # Which the group may say before each of the jobs does.
-    expect(page.locator(".moi-item[data-state=success]")).to_have_count(3)
-    looks = page.locator("moi-jobs > ol").inner_text()
-    page.reload()
-    expect(page.locator("moi-jobs[live]")).to_be_visible()
-    assert page.locator("moi-jobs > ol").inner_text() == looks
-    page.close()
 
 
 def test_why_a_job_cannot_be_retried_is_said(visit, site_env, ada, store):

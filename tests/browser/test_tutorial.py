@@ -20,7 +20,8 @@ ANSWERS = {
 # What its reader does and sees in a browser; other sentences need another test.
 SEEN = [
     "log in, press the button.",
-    "The job appears as Queued, says which sample it is at, and ends as a link to its result.",
+    "The job appears as Queued, says which sample it is at, and its name ends as a link to its "
+    "result.",
     "Open the page a second time: both show the same.",
 ]
 SERVE = "python manage.py moi up"
@@ -77,9 +78,9 @@ def use(page, url):
 def see_the_end(*pages):
     """See in each page that the job ends as a link to its result."""
     for page in pages:
-        link = row(page, "Weigh five samples").get_by_role("link", name="Success")
-        expect(link).to_be_visible(timeout=20_000)
-    link.click()
+        shown = row(page, "Weigh five samples")
+        expect(shown.get_by_text("Success")).to_be_visible(timeout=20_000)
+    shown.get_by_role("link", name="Weigh five samples").click()
     expect(page.locator("body")).to_have_text("{'samples': 5, 'grams': 7.5}")
 
 

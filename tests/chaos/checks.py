@@ -24,7 +24,7 @@ GONE = 10.0
 TOLD = 60.0
 PASSING_KEYS = (
     *("workers:", "lingering:", "wake:", "claims", "queues", "sequence"),
-    *("engine", "ended:", "used:", "durations:", "user-id-map"),
+    *("engine", "ended:", "used:", "usage:", "durations:", "user-id-map"),
     *("events-reader:", "metrics"),
 )
 

@@ -56,7 +56,8 @@ def test_a_job_that_takes_too_long_goes_on_where_it_was(cluster, reconciler, tmp
     assert noted(tmp_path) == ONE_AFTER_THE_OTHER
 
 
-def test_a_job_goes_on_where_its_engine_died(own_cluster, reconciler, store, tmp_path):
+def test_a_job_goes_on_where_its_engine_died(own_cluster, reconciler, moi, store, tmp_path):
+    moi["LEASE"] = 2.0
     own_cluster(2)
     options = Options(retries=1, retry_on_lost=True, backoff=0)
     work = (resuming_jobs.work_through, str(tmp_path), 10, 3, "kill the engine")

@@ -107,7 +107,8 @@ def test_engines_are_not_what_they_were(cluster, store, moi):
     assert cluster_state.get_cluster_state().engines[-1].id == "gone"
 
 
-def test_a_killed_engine_is_gone(own_cluster, store, tmp_path):
+def test_a_killed_engine_is_gone(own_cluster, moi, store, tmp_path):
+    moi["LEASE"] = 2.0
     own_cluster(1)
     told = tmp_path / "told"
     job = submit(ctx_default, "ada", "a job", None, work.held, str(tmp_path / "gate"), str(told))

@@ -18,10 +18,9 @@ from moi_django import (
     submit_nouser,
     track,
 )
-from moi_django.cluster import dispatch
-from moi_django.cluster.reconciler import Reconciler
-from moi_django.engine.attachments import attachments_of
-from moi_django.engine.rich_display import display_forms
+from moi_django.contrib.attachments.site_storage import FileDeletion, get_attachment_storage
+from moi_django.contrib.attachments.storage import attachments_of
+from moi_django.contrib.displays.rich_display import SIZE, display_forms
 from moi_django.exceptions import InvalidJob
 from moi_django.models import State
 from tests.helpers.processes import wait_for
@@ -128,7 +127,11 @@ def test_a_result_is_shown_as_ipython_would(cluster, store, function, mime):
     forms = store.artifacts.load_display(job.id)
     assert mime in forms
     if mime == "image/png":
-        assert base64.b64decode(forms[mime]).startswith(b"\x89PNG")
+        picture = base64.b64decode(forms[mime])
+        assert picture.startswith(b"\x89PNG")
+        if function is work.figure:  # it is twice as large as it looks
+            sides = [int.from_bytes(picture[start : start + 4]) for start in (16, 20)]
+            assert [side // 2 for side in sides] == list(map(int, forms[f"{mime}{SIZE}"].split()))
     else:
         assert forms[mime]
     assert 0 < store.connection.redis.ttl(store.keys.display(job.id)) <= store.config.expire
@@ -196,29 +199,29 @@ def test_files_are_kept_with_a_job_and_go_with_it(cluster, store, tmp_path):
         "table.csv": (8, "text/csv"),
         "notes.txt": (5, "text/plain"),
     }
-    attachment_storage = dispatch.get_attachment_storage()
+    attachment_storage = get_attachment_storage()
     with attachment_storage.open_file(files["table.csv"]) as file:
         assert file.read() == b"a,b\n3,4\n"
     assert attachment_storage.delete_orphaned(store) == 0
     job.remove()
     said = []
-    Reconciler(said.append).reconcile()
+    FileDeletion(said.append).delete_due()
     assert said == ["the files of 1 removed jobs were deleted"]
     assert not os.path.exists(default_storage.path(f"moi/{job.id}"))
     assert not store.connection.redis.exists(store.keys.with_files)
-    Reconciler(said.append).reconcile()
+    FileDeletion(said.append).delete_due()
     assert len(said) == 1
 
 
 @pytest.mark.parametrize("name", ["", " ", "..", "a/b", "a\\b", "x" * 201, "a\nb", 7])
 def test_odd_names_are_refused(store, name):
     with pytest.raises(InvalidJob, match="is no name for a file"):
-        dispatch.get_attachment_storage().save(store, "a-job", name, b"x")
+        get_attachment_storage().save(store, "a-job", name, b"x")
 
 
 def test_what_is_no_file_is_refused(store, moi, tmp_path):
     moi["FILE_LIMIT"] = 10
-    attachment_storage = dispatch.get_attachment_storage()
+    attachment_storage = get_attachment_storage()
     with pytest.raises(InvalidJob, match="bytes or a path"):
         attachment_storage.save(store, "a-job", "x", 7)
     with pytest.raises(InvalidJob, match="cannot be read"):

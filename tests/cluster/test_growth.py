@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from moi_django import Group, ctx_default, submit
+from moi_django import Group, Options, ctx_default, submit
 from moi_django.cluster import connections, dispatch
 from moi_django.engine.pickling import PYTHON_VERSION
 from tests.helpers.processes import wait_for
@@ -21,8 +21,9 @@ def kept(client):
 
 def test_nothing_is_kept_of_jobs_that_have_ended(cluster, store):
     group = Group.create("no-user", "many")
+    quick = Options(process="one for all")
     for number in range(JOBS):
-        submit(ctx_default, group, "a job", None, abs, -number)
+        submit(ctx_default, group, "a job", None, abs, -number, options=quick)
     wait_for(lambda: store.tree.totals(group.id) == {"success": JOBS})
     connection = connections.get_connection(ctx_default)
     ours = connection._client._client

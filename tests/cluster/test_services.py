@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -21,16 +22,23 @@ from tests.helpers.schedules import settings_with
 from tests.helpers.services import up
 
 
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory):
+    """The file of a database that has tables and nothing in them."""
+    file = tmp_path_factory.mktemp("database") / "db.sqlite3"
+    assert manage("migrate", "-v0", MOI_TEST_DATABASE=str(file)).returncode == 0
+    return file
+
+
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path, empty_database):
     """The environment of commands in a project of its own, whose database is empty."""
-    env = {
+    database = shutil.copy(empty_database, tmp_path)
+    return {
         "MOI_TEST_DIR": str(tmp_path),
-        "MOI_TEST_DATABASE": str(tmp_path / "db.sqlite3"),
+        "MOI_TEST_DATABASE": str(database),
         "MOI_TEST_DEBUG": "1",
     }
-    assert manage("migrate", "-v0", **env).returncode == 0
-    return env
 
 
 def started_by(process):
@@ -48,6 +56,11 @@ def alive(processes):
             return False
 
     return [process for process in processes if runs(process)]
+
+
+def words_of(processes):
+    """Return the words of the commands that some processes are."""
+    return [word for each in processes for word in each.cmdline()]
 
 
 def state_of(project):
@@ -121,34 +134,30 @@ def test_secrets_stay_where_they_are_needed(project):
         [sleeper] = wait_for(lambda: [each for each in started_by(process) if is_sleeper(each)])
 
         started = [psutil.Process(process.pid), *started_by(process)]
-        printed += [word for each in started for word in each.cmdline()]
+        printed += words_of(started)
         printed += sleeper.environ().values()
         with reading(services["redis_url"]) as client:
             printed += [contents(client, key) for key in client.keys("*")]
         engines = [each for each in started if "ipyparallel.engine" in each.cmdline()]
         assert len(engines) >= 2
         assert not any(password in " ".join(each.environ().values()) for each in engines)
+        assert_private(state, [password, key])
         process.terminate()
         printed += [*process.communicate(), *process.said]
         assert [text for text in printed if password in text or key in text] == []
 
 
-def test_files_with_secrets_are_private(project):
-    with up(project, "--no-server") as (_, line):
-        line("ready")
-        state = state_of(project)
-        services = json.loads((state / "services.json").read_text())
-        password = re.search("://:([^@]+)@", services["redis_url"])[1]
-        secrets = [password, json.loads(Path(services["connection_file"]).read_text())["key"]]
-        holders = {
-            path
-            for path in state.rglob("*")
-            if path.is_file() and any(s.encode() in path.read_bytes() for s in secrets)
-        }
-        assert {path.name for path in holders} >= {"services.json", "ipcontroller-client.json"}
-        for path in holders:
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700, path
+def assert_private(directory, secrets):
+    """No file with a secret can be read by others."""
+    holders = {
+        path
+        for path in directory.rglob("*")
+        if path.is_file() and any(secret.encode() in path.read_bytes() for secret in secrets)
+    }
+    assert {path.name for path in holders} >= {"services.json", "ipcontroller-client.json"}
+    for path in holders:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700, path
 
 
 def is_sleeper(process):
@@ -200,19 +209,6 @@ def test_ctrl_c_also_ends_what_jobs_have_started(project, tmp_path):
         assert alive([stray]) == []
 
 
-def test_killed_it_leaves_no_orphan(project):
-    with up(project, "--bind=127.0.0.1:0") as (process, line):
-        line("ready")
-        started = started_by(process)
-        assert len(started) >= 4
-        process.kill()
-        process.wait()
-        wait_for(lambda: not alive(started), "the end of all children")
-    # And the next one is not disturbed by what the killed one has left.
-    with up(project, "--no-server") as (_, line):
-        line("ready")
-
-
 STRAYS = """
 import subprocess, time
 for own in ({}, {"env": {}}, {"start_new_session": True}):
@@ -221,9 +217,9 @@ time.sleep(600)
 """
 
 
-def test_killed_it_leaves_nothing_of_its_jobs_and_no_file(project):
-    with up(project, "--no-server", "--engines=2") as (process, line):
-        line("ready")
+def test_killed_it_leaves_no_process_nor_file(project):
+    with up(project, "--bind=127.0.0.1:0", "--engines=2") as (process, line):
+        line("ready +http://")
         services = json.loads((state_of(project) / "services.json").read_text())
         private = Path(services["redis_url"].partition("@")[2]).parent
         assert private.is_dir()
@@ -236,6 +232,9 @@ def test_killed_it_leaves_nothing_of_its_jobs_and_no_file(project):
         wait_for(lambda: not alive(started), "the end of all that was started")
         assert not private.exists()
         assert not (state_of(project) / "services.json").exists()
+    # And the next one is not disturbed by what the killed one has left.
+    with up(project, "--no-server") as (_, line):
+        line("ready")
 
 
 def test_it_can_be_stopped_while_it_starts(project):
@@ -313,26 +312,18 @@ def test_the_end_of_its_redis_ends_the_rest(project):
         assert alive(started) == []
 
 
-def test_odd_messages_do_not_end_it(project, site_env, store):
-    env = {**project, **site_env}
-    with up(env, "--no-server") as (process, line):
-        line("ready")
-        for odd in ('{"add": ["\\ud800"]}', "7", "{", '{"add": 7}', "[" * 10_000):
-            store.connection.redis.publish(store.keys.channel("x"), odd)
-        ran = manage("moi", "submit", "--cmd", "return 1", "--block", **env)
-        assert "Success" in ran.stdout
-        assert line("Success")
-        process.terminate()
-        assert process.wait(20) == 0
-
-
 def test_a_redis_that_is_named_is_used_and_left_alone(project, site_env, store):
     env = {**project, **site_env}
     with up(env, "--no-server") as (process, line):
         assert "the one at unix://" in line("redis .*")[0]
         line("ready")
-        started = started_by(process)
-        assert not [child for child in started if "valkey" in " ".join(child.cmdline())]
+        assert not [word for word in words_of(started_by(process)) if "valkey" in word]
+        # Odd messages of others do not end it.
+        for odd in ('{"add": ["\\ud800"]}', "7", "{", '{"add": 7}', "[" * 10_000):
+            store.connection.redis.publish(store.keys.channel("x"), odd)
+        ran = manage("moi", "submit", "--cmd", "return 1", "--block", **env)
+        assert "Success" in ran.stdout
+        assert line("Success")
         process.terminate()
         assert process.wait(20) == 0
     store.connection.server_time()

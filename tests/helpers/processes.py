@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -26,6 +27,11 @@ def wait_for(condition: Callable[[], Any], what: str = "the condition") -> Any:
         assert time.monotonic() < end, f"{what} did not come true in {DEADLINE} s"
         time.sleep(0.02)
     return value
+
+
+def threads_of(part: str) -> list[str]:
+    """Return the names of the threads in this process that a part of ours has started."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(part)]
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -84,9 +90,7 @@ def _answers(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at."""
-    import socket
+    """Return a port that nobody listens at, and that no other test is about to get."""
+    from moi_django.contrib.services.free_ports import free_ports
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]

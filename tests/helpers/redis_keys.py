@@ -7,7 +7,7 @@ def everything(store):
         key.decode().removeprefix(store.config.prefix)
         for key in store.connection.redis.keys(f"{store.config.prefix}*")
     }
-    return {key for key in found if not key.startswith(("ended:", "durations:"))}
+    return {key for key in found if not key.startswith(("ended:", "durations:", "usage:"))}
 
 
 def keys(store):

@@ -28,7 +28,9 @@ class Clock:
 
 def settings_with(directory: Path, schedule: dict[str, Any], code: str = "") -> dict[str, str]:
     """Return the environment of programs whose settings have a schedule, and some code."""
-    text = f"{code}\nfrom tests.settings import *\nMOI['SCHEDULE'] = {schedule!r}\n"
+    # Engines that are there have the code, and other settings.
+    moi = {"SCHEDULE": schedule, "ENGINE_IMPORTS": ("tests",)}
+    text = f"{code}\nfrom tests.settings import *\nMOI.update({moi!r})\n"
     (directory / "clock_settings.py").write_text(text)
     return {"DJANGO_SETTINGS_MODULE": "clock_settings", "PYTHONPATH": f"{ROOT}:{directory}"}
 

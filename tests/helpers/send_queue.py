@@ -2,15 +2,22 @@
 
 import asyncio
 
+from moi_django.protocol.send_queue import SendQueue
 
-async def running(send_queue):
-    async def forward(id, update):
-        await send_queue.send_now(update.verb, update.raw)
 
-    async def pushed():
-        return None
+def queue_for(client, at_once=False):
+    """Return a send queue, and the tasks in which it sends: one after the other."""
+    tasks = []
 
-    return asyncio.create_task(send_queue.send_until_cancelled(forward, pushed))
+    async def push(updates):
+        for update in updates.values():
+            await send_queue.send_now(update.verb, update.raw)
+
+    def start():
+        tasks.append(asyncio.create_task(send_queue.send_all(push)))
+
+    send_queue = SendQueue(client, start, at_once)
+    return send_queue, tasks
 
 
 async def until(condition):

@@ -33,6 +33,14 @@ async def hear(socket, within=5):
     return verb, payload
 
 
+async def hear_but_counts(socket, group):
+    """Return the next frame but those of a group, whose size may be told before what it counts."""
+    while True:
+        verb, payload = await hear(socket)
+        if payload["id"] != group.id:
+            return verb, payload
+
+
 async def say(socket, verb, payload):
     await socket.send(json.dumps({verb: payload}))
 

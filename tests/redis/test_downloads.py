@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils.html import escape
 
 from moi_django import Group
-from moi_django.cluster import dispatch
+from moi_django.contrib.attachments.site_storage import get_attachment_storage
 from moi_django.store.logs import OutputPiece
 from tests.helpers.names import ODD_NAMES
 from tests.helpers.processes import free_port, site_process
@@ -35,7 +35,7 @@ def job(client, store):
 
 
 def test_a_server_does_not_hold_what_it_sends(client, job, store, site_env):
-    dispatch.get_attachment_storage().save(store, job.id, "large.bin", b"x" * SIZE)
+    get_attachment_storage().save(store, job.id, "large.bin", b"x" * SIZE)
     store.logs.open(job.id).append([OutputPiece("stdout", "said\n" * 400_000)], SIZE)
     session = client.cookies["sessionid"].value
     port = free_port()
@@ -56,7 +56,7 @@ def test_a_server_does_not_hold_what_it_sends(client, job, store, site_env):
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_a_file_is_listed_and_downloaded_under_its_name(client, job, store, name):
-    dispatch.get_attachment_storage().save(store, job.id, name, name.encode())
+    get_attachment_storage().save(store, job.id, name, name.encode())
     page = client.get(f"/moi/jobs/{job.id}/").content.decode()
     assert escape(name) in page
     [link] = re.findall(f'href="(/moi/jobs/{job.id}/files/[^"]+)"', page)
@@ -68,7 +68,7 @@ def test_a_file_is_listed_and_downloaded_under_its_name(client, job, store, name
 
 
 def test_a_server_without_asyncio_sends_it_too(client, job, store):
-    dispatch.get_attachment_storage().save(store, job.id, "large.bin", b"x" * 1_000_000)
+    get_attachment_storage().save(store, job.id, "large.bin", b"x" * 1_000_000)
     store.logs.open(job.id).append([OutputPiece("stdout", "said\n" * 100_000)], SIZE)
     file = client.get(f"/moi/jobs/{job.id}/files/large.bin")
     assert len(b"".join(file.streaming_content)) == 1_000_000

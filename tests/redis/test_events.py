@@ -19,7 +19,7 @@ from moi_django.site_store import get_store
 from moi_django.store import Store, StoreConfig, scripts
 from tests.helpers.events import Recorder, entries
 from tests.helpers.failover import Pair
-from tests.helpers.processes import environment, wait_for
+from tests.helpers.processes import environment, threads_of, wait_for
 from tests.helpers.queues import claim, job_for, queued_job
 from tests.helpers.records import finish, mark_retried, new_group
 from tests.helpers.redis_keys import everything
@@ -476,27 +476,24 @@ def test_a_server_process_reads_as_long_as_it_has_pages(heard, root, recorder):
     import asyncio
 
     async def serve():
-        async def deliver(*_):
-            pass
-
         def listener(_):
             pass
 
-        bridge = Bridge(deliver)
+        bridge = Bridge()
         bridge.add_consumer(listener)
         await asyncio.to_thread(queued_job, heard, root)
         await asyncio.to_thread(wait_for, lambda: recorder.events)
         await bridge.remove_consumer(listener)
 
     asyncio.run(serve())
-    wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("moi-events")])
+    wait_for(lambda: not threads_of("moi-events"))
     assert recorder.told() == [("submitted", "queued")]
 
 
 def test_no_thread_runs_where_nobody_listens(consumers, moi):
     reader.start_readers()()
     with running_readers():
-        assert not [t for t in threading.enumerate() if t.name.startswith("moi-events")]
+        assert not threads_of("moi-events")
 
 
 @pytest.mark.parametrize("batch", [0, 1_001])

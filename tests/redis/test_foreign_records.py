@@ -12,13 +12,13 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 
 from moi_django import Group, owners
-from moi_django.cluster.dispatch import get_attachment_storage
 from moi_django.cluster.reconciler import Reconciler
+from moi_django.contrib.attachments.site_storage import get_attachment_storage
+from moi_django.contrib.attachments.storage import attachments_of
 from moi_django.contrib.command_line import text_report
 from moi_django.contrib.live_terminal import rich_view
 from moi_django.contrib.live_terminal.overview import get_overview, get_user_tree
 from moi_django.contrib.monitoring import owner_names
-from moi_django.engine.attachments import attachments_of
 from moi_django.engine.current import CurrentJob
 from moi_django.info_json import info_from_json
 from moi_django.models import MAX_AMOUNT, Info, State, now

@@ -51,7 +51,7 @@ def test_the_head_says_how_the_whole_is_doing(client, sweep):
     for verb in ("cancel", "retry", "remove"):
         assert f'name="act" value="{verb}"' in head
     assert f'action="{address(sweep, "act_on_group")}"' in html
-    assert f'<a href="/moi/groups/{sweep.info.parent}/">the lot</a>' in html
+    assert f'<a href="/moi/groups/{sweep.info.parent}/"><bdi>the lot</bdi></a>' in html
     assert html.count("<h1") == 1
 
 
@@ -133,12 +133,12 @@ def test_without_scripts_more_rows_are_a_link_away(client, ada, store, moi):
         job_in(store, group, f"job {number}")
     html = text_of(client.get(address(group)))
     assert names(html) == [f"job {number}" for number in range(100)]
-    assert f'<a href="{address(group)}?rows=200">Show more' in html
-    html = text_of(client.get(f"{address(group)}?rows=200"))
+    assert f'<a href="{address(group)}?moi_rows=200">Show more' in html
+    html = text_of(client.get(f"{address(group)}?moi_rows=200"))
     assert len(names(html)) == 200
-    assert f"{address(group)}?rows=210" in html
-    html = text_of(client.get(f"{address(group)}?rows=999999"))
-    assert len(names(html)) == 205 and "?rows=" not in html
+    assert f"{address(group)}?moi_rows=210" in html
+    html = text_of(client.get(f"{address(group)}?moi_rows=999999"))
+    assert len(names(html)) == 205 and f'<a href="{address(group)}?moi_rows=' not in html
     for nonsense in ("0", "-1", "x", "1e3", "²", "9" * 5000):
         assert len(names(text_of(client.get(address(group), {"rows": nonsense})))) == 100
     # In a list, too: of the group, and of what is in it.
@@ -147,7 +147,7 @@ def test_without_scripts_more_rows_are_a_link_away(client, ada, store, moi):
     for number in range(2):
         job_in(store, Group.of(ada), f"own {number}")
     root = address(Group.of(ada))
-    assert f'<a href="{root}?rows=4">Show older' in text_of(client.get("/?limit=2"))
+    assert f'<a href="{root}?moi_rows=4">Show older' in text_of(client.get("/?limit=2"))
 
 
 # In a browser

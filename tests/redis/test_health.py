@@ -54,6 +54,14 @@ def test_each_part_is_looked_at(moi):
     assert all(finding.ok or finding.advice for finding in findings.values())
 
 
+def test_each_context_is_told_how_its_engines_are_started(moi):
+    moi["CONTEXTS"]["batch"] = {"LAUNCHER": "slurm", "ENGINES": 2}
+    findings = found()
+    assert "`ipcluster engines`" in findings["engines lab"].advice
+    advice = findings["engines batch"].advice
+    assert advice == "start some with `python manage.py moi cluster start --context=batch`"
+
+
 def test_a_reconciler_leaves_a_trace(store):
     assert seconds_since_reconciled() is None
     assert found()["reconciler"].text == "has looked after jobs never"

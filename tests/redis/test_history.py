@@ -37,11 +37,6 @@ def history(moi):
 
 
 @pytest.fixture
-def ada(moi):
-    return get_user_model().objects.create_user("ada")
-
-
-@pytest.fixture
 def client(ada):
     client = Client()
     client.force_login(ada)

@@ -15,13 +15,13 @@ from django.test import override_settings
 from django.utils import timezone, translation
 
 from moi_django import Group, MoiError, Options, asubmit, ctx_default, current_job, submit
-from moi_django.cluster.dispatch import get_attachment_storage
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import conf
+from moi_django.contrib.attachments.site_storage import get_attachment_storage
+from moi_django.contrib.attachments.storage import attachments_of
 from moi_django.contrib.events import register, unregister
 from moi_django.contrib.operation import pauses
 from moi_django.contrib.testing import private_redis
-from moi_django.engine.attachments import attachments_of
 from moi_django.exceptions import InvalidJob, JobFailed, NotRunning
 from moi_django.signals import job_finished
 from moi_django.site_store import get_store

@@ -54,11 +54,12 @@ def test_it_is_there_again_also_after_a_crash_and_for_its_user_alone(data):
 
 
 def test_it_does_not_grow_with_what_is_written_over(data, monkeypatch):
-    monkeypatch.setattr(embedded_redis, "REWRITE_SIZE", "200kb")
     with EmbeddedRedis(data) as server:
         for _ in range(50):
             write_over(server)
-        assert size_of(data) > 1_000_000
+    assert size_of(data) > 1_000_000
+    monkeypatch.setattr(embedded_redis, "REWRITE_SIZE", "200kb")
+    with EmbeddedRedis(data) as server:
         # It is written anew beside what is written meanwhile.
         wait_for(lambda: write_over(server) and size_of(data) < 1_000_000)
 

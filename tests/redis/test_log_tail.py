@@ -7,10 +7,9 @@ from asgiref.sync import sync_to_async
 
 from moi_django import Group
 from moi_django.protocol.log_tail import LogTail
-from moi_django.protocol.send_queue import SendQueue
 from moi_django.store.logs import OutputPiece
 from tests.helpers.records import job_in
-from tests.helpers.send_queue import running, until
+from tests.helpers.send_queue import queue_for, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,11 +32,9 @@ async def test_what_comes_while_it_reads_is_read_next(store, before):
             tail.schedule_read()
         return entries
 
-    send_queue = SendQueue(send)
-    task = await running(send_queue)
+    send_queue, _ = queue_for(send)
     tail = LogTail(job.id, send_queue, in_thread)
     tail.schedule_read()
     await until(lambda: len(frames) == len(before) + 1)
     said = [text for frame in frames for _, text in frame["pieces"]]
     assert said == [*before, "late\n"]
-    task.cancel()

@@ -29,6 +29,7 @@ from moi_django.models import State, format_date
 from moi_django.site_store import get_store
 from tests.helpers.records import finish, job_in, new_job
 from tests.helpers.webhooks import Receiver
+from tests.helpers.words import left_in_english
 
 APP = "moi_django.contrib.notify"
 SECRET = "a secret that nobody guesses"
@@ -670,6 +671,16 @@ def test_it_is_the_users_own(ada, client):
     client.post("/told/", {"when": "failures", "min_seconds": "0", "user": other.pk})
     assert Preference.objects.get(user=other).when == "always"
     assert Preference.objects.get(user=ada).when == "failures"
+
+
+@pytest.mark.parametrize("locale", ["ar", "de", "es", "fr", "zh_Hans"])
+def test_the_page_has_no_word_in_english(ada, client, settings, locale):
+    settings.LANGUAGE_CODE = locale.lower().replace("_", "-")
+    client.force_login(ada)
+    refused = client.post("/told/", {"when": "always", "min_seconds": "-1"})
+    for page in (client.get("/told/"), refused):
+        assert page.status_code == 200
+        assert left_in_english(page.text.replace(ada.email, ""), locale) == set()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from moi_django.contrib.monitoring.cluster_state import get_cluster_state
 from moi_django.contrib.operation import pauses
 from moi_django.contrib.reloading import restarts
 from moi_django.contrib.reloading.restarts import RollingRestart
+from moi_django.contrib.standings.queue_order import QueueOrders
 from moi_django.exceptions import MoiError, UsageError
 from moi_django.models import State
 from moi_django.store import policy
@@ -131,7 +132,7 @@ def test_chosen_jobs_are_moved_to_the_front_in_their_order(operator, lab, store)
         "2 jobs moved to the front.",
         "1 job does not wait in a queue.",
     ]
-    standings = store.orders.standings(QUEUE)
+    standings = QueueOrders(store).standings(QUEUE)
     assert sorted(standings, key=lambda id: standings[id].position) == [
         *(jobs[2].id, jobs[3].id),
         jobs[1].id,
@@ -178,12 +179,13 @@ def test_what_does_not_wait_is_not_preferred(lab, store):
         pauses.prefer(store.jobs.get(running.id))
 
 
-def test_other_code_and_a_restart_are_shown(operator, lab, store, monkeypatch):
-    marks = ("other code", "to be restarted")
+def test_other_code_a_restart_and_a_refusal_are_shown(operator, lab, store, monkeypatch):
+    marks = ("other code", "to be restarted", "takes no job")
     monkeypatch.setenv("COLUMNS", "200")
     shown = (text_of(operator.get(PANEL)), render_text(get_overview()))
     assert not [mark for mark in marks for text in shown if mark in text]
-    store.engines.report(EngineMetrics(ENGINE, "lab", "node7", 4711, "3.11.1", code="0" * 12))
+    said = {"code": "0" * 12, "refusal": "there is no module 'lab'"}
+    store.engines.report(EngineMetrics(ENGINE, "lab", "node7", 4711, "3.11.1", **said))
     restarts.ask(store, [ENGINE])
     shown = (text_of(operator.get(PANEL)), render_text(get_overview()))
     assert [mark for mark in marks for text in shown if mark not in text] == []

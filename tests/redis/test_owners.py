@@ -16,11 +16,6 @@ from tests.helpers.records import job_in
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def ada(moi):
-    return get_user_model().objects.create_user("ada")
-
-
 def test_a_user_and_the_username_are_the_same_owner(ada):
     assert owners.group_id_of(ada) == owners.group_id_of("ada") == owner_names.find_group_id("ada")
 

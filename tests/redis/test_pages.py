@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from moi_django import Group, Job
-from moi_django.cluster import dispatch
+from moi_django.contrib.attachments.site_storage import get_attachment_storage
 from moi_django.contrib.job_pages.json_tree import MAX_NODES, build_json_tree
 from moi_django.contrib.reloading.site_code import describe_code
 from moi_django.models import State
@@ -27,11 +27,6 @@ from tests.helpers.records import finish, job_in, mark_retried, new_job
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"
 PNG = base64.b64encode(b"\x89PNG\r\n").decode()
-
-
-@pytest.fixture
-def ada(moi):
-    return get_user_model().objects.create_user("ada")
 
 
 @pytest.fixture
@@ -141,7 +136,7 @@ def test_without_scripts_a_line_is_as_it_looks_in_the_end(client, store, job):
     log = store.logs.open(job.id)
     log.append([OutputPiece("stdout", "".join(f"{n}%\r" for n in range(100)) + "\x1b[3")], 100_000)
     log.append([OutputPiece("stdout", "1mdone\n")], 100_000)
-    assert 'tabindex="0">done\n</pre>' in page(client, job).content.decode()
+    assert 'tabindex="0"><span>done\n</span></pre>' in page(client, job).content.decode()
     without = client.get(f"/moi/jobs/{job.id}/?without=output").content.decode()
     assert 'data-moi="output" tabindex="0"></pre>' in without
 
@@ -183,16 +178,23 @@ def test_what_can_be_seen_is_shown_instead_of_what_cannot(client, store, job, fo
     assert shown in page(client, job).content.decode()
 
 
-def test_every_field_is_shown(client, store, job):
+def fields_of(client, job):
+    return page(client, job).content.decode().split("<dl")[1].split("</dl>")[0]
+
+
+def test_every_field_is_shown_the_technical_ones_to_staff(client, store, job, ada):
     started = {"state": State.RUNNING, "engine": "an-engine", "status": "on my way"}
     counted = {"progress": 0.25, "done": 1234567.0, "total": 4938268, "attached": 77}
     store.jobs.change(job.id, lambda info: info.changed(**started, **counted))
-    html = page(client, job).content.decode().split("<dl")[1].split("</dl>")[0]
-    info = store.jobs.get(job.id)
-    for value in (info.type, info.pubsub, info.owner, info.path, "an-engine", "on my way"):
+    html, info = fields_of(client, job), store.jobs.get(job.id)
+    for value in ("an-engine", "on my way", "0.25", "1234567", "4938268", "77"):
         assert f">{value}</dd>" in html
-    for value in ("0.25", "1234567", "4938268", "77", info.version):
-        assert f">{value}</dd>" in html
+    told = (info.type, info.state, info.pubsub, info.owner, info.path, info.version)
+    technical = [f">{value}</dd>" for value in told]
+    assert not any(value in html for value in technical)
+    ada.is_staff = True
+    ada.save()
+    assert all(value in fields_of(client, job) for value in technical)
 
 
 def is_harmless(response):
@@ -293,7 +295,7 @@ def count(node):
 
 
 def test_a_file_can_be_downloaded(client, store, job):
-    dispatch.get_attachment_storage().save(store, job.id, "page.html", EVIL.encode())
+    get_attachment_storage().save(store, job.id, "page.html", EVIL.encode())
     html = page(client, job).content.decode()
     assert "page.html" in html
     response = page(client, job, "file", "page.html")
@@ -301,7 +303,7 @@ def test_a_file_can_be_downloaded(client, store, job):
     assert response["Content-Disposition"] == 'attachment; filename="page.html"'
     assert is_harmless(response)
     assert page(client, job, "file", "other").status_code == 404
-    dispatch.get_attachment_storage().delete_all(job.id)
+    get_attachment_storage().delete_all(job.id)
     assert page(client, job, "file", "page.html").status_code == 404
 
 

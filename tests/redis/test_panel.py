@@ -13,8 +13,10 @@ from moi_django.contrib.monitoring import job_search
 from moi_django.contrib.panel import bulk_actions
 from moi_django.models import State
 from moi_django.pages.page_urls import detail_url
+from moi_django.store import policy
 from moi_django.store.engines import EngineMetrics
-from tests.helpers.records import finish, job_in
+from tests.helpers.queues import claim, queued_job
+from tests.helpers.records import finish, job_in, mark_retried
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,6 +31,7 @@ VISITORS = {
     "changer": (True, ("change_jobs",)),
     "operator": (True, ("view_jobs", "change_jobs")),
 }
+ENDS = [State.SUCCESS, State.FAILED, State.LOST, State.CANCELLED]
 MAY_VIEW, MAY_CHANGE = {"viewer", "operator"}, {"operator"}
 
 
@@ -86,6 +89,20 @@ def test_nothing_is_done_without_a_token(job, store):
     data = {"action": "remove", "id": [job.id], "confirmed": "yes"}
     assert client.post(PANEL, data).status_code == 403
     assert store.jobs.get(job.id) is not None
+
+
+def breadcrumbs(answer):
+    """Return the kind of element that the breadcrumbs of a page are, and their words."""
+    found = re.findall(r'<(div|ol) class="breadcrumbs">(.*?)</\1>', answer.content.decode(), re.S)
+    [(kind, inside)] = found
+    return kind, re.sub(r"<[^>]+>|&rsaquo;", " ", inside).split()
+
+
+def test_breadcrumbs_are_what_this_django_styles(operator, job):
+    kind, _ = breadcrumbs(operator.get("/admin/moi_django/"))
+    asked = operator.post(PANEL, {"action": "cancel", "id": [job.id]})
+    assert breadcrumbs(operator.get(PANEL)) == (kind, ["Home", "moi", "Jobs", "of", "all", "users"])
+    assert breadcrumbs(asked) == (kind, ["Home", "moi", "Jobs", "of", "all", "users", "Cancel"])
 
 
 @pytest.mark.parametrize("path", ["add/", "1/change/", "1/delete/", "1/history/", "1/"])
@@ -268,7 +285,154 @@ def test_it_shows_numbers_of_the_last_hours(operator, store):
     assert "4 jobs ended." in text
     assert re.search(r"</time></th> <td>1</td><td>2</td><td>1</td>", text)
     assert text.count('<rect data-part="') == 3
-    assert re.search(r"<div><dt>Failed</dt><dd>2</dd></div>", text)
+    assert re.search(r">Failed</a></dt><dd>2</dd>", text)
+
+
+def test_a_tile_leads_to_the_jobs_that_it_counts(operator, store):
+    group = Group.of("ada")
+    jobs = {state: finish(store, job_in(store, group, f"was {state}"), state) for state in ENDS}
+    job_in(store, group, "waits")
+    later = job_in(store, group, "comes later", attempts=2)
+    store.jobs.change(later.id, lambda info: info.requeued(State.FAILED, "x"), delay=60)
+    page = operator.get(PANEL, {"hours": 1}).content.decode()
+    tiles = re.findall(r'<dt><a href="([^"]+)">([^<]+)</a></dt><dd>(\d+)</dd>', page)
+    assert [number for *_, number in tiles] == ["2", "0", "1", "1", "2", "1"]
+    for address, name, number in tiles:
+        answer = operator.get(PANEL + html.unescape(address))
+        assert len(answer.context["rows"]) == int(number), name
+        assert f'aria-current="true">{name}</a>' in answer.content.decode()
+        assert answer.context["history"].hours == 1
+    failed = operator.get(PANEL, {"state": "failed"}).context["rows"]
+    assert {row.info for row in failed} == {jobs["failed"], jobs["lost"]}
+
+
+def test_a_row_says_in_which_groups_a_job_is(operator, store):
+    sweep = Group.create("ada", "A sweep")
+    inner = Group.create(sweep, "0.5 K")
+    job = job_in(store, inner, "replica 4")
+    job_in(store, Group.of("ada"), "alone")
+    answer = operator.get(PANEL)
+    assert [group.name for group in rows_of(answer)["replica 4"].groups] == ["A sweep", "0.5 K"]
+    assert rows_of(answer)["alone"].groups == []
+    [found] = operator.get(PANEL, {"q": inner.id}).context["rows"]
+    assert found.info.id == job.id
+    assert f'q={inner.id}#jobs"><bdi>0.5 K</bdi></a>' in answer.content.decode()
+
+
+def rows_of(answer):
+    return {row.info.name: row for row in answer.context["rows"]}
+
+
+TRACEBACK = "Traceback (most recent call last):\n  File ...\nValueError: no such <isotope>\n"
+
+
+def test_a_row_says_why_a_job_failed_or_was_not_run(operator, store):
+    group = Group.of("ada")
+    finish(store, job_in(store, group, "failing"), State.FAILED, TRACEBACK)
+    finish(store, job_in(store, group, "skipped"), State.CANCELLED, "Its parent 'x' failed.")
+    finish(store, job_in(store, group, "well"), State.SUCCESS, "a text")
+    again = job_in(store, group, "again", attempts=2)
+    store.jobs.change(again.id, lambda info: info.requeued(State.FAILED, TRACEBACK))
+    answer = operator.get(PANEL)
+    assert {name: row.error for name, row in rows_of(answer).items()} == {
+        "failing": "ValueError: no such <isotope>",
+        "skipped": "Its parent 'x' failed.",
+        "well": "",
+        "again": "ValueError: no such <isotope>",
+    }
+    page = answer.content.decode()
+    assert page.count("<bdi>ValueError: no such &lt;isotope&gt;</bdi>") == 2
+
+
+def test_what_was_run_again_has_failed_no_more(operator, store):
+    group = Group.of("ada")
+    job = finish(store, job_in(store, group, "failing"), State.FAILED, TRACEBACK)
+    again = job_in(store, group, "again")
+    assert mark_retried(store, job.id, again.id)
+    for query in ({}, {"owner": "ada"}, {"q": job.id}):
+        assert operator.get(PANEL, {"state": "failed", **query}).context["rows"] == []
+    answer = operator.get(PANEL)
+    assert rows_of(answer)["failing"].error == "ValueError: no such <isotope>"
+    assert answer.content.decode().count("· retried") == 1
+
+
+def test_a_row_says_what_a_job_waits_for_and_what_waits_for_it(operator, store):
+    group = Group.of("ada")
+    first, second = (queued_job(store, group.info, name) for name in ("weigh", "measure"))
+    done = finish(store, queued_job(store, group.info, "done"))
+    after = (first.id, second.id, done.id)
+    child = queued_job(store, group.info, "report", after=after, status="Waits for 3 jobs")
+    answer = operator.get(PANEL)
+    rows = rows_of(answer)
+    assert {info.name for info in rows["report"].parents} == {"weigh", "measure"}
+    assert {name: row.children for name, row in rows.items()} == {
+        "weigh": 1,
+        "measure": 1,
+        "done": 0,
+        "report": 0,
+    }
+    assert rows["weigh"].place == "next in line"
+    assert rows["measure"].place == "number 2 in line"
+    assert rows["report"].place == ""
+    assert "1 job waits for it" in answer.content.decode()
+    assert list(rows_of(operator.get(PANEL, {"state": "blocked"}))) == ["report"]
+    store.jobs.cancel(child.id)
+    assert rows_of(operator.get(PANEL))["weigh"].children == 0
+
+
+def test_the_hook_of_the_site_keeps_what_a_job_belongs_with_from_operators(operator, store, moi):
+    secret = Group.create("ada", "a secret")
+    job_in(store, secret, "a job")
+    moi["AUTHORIZE"] = lambda user, action, info: info.name != "a secret"
+    answer = operator.get(PANEL)
+    assert rows_of(answer)["a job"].groups == []
+    assert b"a secret" not in answer.content
+
+
+def test_it_shows_limits_with_their_numbers(operator, store):
+    assert b"Limits" not in operator.get(PANEL).content
+    store.policy.update({policy.limit_slot("matlab"): 1, policy.EACH_OWNER: 7})
+    for number in range(3):
+        queued_job(store, Group.of("ada").info, f"job {number}", limit="matlab")
+    claim(store)
+    answer = operator.get(PANEL)
+    [limit] = answer.context["limits"].named
+    assert (limit.name, limit.allowed, limit.running, limit.waiting) == ("matlab", 1, 1, 2)
+    text = re.sub(r"\s+", " ", answer.content.decode())
+    assert "<td>1</td> <td>1</td> <td>2</td>" in text
+    assert "<td>7</td>" in text
+    assert "full</strong>" in text
+
+
+def test_it_shows_who_uses_how_much(operator, store):
+    hours = {"ada": 3, "bob": 1}
+    for name, number in hours.items():
+        job = queued_job(store, Group.of(name).info, context="lab")
+        claim(store)
+        dates = {"date_start": "2026-01-02 03:00:00", "date_end": f"2026-01-02 0{3 + number}:00:00"}
+        start = {"date_start": dates["date_start"]}
+        store.jobs.change(job.id, lambda info, start=start: info.changed(**start))
+        store.jobs.change(
+            job.id, lambda info, dates=dates: info.changed(state=State.SUCCESS, **dates)
+        )
+    queued_job(store, Group.of("cy").info)
+    claim(store)
+    usage = operator.get(PANEL).context["usage"]
+    assert [(each.name, each.used, each.running) for each in usage.owners] == [
+        ("ada", 3 * 3600, 0),
+        ("bob", 3600, 0),
+        ("cy", 0, 1),
+    ]
+    assert [round(each.percent) for each in usage.owners] == [75, 25, 0]
+    key = next(store.connection.redis.scan_iter(f"{store.config.prefix}usage:*"))
+    assert 86_400 < store.connection.redis.ttl(key) <= 90_000
+
+
+def test_it_says_since_when_a_context_pauses(operator, store):
+    store.policy.start(policy.paused("default"))
+    since = store.policy.read()[policy.paused("default")]
+    page = operator.get(PANEL).content.decode()
+    assert f'since <time datetime="{since.replace(" ", "T")}Z">' in page
 
 
 def test_every_job_leads_to_its_page_and_shows_its_id(operator, store):
@@ -295,9 +459,9 @@ def test_the_link_of_an_owner_keeps_what_else_is_asked_for(operator, store):
         job_in(store, Group.of(owner), "a job", context="default")
     query = {"q": "job", "context": "default", "owner": "ada", "hours": "1"}
     page = html.unescape(operator.get(PANEL, query).content.decode())
-    assert 'href="?q=job&context=default&hours=1&owner=ada"' in page
+    assert 'href="?q=job&context=default&hours=1&owner=ada#jobs"' in page
     page = html.unescape(operator.get(PANEL).content.decode())
-    assert 'href="?owner=ada%20%26%20eve"' in page
+    assert 'href="?owner=ada%20%26%20eve#jobs"' in page
 
 
 def test_it_speaks_the_language_of_the_site(operator, store, settings):
@@ -332,7 +496,7 @@ def test_it_speaks_the_language_of_the_site(operator, store, settings):
 def test_tiles_name_several_jobs(operator, settings, language, words):
     settings.LANGUAGE_CODE = language
     tiles = re.findall(r"<dt>(.*?)</dt>", operator.get(PANEL).content.decode())
-    assert tiles[2:] == words
+    assert [re.sub("<[^>]+>", "", tile) for tile in tiles[2:]] == words
 
 
 def test_numbers_are_written_as_in_the_language_and_keep_their_order(operator, store, settings):
@@ -345,7 +509,9 @@ def test_numbers_are_written_as_in_the_language_and_keep_their_order(operator, s
     )
     settings.LANGUAGE_CODE = "de"
     page = re.sub(r"\s+", " ", operator.get(PANEL).content.decode())
-    for text in ("5,6 s", "0,7 s", "100 %", "82 MB", "1,50 / 8", "6 h", "node7 · 1"):
+    for text in ("5,6 s", "0,7 s", "100 %", "82 MB", "6 h"):
+        assert f"<bdi>{text}</bdi>" in page
+    for text in ("1,50 / 8", "node7 · 1"):
         assert f'<bdi dir="ltr">{text}</bdi>' in page
     assert not re.search(r"\d\.\d+ s", page)
 

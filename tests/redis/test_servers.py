@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from moi_django import Group
 from tests.helpers.processes import free_port, site_process
 from tests.helpers.records import finish, job_in
-from tests.helpers.websocket import connected, hear, say
+from tests.helpers.websocket import connected, hear, hear_but_counts, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -101,6 +101,6 @@ async def test_one_server_that_ends_leaves_the_other_alone(site_env, store):
         async with connected(f"127.0.0.1:{one}", user) as socket:
             await watching(socket, root.id)
             job = await sync_to_async(job_in)(store, root)
-            verb, info = await hear(socket)
+            verb, info = await hear_but_counts(socket, root)
             assert (verb, info["id"]) == ("add", job.id)
             assert json.loads(job.to_json()).items() <= info.items()

@@ -45,8 +45,8 @@ def test_every_setting_has_a_default_that_passes_its_check(moi):
     [
         ({"KEY_PREFX": ""}, "moi.E002", "Did you mean 'KEY_PREFIX'?"),
         ({"EXPIRE": "two weeks"}, "moi.E003", "1209600"),
-        ({"TICK": "fast"}, "moi.E003", "0.02"),
-        ({"TICK": True}, "moi.E003", "0.02"),
+        ({"TICK": "fast"}, "moi.E003", "0.05"),
+        ({"TICK": True}, "moi.E003", "0.05"),
         ({"ON_COMMIT": 1}, "moi.E003", "True"),
         ({"EXPIRE": 1e6}, "moi.E003", "1209600"),
         ({"PAGE_ROWS": 2.5}, "moi.E003", "50"),
@@ -63,6 +63,7 @@ def test_every_setting_has_a_default_that_passes_its_check(moi):
         ({"SEND_TIMEOUT": float("nan")}, "moi.E008", "more than 0"),
         ({"TICK": -1}, "moi.E008", "0 or more"),
         ({"REDIS_URL": "localhost:6379"}, "moi.E004", "redis://localhost"),
+        ({"REDIS_URL": "redis+sentinel://host:26379"}, "moi.E004", "host2:26379/name/0"),
         ({"AUTHORIZE": "nowhere.to_be_found"}, "moi.E005", "dotted path"),
         ({"LIMITS": {"a:b": 1}}, "moi.E026", "without ':'"),
         ({"LIMITS": {"a\n": 1}}, "moi.E026", "control characters"),
@@ -135,6 +136,18 @@ def test_a_site_that_cannot_be_live_is_found(moi, settings, setting, value, id, 
     assert (message.id, words in message.hint) == (id, True)
 
 
+@pytest.fixture
+def daphne(tmp_path, monkeypatch):
+    """Make a package of that name, which is forgotten after the test; return where it is."""
+    directory = tmp_path / "daphne"
+    directory.mkdir()
+    (directory / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    yield directory
+    for name in [name for name in sys.modules if name.partition(".")[0] == "daphne"]:
+        del sys.modules[name]
+
+
 @pytest.mark.parametrize(
     ("command", "app", "found"),
     [
@@ -146,17 +159,15 @@ def test_a_site_that_cannot_be_live_is_found(moi, settings, setting, value, id, 
     ],
 )
 def test_a_runserver_without_websockets_says_so(
-    moi, settings, monkeypatch, tmp_path, command, app, found
+    moi, settings, monkeypatch, daphne, command, app, found
 ):
-    commands = tmp_path / "daphne" / "management" / "commands"
+    commands = daphne / "management" / "commands"
     commands.mkdir(parents=True)
-    (tmp_path / "daphne" / "__init__.py").touch()
     # As daphne's: the server is none of WSGI.
     (commands / "runserver.py").write_text(
         "from django.core.management.commands.runserver import Command as WSGI\n"
         "class Command(WSGI):\n    server_cls = dict\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "argv", ["manage.py", command])
     get_commands.cache_clear()
     settings.DEBUG = True
@@ -184,6 +195,12 @@ def test_a_site_without_the_middleware_of_a_login_is_found(moi, settings, missin
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != missing]
     [message] = complaints().values()
     assert (message.id, missing in message.msg) == ("moi.W007", True)
+
+
+def test_a_site_whose_jobs_have_no_page_is_told(moi, settings):
+    settings.ROOT_URLCONF = "tests.site.bare_urls"
+    [message] = complaints().values()
+    assert (message.id, "moi_django.urls" in message.hint) == ("moi.I032", True)
 
 
 def test_a_site_without_static_files_is_found(moi, settings):
@@ -311,18 +328,9 @@ def test_a_redis_that_forgets_is_found_before_it_is_deployed(own_redis, moi):
     assert found() == set()
 
 
-def test_daphne_is_found_before_it_is_deployed(moi, settings, tmp_path, monkeypatch):
-    (tmp_path / "daphne").mkdir()
-    (tmp_path / "daphne" / "__init__.py").touch()  # an app of this name will do
-    monkeypatch.syspath_prepend(tmp_path)
+def test_daphne_is_found_before_it_is_deployed(moi, settings, daphne):
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "daphne"]
     assert deploy_complaints() == {"moi.W017"}
-
-
-def test_a_layer_in_memory_is_found_before_it_is_deployed(moi, settings):
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    assert deploy_complaints() == {"moi.W016"}
-    assert complaints() == {}
 
 
 def test_moi_must_be_a_dict(settings):

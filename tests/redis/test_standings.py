@@ -12,11 +12,12 @@ from django.urls import reverse
 from django.utils import translation
 
 from moi_django import Group
-from moi_django.jobs import standings
+from moi_django.contrib.standings import lookup as standings
+from moi_django.contrib.standings.place_text import describe_place, describe_standing
+from moi_django.contrib.standings.queue_order import Standing
 from moi_django.models import State, format_date
-from moi_django.presentation.place_text import describe_place, describe_standing
 from moi_django.store import policy
-from moi_django.store.queue_order import Hold, Standing
+from moi_django.store.queue import Hold
 from tests.helpers.processes import wait_for
 from tests.helpers.queues import claim, queued_job
 from tests.helpers.records import finish, job_in, new_group
@@ -87,11 +88,6 @@ def test_a_queue_is_looked_at_once_however_many_ask(store):
     # Later there is another answer.
     claim(store)
     wait_for(lambda: standings.find_standing(jobs[1]).position == 1)
-
-
-@pytest.fixture
-def ada(moi):
-    return get_user_model().objects.create_user("ada")
 
 
 def test_the_first_paint_has_the_place(client, ada, store):

@@ -135,7 +135,7 @@ def test_what_is_removed_is_in_no_index(store, groups):
 
 def test_a_process_is_measured():
     sampler = MetricsSampler("an engine")
-    metrics = sampler.sample("lab")
+    metrics = sampler.sample("lab", None, None)
     assert (metrics.engine, metrics.context, metrics.pid) == ("an engine", "lab", os.getpid())
     assert metrics.host == socket.gethostname()
     assert metrics.memory == pytest.approx(psutil.Process().memory_info().rss, rel=0.5)
@@ -149,7 +149,7 @@ def test_the_load_of_a_process_is_measured_over_some_time():
     sampler = MetricsSampler("an engine")
     found = list[float]()
     while len(found) < 20:
-        if (cpu := sampler.sample("lab").cpu) is not None:
+        if (cpu := sampler.sample("lab", None, None).cpu) is not None:
             found.append(cpu)
     # It did nothing but this all the time.
     assert len(set(found)) == 1

@@ -21,11 +21,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def ada(moi):
-    return get_user_model().objects.create_user("ada")
-
-
-@pytest.fixture
 def bob(moi):
     return get_user_model().objects.create_user("bob")
 
@@ -38,9 +33,19 @@ def test_shows_each_job_with_its_status(ada, store):
     assert "Queued" in html
     assert f'group="{root.id}"' in html
     # The result is not there yet.
-    assert "href" not in html
+    assert f'href="/moi/jobs/{job.id}/"' in html
     finish(store, job)
     assert f'href="/result/{job.id}"' in live(render(ada))
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.LOST])
+def test_a_row_says_why_a_job_has_failed(ada, store, state):
+    traceback = "Traceback (most recent call last):\n  ...\nValueError: <b>no</b> number\n"
+    finish(store, job_in(store, Group.of(ada)), state, traceback)
+    why = '<small class="moi-error" data-moi="error_line" dir="auto">'
+    assert f"{why}ValueError: &lt;b&gt;no&lt;/b&gt; number</small>" in live(render(ada))
+    finish(store, job_in(store, Group.of(ada)), State.SUCCESS, traceback)
+    assert f"{why}</small>" in live(render(ada))
 
 
 def test_the_newest_stand_first_and_members_of_a_group_in_order(ada, store):
@@ -87,8 +92,9 @@ def test_text_of_a_job_never_is_markup(ada, store, field):
     ["javascript:alert(1)", " javascript:alert(1)", "data:text/html,x", "//evil.example", "\\\\x"],
 )
 def test_only_harmless_urls_become_links(ada, store, url):
-    finish(store, job_in(store, Group.of(ada), url=url))
-    assert "href" not in live(render(ada))
+    job = finish(store, job_in(store, Group.of(ada), url=url))
+    links = re.findall('href="(.*?)"', live(render(ada)))
+    assert [link for link in links if not link.startswith("?")] == [f"/moi/jobs/{job.id}/"]
 
 
 def test_a_group_can_be_shown_by_id_or_as_it_is(ada, store):
@@ -214,7 +220,7 @@ def test_a_nonce_that_nobody_has_used_yet_is_used(ada):
 
 
 def test_a_developer_is_told_that_the_server_has_no_websockets(ada, moi, settings):
-    hint = "this server has no websockets"
+    hint = "This server has no websockets"
     assert hint not in render(ada)
     settings.DEBUG = True
     assert hint in render(ada)

@@ -4,7 +4,6 @@ import io
 import json
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
 from moi_django import Group, Job
@@ -17,11 +16,6 @@ from tests.helpers.rendering import render
 
 pytestmark = pytest.mark.django_db
 DEEP = 300
-
-
-@pytest.fixture
-def ada(moi):
-    return get_user_model().objects.create_user("ada")
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_what_has_expired_leaves_no_hole(store, root):
     jobs = [job_in(store, root, f"job {number}") for number in range(5)]
     for job in jobs[1:3]:
         store.connection.redis.delete(store.keys.info(job.id))
-    [page] = store.pages.load([PageRequest(root.id, 0, 2)])
+    page = store.pages.load(PageRequest(root.id, 0, 2))
     assert names(page) == ["job 0", "job 3"]
     assert (
         store.tree.member_count(root.id)
@@ -83,10 +83,10 @@ def test_what_another_program_has_put_into_a_group_is_found(store, root):
     linked = job_in(store, Group.of("bob"), "linked", date_created="2020-01-01 00:00:00.000000")
     job = job_in(store, root, "job")
     store.connection.redis.sadd(store.keys.members(root.id), linked.id)
-    [page] = store.pages.load([PageRequest(root.id, 0, 10)])
+    page = store.pages.load(PageRequest(root.id, 0, 10))
     assert names(page) == ["linked", "job"]
     store.connection.redis.srem(store.keys.members(root.id), job.id)
-    [page] = store.pages.load([PageRequest(root.id, 0, 10)])
+    page = store.pages.load(PageRequest(root.id, 0, 10))
     assert names(page) == ["linked"]
 
 
@@ -103,7 +103,7 @@ def test_a_walk_meets_each_once_in_a_cycle_too(store, root):
 def test_the_rest_of_a_group_is_what_is_not_known(store, root):
     jobs = [job_in(store, root, f"job {number}") for number in range(6)]
     known = {jobs[0].id, jobs[2].id, jobs[5].id}
-    assert names(store.pages.load_unknown(PageRequest(root.id, 0, 5), known)) == [
+    assert names(store.pages.load(PageRequest(root.id, 0, 5), known)) == [
         "job 1",
         "job 3",
         "job 4",

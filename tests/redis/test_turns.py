@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
+from moi_django.contrib.standings.queue_order import QueueOrders, Standing
 from moi_django.models import State, now
 from moi_django.store import Store, StoreConfig, policy
-from moi_django.store.queue_order import Hold, Standing
+from moi_django.store.queue import Hold
 from moi_django.store.scripts import USED_GUESS
 from tests.helpers.queues import QUEUE, claim, claim_all, job_for, queued_job
 from tests.helpers.records import new_group
@@ -342,7 +343,7 @@ def test_the_position_is_the_order_of_the_claims(redis_server, moi, jobs, ends, 
             store.jobs.change(info.id, partial(ended_after, seconds))
     # As if the others took what is guessed, so that claims alone show the order.
     store.connection.redis.delete(store.keys.durations("lab"))
-    standings = store.orders.standings(QUEUE)
+    standings = QueueOrders(store).standings(QUEUE)
     assert sorted(standings, key=lambda id: standings[id].position) == claim_all(store)
     assert sorted(each.position for each in standings.values()) == [*range(1, len(standings) + 1)]
     store.connection.disconnect()
@@ -358,7 +359,7 @@ def test_one_owner_s_thousands_delay_nobody_else(store):
         queued_job(store, ada)
     first = [claim(store).info.owner for _ in range(10)]
     later = queued_job(store, bob)
-    assert store.orders.standings(QUEUE)[later.id].position == 1
+    assert QueueOrders(store).standings(QUEUE)[later.id].position == 1
     assert (first, claim(store).info) == ([ada.id] * 10, store.jobs.get(later.id))
 
 
@@ -367,7 +368,7 @@ def test_what_is_preferred_last_is_the_next_whoever_has_used_less(store):
     jobs = [queued_job(store, ada), queued_job(store, ada), queued_job(store, bob)]
     assert claim(store).info.id == jobs[0].id
     assert store.queue.prefer(jobs[2]) and store.queue.prefer(jobs[1])
-    places = {id: standing.position for id, standing in store.orders.standings(QUEUE).items()}
+    places = {id: standing.position for id, standing in QueueOrders(store).standings(QUEUE).items()}
     assert places == {jobs[1].id: 1, jobs[2].id: 2}
     assert claim_all(store) == [jobs[1].id, jobs[2].id]
 
@@ -395,7 +396,7 @@ def test_it_starts_when_those_before_it_have_run(store):
     root = store.users.enrol("ada", new_group)
     for _ in range(7):
         queued_job(store, root)
-    assert {each.starts_in for each in store.orders.standings(QUEUE).values()} == {None}
+    assert {each.starts_in for each in QueueOrders(store).standings(QUEUE).values()} == {None}
     for engine in ("one", "two"):
         claim(store, engine)
     for engine, seconds in (("one", 60), ("two", 100), ("one", 20)):
@@ -414,7 +415,7 @@ def test_it_starts_when_those_before_it_have_run(store):
 
 def starts(store):
     """Return by position after how many seconds jobs will begin, to whole ones."""
-    found = store.orders.standings(QUEUE).values()
+    found = QueueOrders(store).standings(QUEUE).values()
     return {each.position: each.starts_in and round(each.starts_in) for each in found}
 
 
@@ -423,7 +424,7 @@ def test_who_may_run_few_has_places_for_few(store):
     store.policy.update({policy.limit_slot("matlab"): 2, policy.owner_slot("lab", bob.id): 1})
     jobs = [queued_job(store, ada, limit="matlab") for _ in range(4)]
     jobs += [queued_job(store, bob) for _ in range(2)]
-    standings = store.orders.standings(QUEUE)
+    standings = QueueOrders(store).standings(QUEUE)
     assert [standings[job.id].position for job in jobs] == [1, 3, None, None, 2, None]
     assert [standings[job.id].hold for job in jobs] == [
         *(None, None, Hold.LIMIT, Hold.LIMIT),
@@ -443,15 +444,15 @@ def test_what_is_held_says_so_and_holds_back_nobody(store):
     jobs += [queued_job(store, bob)]
     assert claim_all(store) == [jobs[0].id, jobs[2].id, jobs[4].id]
     attempts = store.queue.first_waiting(QUEUE)
-    assert store.orders.holds(attempts) == [Hold.OWNER, Hold.LIMIT]
-    assert store.orders.standings(QUEUE) == {
+    assert store.queue.holds(attempts) == [Hold.OWNER, Hold.LIMIT]
+    assert QueueOrders(store).standings(QUEUE) == {
         jobs[1].id: Standing(hold=Hold.OWNER),
         jobs[3].id: Standing(hold=Hold.LIMIT),
     }
     store.jobs.cancel(jobs[2].id)
-    assert store.orders.standings(QUEUE)[jobs[3].id] == Standing(position=1)
+    assert QueueOrders(store).standings(QUEUE)[jobs[3].id] == Standing(position=1)
     store.policy.start(policy.paused("lab"))
-    assert store.orders.standings(QUEUE)[jobs[3].id] == Standing(hold=Hold.PAUSED)
+    assert QueueOrders(store).standings(QUEUE)[jobs[3].id] == Standing(hold=Hold.PAUSED)
     assert claim(store) is None
 
 

@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 import pytest
 
-from moi_django.cluster.dispatch import get_attachment_storage
 from moi_django.cluster.payloads import payload_keys, sign_payload
 from moi_django.cluster.reconciler import Reconciler
+from moi_django.contrib.attachments.site_storage import get_attachment_storage
 from moi_django.contrib.tracing.submit_spans import ATTEMPT_SPAN
 from moi_django.engine import heartbeat as heartbeat_module
 from moi_django.engine.attempt_end import AttemptEnd
@@ -89,6 +89,16 @@ def submit(store, root, function, *args, around=MappingProxyType({}), **options)
     payload = Payload(pickle_call((function, args, {}), 1000), given, "lab", around=dict(around))
     store.jobs.create(job, sign_payload(job, payload))
     return job
+
+
+def test_what_code_is_here_is_said_last_whoever_says_it(store, heartbeat):
+    with ThreadPoolExecutor(3) as pool:
+        for number in range(100):
+            renewals = [pool.submit(heartbeat.report) for _ in range(3)]
+            heartbeat.report_code(QUEUE, str(number))
+            for each in renewals:
+                each.result()
+            assert store.engines.reports()["one"].metrics.code == str(number)
 
 
 def test_all_that_waits_is_run_in_order(store, root, work):

@@ -28,7 +28,10 @@ def policy(get_response):
 
 
 def page(request, group=None):
-    shown = {"group": group, **{name: request.GET.get(name) for name in ("limit", "notify", "own")}}
+    shown = {
+        "group": group,
+        **{name: request.GET.get(name) for name in ("limit", "notify", "own", "many")},
+    }
     if "nonce" not in request.GET:
         return render(request, "tests/page.html", shown)
     nonce = secrets.token_urlsafe()

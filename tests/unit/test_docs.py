@@ -17,6 +17,7 @@ from django.template import engines
 import moi_django
 from moi_django import Options, consumers, exceptions, signals
 from moi_django.conf import DEFAULTS
+from moi_django.contrib.clusters import context_settings
 from moi_django.contrib.notify import conf as notify_conf
 from moi_django.models import Info
 from moi_django.store import keys as keys_module
@@ -51,11 +52,17 @@ def table(text):
 
 @pytest.mark.parametrize(("part", "defaults"), [(0, DEFAULTS), (1, notify_conf.DEFAULTS)])
 def test_every_setting_is_documented_with_its_default(part, defaults):
-    text = DOCS["docs/reference/settings.md"].split("## MOI_NOTIFY")[part]
+    text = re.split("^## .*$", DOCS["docs/reference/settings.md"], flags=re.MULTILINE)[part]
     documented = {
         row[0].strip("`"): row[1].strip("`") for row in table(text) if row[0].startswith("`")
     }
     assert documented == {name: repr(value) for name, value in defaults.items()}
+
+
+def test_every_key_of_a_context_is_documented():
+    _, text = DOCS["docs/reference/settings.md"].split("## Contexts with a LAUNCHER")
+    documented = [row[0].strip("`") for row in table(text) if row[0].startswith("`")]
+    assert documented == list(context_settings.KEYS)
 
 
 def test_every_check_is_documented():
@@ -153,7 +160,9 @@ def test_every_key_of_redis_is_documented_and_no_other():
         )
     )
     channels_in_code = set(
-        re.findall(r"^(\S+) +(?:\{|anything)", keys_module.__doc__.split("channel  ")[1], re.M)
+        re.findall(
+            r"^(\S+) +(?:\{|anything|nothing)", keys_module.__doc__.split("channel  ")[1], re.M
+        )
     )
     assert in_code | channels_in_code == documented
     named, heads = names_of_keys(), heads_of_script_keys()
@@ -220,7 +229,9 @@ def test_the_defaults_of_options_are_those_of_the_command():
     [
         pytest.param(page, line)
         for page, block in chain(code("console"), code("ini"))
-        for line in re.findall(r"^(?:\$ |Exec\S+/)python manage\.py moi (.*)$", block, re.MULTILINE)
+        for line in re.findall(
+            r"^(?:\$ |Exec\S+/)(?:python manage\.py|lab-manage) moi (.*)$", block, re.MULTILINE
+        )
     ],
 )
 def test_commands_in_the_docs_are_right(page, line):
@@ -355,6 +366,35 @@ def test_every_signal_is_documented():
     rows = table(DOCS["docs/howto/signals.md"])
     documented = {row[0].strip("`") for row in rows if row[0].startswith("`")}
     assert documented == {name for name, each in vars(signals).items() if isinstance(each, Signal)}
+
+
+FILES = sorted((ROOT / "docs/howto/systemd").iterdir())
+
+
+@pytest.mark.parametrize("file", [pytest.param(path, id=path.name) for path in FILES])
+def test_files_to_copy_stand_in_their_page_as_they_are(file):
+    languages = {".nginx": "nginx", "": "sh"}
+    blocks = [
+        block
+        for page, block in code(languages.get(file.suffix, "ini"))
+        if page == "docs/howto/deploy-recipes.md"
+    ]
+    assert file.read_text() in blocks
+
+
+# Steps that several kinds of sites take in the same way, by the heading of their part.
+def deploy_commands(page, heading):
+    [part] = re.findall(rf"^## {heading}$(.*?)^## ", DOCS[page], re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```console\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
+    return re.sub("/var/lib/lab|/srv/lab/state", "", "".join(blocks)).splitlines()
+
+
+@pytest.mark.parametrize("heading", ["Web server and firewall", "See that it works"])
+def test_pages_for_kinds_of_sites_do_the_same_in_the_same_way(heading):
+    slurm, ssh = (
+        deploy_commands(f"docs/howto/deploy-{kind}.md", heading) for kind in ("slurm", "ssh")
+    )
+    assert slurm == ssh != []
 
 
 def test_the_index_lists_no_page_twice():

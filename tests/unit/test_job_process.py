@@ -145,10 +145,24 @@ def test_files_are_attached_or_refused_with_a_reason(fork_server, tmp_path):
     assert notes.files == {"a.txt": b"a", "b.txt": b"b" * 3_000_000, "c.txt": b"c"}
     assert end.result == [
         ["InvalidJob", "not this one"],
-        ["MoiError", "The file 'broken' could not be kept: OSError('disk full')."],
         ["InvalidJob", "A file is bytes or a path, not int."],
         ["InvalidJob", "7 is no name for a file: give a string."],
     ]
+
+
+def test_a_job_fails_with_whose_result_a_file_is_lost(fork_server):
+    end, _ = run_job(fork_server, odd_jobs.attach_in_vain, "refused", "broken")
+    assert end.state is State.FAILED
+    assert end.result == "The file 'broken' could not be kept: OSError('disk full')."
+
+    class Once(Notes):
+        def attach(self, name, content):
+            if name not in self.files:
+                self.files[name] = b""
+                raise OSError("disk full")
+
+    end, _ = run_job(fork_server, odd_jobs.attach_in_vain, "again", "again", listener=Once())
+    assert end.state is State.SUCCESS
 
 
 def test_a_job_tells_that_it_waits_for_others(fork_server):

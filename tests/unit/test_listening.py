@@ -7,7 +7,7 @@ import pytest
 
 from moi_django.contrib.services import listening
 from moi_django.contrib.services.listening import bind_socket, describe_move, socket_address
-from moi_django.contrib.services.up import _python_path
+from moi_django.contrib.services.python_path import python_path
 from moi_django.exceptions import ServiceError, UsageError
 
 
@@ -64,4 +64,4 @@ def test_children_find_what_the_command_was_told_of_and_what_is_beside_it(monkey
     installed = [entry for entry in sys.path if "python3" in entry]
     # As --pythonpath, a manage.py and PYTHONPATH leave it.
     monkeypatch.setattr(sys, "path", ["/more", "/site", "/more", *installed])
-    assert _python_path() == "/more:/site"
+    assert python_path() == "/more:/site"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import traceback
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from moi_django.models import (
     Attempt,
     Info,
     State,
+    error_line_of,
     now,
 )
 from moi_django.validation import is_safe_url
@@ -170,3 +172,39 @@ def test_half_a_character_is_escaped():
     info = info_from_json('{"id": "j", "name": "\\udcff", "result": ["\\uD83D\\uDE00", "\\ud83d"]}')
     assert (info.name, info.result) == ("\\udcff", ["\U0001f600", "\\ud83d"])
     info.to_json().encode()
+
+
+def traceback_of(raised):
+    try:
+        try:
+            raise KeyError("the cause")
+        except KeyError as error:
+            raise raised from error
+    except BaseException as error:
+        return "".join(traceback.format_exception(error))
+
+
+def noted(error, note):
+    error.add_note(note)
+    return error
+
+
+def test_why_is_what_was_raised_and_the_first_line_of_its_message():
+    for raised, why in {
+        ValueError("no such sample"): "ValueError: no such sample",
+        ValueError("1 error\n  in a field\nsee https://example.org"): "ValueError: 1 error",
+        noted(ValueError("bad"), "while reading line 3"): "ValueError: bad",
+        json.JSONDecodeError("Expecting value", "x", 0): (
+            "JSONDecodeError: Expecting value: line 1 column 1 (char 0)"
+        ),
+        KeyboardInterrupt(): "KeyboardInterrupt",
+        SyntaxError("'(' was never closed", ("f.py", 1, 5, "x = (")): (
+            "SyntaxError: '(' was never closed"
+        ),
+        ExceptionGroup("two", [ValueError(1), KeyError("x")]): (
+            "ExceptionGroup: two (2 sub-exceptions)"
+        ),
+    }.items():
+        assert error_line_of(traceback_of(raised)) == why
+    assert error_line_of("The job was killed by signal 11.\n") == "The job was killed by signal 11."
+    assert error_line_of("") == ""

@@ -82,7 +82,23 @@ def test_no_modules_import_each_other():
     assert not left
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if part_of(name) <= PART_OF["engine"]])
+# What engines import of the optional parts.
+ENGINE_PARTS = [
+    "attachments.storage",
+    "attachments.delivery",
+    "doctor.engine_proof",
+    "displays.rich_display",
+    "tracing.attempt_spans",
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name in modules() if part_of(name) <= PART_OF["engine"]),
+        *(f"contrib.{name}" for name in ENGINE_PARTS),
+    ],
+)
 def test_an_engine_needs_no_django(name):
     at_once = {imported for imported, now in imports(modules()[name]) if now}
     assert not [module for module in at_once if module.split(".")[0] in ("django", "channels")]
@@ -96,13 +112,15 @@ def test_no_test_file_imports_another():
             )
 
 
-def test_one_module_talks_to_ipyparallel_and_one_describes_a_local_cluster():
+def test_what_talks_to_ipyparallel_is_one_module_of_the_core_and_what_runs_clusters():
     users = {
         name
         for name, path in modules().items()
         if any(module.split(".")[0] == "ipyparallel" for module, _ in imports(path))
     }
-    assert users == {"cluster.ipyparallel_adapter", "contrib.services.local_cluster"}
+    clusters = {"contrib.clusters.controller", "contrib.clusters.engine"}
+    clusters.add("contrib.doctor.engine_checks")
+    assert users == {"cluster.ipyparallel_adapter", "contrib.services.local_cluster", *clusters}
 
 
 @pytest.mark.parametrize("path", modules().values(), ids=modules())
@@ -233,6 +251,12 @@ def test_an_engine_without_django_imports_no_django():
     code = "import json, sys, moi_django.engine.worker; print(json.dumps(list(sys.modules)))"
     loaded = set(run(code))
     assert not loaded & {"django", "channels", "ipyparallel"}
+
+
+def test_an_engine_of_a_context_imports_no_django():
+    names = ["moi_django.contrib.clusters.engine", "moi_django.contrib.clusters.host_processes"]
+    code = f"import json, sys, {', '.join(names)}; print(json.dumps(list(sys.modules)))"
+    assert not set(run(code)) & {"django", "channels"}
 
 
 def test_importing_opens_and_starts_nothing(tmp_path):

@@ -46,7 +46,7 @@ def test_slots_begin_at_whole_multiples_of_their_length_and_end_now(hours):
     assert found.filled == []
 
 
-@pytest.mark.parametrize(("hours", "apart"), [(1, 15), (6, 60), (24, 240)])
+@pytest.mark.parametrize(("hours", "apart"), [(1, 15), (6, 120), (24, 360)])
 def test_times_stand_at_whole_quarters_or_hours(hours, apart):
     for plot in (history(hours).throughput, history(hours).durations):
         times = [mark.time for mark in plot.marks if mark.time]

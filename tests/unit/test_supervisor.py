@@ -1,5 +1,6 @@
 """Every attempt comes to an end that is told truly, whatever its process does."""
 
+import gc
 import os
 import signal
 import struct
@@ -10,6 +11,7 @@ import psutil
 import pytest
 
 from moi_django.engine import messages
+from moi_django.engine.departure import leaving
 from moi_django.engine.supervisor import InterruptReason, Supervisor
 from moi_django.models import State
 from tests.helpers import odd_jobs
@@ -33,6 +35,17 @@ def test_an_end_by_a_signal(fork_server, number, told):
     assert end.peak_memory > 1_000_000 and end.cpu_seconds > 0
     if number == signal.SIGSEGV:
         assert "in end_with_signal" in end.result  # says faulthandler
+
+
+def test_an_end_by_what_ends_the_engine_is_no_fault_of_the_job(fork_server):
+    leaving.set()
+    try:
+        end, _ = run_job(fork_server, odd_jobs.end_with_signal, int(signal.SIGTERM))
+        assert end.state is State.LOST and "killed by signal 15 (SIGTERM)." in end.result
+        end, _ = run_job(fork_server, odd_jobs.end_with_signal, int(signal.SIGKILL))
+        assert end.state is State.FAILED
+    finally:
+        leaving.clear()
 
 
 def test_an_end_without_a_result(fork_server):
@@ -171,7 +184,7 @@ def test_the_end_waits_for_what_is_being_kept_and_not_for_ever(
     grace = 30 if is_freed else 0.2
     end, _ = run_job(fork_server, function, "name", gate, listener=slow, grace=grace)
     thread.join()
-    assert end.state is State.SUCCESS
+    assert end.state is (State.SUCCESS if is_freed else State.FAILED)
     assert slow.files == ({"name": b"content"} if is_freed else {})
 
 
@@ -343,6 +356,7 @@ def test_a_process_that_has_failed_may_be_used_again(fork_server):
 
 def test_nothing_is_left_after_many_jobs(fork_server):
     run_job(fork_server, abs, -1)
+    gc.collect()  # of tests before, which would go meanwhile
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(100):
         run_job(fork_server, abs, -1)

@@ -1,5 +1,6 @@
 """What viewers hear of a tree that changes."""
 
+import json
 import random
 
 import pytest
@@ -61,7 +62,7 @@ def index(tree):
 
 
 def told(index, root="root"):
-    return [(verb, id) for verb, id, _ in index.take_frames().get(root, [])]
+    return [(verb, id) for verb, id, *_ in index.take_frames().get(root, [])]
 
 
 def test_what_is_there_at_first_is_not_told(index):
@@ -78,7 +79,7 @@ def test_a_change_is_told_once(index, tree):
 def test_changes_of_one_job_are_merged_to_the_latest(index):
     for version in (2, 3, 4):
         index.put_node("b", node("b", version))
-    [(verb, id, raw)] = index.take_frames()["root"]
+    [(verb, id, raw, _)] = index.take_frames()["root"]
     assert (verb, id, info_from_json(raw).version) == ("update", "b", 4)
 
 
@@ -173,7 +174,7 @@ def test_who_follows_the_frames_ends_with_what_is_there(seed):
     tree.load(index, ["root"])
     for step in range(200):
         tree.load(index, change(tree, chance, version=step + 2))
-        for verb, id, raw in index.take_frames().get("root", []):
+        for verb, id, raw, _ in index.take_frames().get("root", []):
             if verb == "remove":
                 seen.pop(id, None)
             else:
@@ -200,5 +201,42 @@ def test_groups_are_told_before_what_is_in_them_and_the_older_before_the_newer(i
     index.put_members("fresh", tree.members["fresh"])
     for id in ("newer", "fresh", "older", "oldest"):
         index.put_node(id, tree.infos[id])
-    told = [id for verb, id, _ in index.take_frames()["root"]]
+    told = [id for verb, id, *_ in index.take_frames()["root"]]
     assert told == ["oldest", "fresh", "older", "newer"]
+
+
+def changes_of(index):
+    """Return what is told of one node besides the whole."""
+    [(verb, _, _, changes)] = index.take_frames()["root"]
+    return verb, changes and json.loads(changes)
+
+
+def test_of_an_update_is_told_what_has_changed(tree, index):
+    index.put_node("a", node("a", 2, status="new"))
+    assert changes_of(index) == ("update", {"id": "a", "since": 1, "version": 2, "status": "new"})
+    counts = {"size": 7, "totals": {"queued": 7}}
+    index.put_node("group", node("group", type=GROUP, **counts))
+    assert changes_of(index) == ("count", {"id": "group", "since": 1, "version": 1, **counts})
+
+
+def test_two_changes_in_a_tick_are_told_as_a_whole(tree, index):
+    for version in (2, 3):
+        index.put_node("a", node("a", version))
+    assert changes_of(index) == ("update", "")
+
+
+def test_around_a_result_all_is_told(tree, index):
+    for version, result in enumerate([1, 2, None], 2):
+        index.put_node("a", node("a", version, result=result))
+        assert changes_of(index) == ("update", "")
+    index.put_node("a", node("a", 5))
+    assert changes_of(index) == ("update", {"id": "a", "since": 4, "version": 5})
+
+
+def test_what_a_page_was_shown_newer_is_told_as_a_whole_once(tree, index):
+    index.note_shown([node("a", 1), node("b", 2), node("unknown", 3)])
+    index.put_node("a", node("a", 3))
+    assert changes_of(index)[1] == {"id": "a", "since": 1, "version": 3}
+    for version, changes in ((3, ""), (4, {"id": "b", "since": 3, "version": 4})):
+        index.put_node("b", node("b", version))
+        assert changes_of(index) == ("update", changes)

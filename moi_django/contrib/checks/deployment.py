@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from moi_django.conf import conf
 
@@ -22,7 +22,7 @@ def check_redis_is_safe(**kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for url in {conf.configured_redis_url, conf.ENGINE_REDIS_URL} - {None}:
         parts = urlsplit(str(url))
-        if parts.scheme == "redis" and not _is_local(parts.hostname or ""):
+        if parts.scheme in ("redis", "redis+sentinel") and not _is_local(parts.hostname or ""):
             found.append(
                 Warning(
                     f"Redis at {parts.hostname} is reached without encryption.",
@@ -111,22 +111,6 @@ def _is_secret(key: str | bytes) -> bool:
 
 
 @register("moi", deploy=True)
-def check_layer_is_lossless(**kwargs: Any) -> list[CheckMessage]:
-    """Check that the channel layer does not drop what pages have to hear."""
-    layers = getattr(settings, "CHANNEL_LAYERS", {})
-    if "InMemoryChannelLayer" not in layers.get(conf.CHANNEL_LAYER, {}).get("BACKEND", ""):
-        return []
-    return [
-        Warning(
-            "InMemoryChannelLayer drops messages without a word when many changes come at once.",
-            hint="Each server process may have a layer of its own, but pages that miss messages "
-            "take snapshots again and again. Use 'moi_django.layers.MoiChannelLayer'.",
-            id="moi.W016",
-        )
-    ]
-
-
-@register("moi", deploy=True)
 def check_server_is_bounded(**kwargs: Any) -> list[CheckMessage]:
     """Check that no client can fill the memory of the web server."""
     if not apps.is_installed("daphne"):
@@ -150,6 +134,14 @@ def check_redis_keeps_jobs(**kwargs: Any) -> list[CheckMessage]:
     if not (url := conf.configured_redis_url) or (said := read_memory_policy(url)) is None:
         return []
     found: list[CheckMessage] = []
+    if said.is_cluster_node:
+        found.append(
+            Error(
+                "Redis is a node of a Redis Cluster, which keeps keys apart that change together.",
+                hint="Name a Redis of its own, or its sentinels.",
+                id="moi.E018",
+            )
+        )
     if said.evicts:
         found.append(
             Warning(

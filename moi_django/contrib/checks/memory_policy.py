@@ -1,13 +1,13 @@
-"""Ask a Redis whether it keeps what it is given."""
+"""Ask a Redis whether it keeps what it is given, and all of it."""
 
 from typing import Any, NamedTuple
 
-import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from moi_django.store.connection import QUICK
+from moi_django.store.redis_url import open_client
 
 
 class MemoryPolicy(NamedTuple):
@@ -15,6 +15,8 @@ class MemoryPolicy(NamedTuple):
 
     policy: str
     persists: bool
+    # It has only some of the keys.
+    is_cluster_node: bool
 
     @property
     def evicts(self) -> bool:
@@ -24,7 +26,7 @@ class MemoryPolicy(NamedTuple):
 
 def read_memory_policy(url: str) -> MemoryPolicy | None:
     """Return what a Redis says of its memory; None when it is not there or does not say."""
-    client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **QUICK)
+    client: Any = open_client(url, retry=Retry(NoBackoff(), 0), **QUICK)
     try:
         with client:
             info = client.info("everything")
@@ -32,4 +34,5 @@ def read_memory_policy(url: str) -> MemoryPolicy | None:
     except RedisError:
         return None
     policy = info.get("maxmemory_policy", "noeviction") if info.get("maxmemory") else "noeviction"
-    return MemoryPolicy(policy, bool(info.get("aof_enabled") or snapshots))
+    persists = bool(info.get("aof_enabled") or snapshots)
+    return MemoryPolicy(policy, persists, bool(info.get("cluster_enabled")))

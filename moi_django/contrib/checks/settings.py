@@ -12,7 +12,10 @@ from django.utils.module_loading import import_string
 from moi_django.conf import DEFAULT_CONTEXT, DEFAULTS, conf
 from moi_django.validation import unfit_character
 
+# What says where a cluster is that others have started.
 CONTEXT_KEYS = {"connection_file", "profile", "profile_dir", "cluster_id", "BACKEND"}
+# How the url of a Redis may begin.
+SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 # What a context may be run by.
 BACKENDS = ("ipyparallel", "immediate")
 
@@ -20,14 +23,16 @@ BACKENDS = ("ipyparallel", "immediate")
 OPTIONAL: dict[str, tuple[Any, str]] = {
     "WEBSOCKET_URL": (str, "a text"),
     "ANONYMOUS_USER": (str, "a text"),
+    "LIST_URL": (str, "a text"),
     "STATE_DIR": ((str, os.PathLike), "a path"),
+    "ENGINE_IMPORTS": ((list, tuple), "a list of modules"),
     "MEMORY_LIMIT": (int, "a whole number of bytes"),
     "MONITOR_TOKEN": (str, "a text"),
     "HEALTH_MAX_WAIT": ((int, float), "seconds"),
 }
 
 MAY_BE_ZERO = {
-    *("CANCEL_GRACE", "RESULT_PATIENCE", "RESULT_PREVIEW", "PUSH_EVERY", "TICK"),
+    *("CANCEL_GRACE", "RESULT_PATIENCE", "RESULT_PREVIEW", "TICK"),
     *("STRAY_FILES_AGE", "LINGER"),
 }
 
@@ -85,15 +90,31 @@ def check_redis_url(**kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for name in ("REDIS_URL", "ENGINE_REDIS_URL"):
         url = getattr(conf, name)
-        if url is not None and not str(url).startswith(("redis://", "rediss://", "unix://")):
+        if url is not None and (problem := _url_problem(str(url))) is not None:
             found.append(
                 Error(
-                    f'MOI["{name}"] is not the url of a Redis.',
-                    hint="Such as redis://localhost:6379/0, rediss://..., or unix:///path",
+                    f'MOI["{name}"] is not the url of a Redis{problem}.',
+                    hint="Such as redis://localhost:6379/0, rediss://..., unix:///path, or "
+                    "redis+sentinel://host:26379,host2:26379/name/0",
                     id="moi.E004",
                 )
             )
     return found
+
+
+def _url_problem(url: str) -> str | None:
+    """Return what is wrong with a url, as the end of a sentence; None when nothing is."""
+    if not url.startswith(SCHEMES):
+        return ""
+    if "+sentinel://" in url:
+        # Costs an import of Redis, which other urls do without.
+        from moi_django.contrib.sentinel.primary import get_sentinels
+
+        try:
+            get_sentinels(url)
+        except ValueError as error:
+            return f": {error}"
+    return None
 
 
 @register("moi")
@@ -104,6 +125,8 @@ def check_contexts(**kwargs: Any) -> list[CheckMessage]:
         return []  # check_settings says so
     found: list[CheckMessage] = []
     for name, given in contexts.items():
+        if isinstance(given, dict) and "LAUNCHER" in given:
+            continue  # contrib.clusters.checks looks at it
         unknown = set(given) - CONTEXT_KEYS if isinstance(given, dict) else {repr(given)}
         if not unknown and given.get("BACKEND", BACKENDS[0]) not in BACKENDS:
             unknown = {given["BACKEND"]}

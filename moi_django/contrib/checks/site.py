@@ -18,6 +18,7 @@ from django.template.loader_tags import ExtendsNode, IncludeNode
 from django.utils.module_loading import import_string
 
 from moi_django.conf import conf
+from moi_django.pages.page_urls import page_url_patterns
 
 OWN_APPLICATION = (
     'Set ASGI_APPLICATION = "moi_django.asgi.application", or add '
@@ -71,6 +72,21 @@ def check_runserver(**kwargs: Any) -> list[CheckMessage]:
             hint=f'Use `manage.py moi up`, or put "{APP}" or "daphne" into '
             'INSTALLED_APPS, before "django.contrib.staticfiles".',
             id="moi.I031",
+        )
+    ]
+
+
+@register("moi")
+def check_pages(**kwargs: Any) -> list[CheckMessage]:
+    """Say that jobs have no page but those that the site gives them."""
+    if not getattr(settings, "ROOT_URLCONF", None) or page_url_patterns():
+        return []
+    return [
+        Info(
+            "The urls of the site have no pages of jobs: of a job without a url of its own nobody "
+            "sees the result, the output, or all of why it failed.",
+            hint='Add path("moi/", include("moi_django.urls")) to urlpatterns.',
+            id="moi.I032",
         )
     ]
 

@@ -146,14 +146,14 @@ def _job(command: BaseCommand, options: dict[str, Any]) -> None:
 
 def _write_job(command: BaseCommand, options: dict[str, Any], info: Any) -> None:
     from moi_django.contrib.command_line import text_report
-    from moi_django.jobs.standings import find_standing
-    from moi_django.presentation import place_text
+    from moi_django.contrib.standings.lookup import find_standing
+    from moi_django.contrib.standings.place_text import describe_place
 
     if options["json"]:
         standing = find_standing(info)
         write_json(command, info.to_dict() | (asdict(standing) if standing else {}))
     else:
-        block = text_report.detail_block(info, place_text.describe_place(info))
+        block = text_report.detail_block(info, describe_place(info))
         command.stdout.write(block, ending="")
 
 

@@ -7,22 +7,29 @@ is not well.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.retry import Retry
 
-from moi_django.cluster.connections import get_connection
+from moi_django.cluster.connections import (
+    ELASTIC_HINT,
+    connection_file,
+    get_connection,
+    may_be_empty,
+    require_listener,
+)
 from moi_django.conf import conf
 from moi_django.contrib.health.heartbeat import LIFETIME, seconds_since_reconciled
-from moi_django.exceptions import MoiError
+from moi_django.exceptions import ClusterUnavailable, MoiError
 from moi_django.presentation.formatting import format_duration
 from moi_django.site_store import get_store
 from moi_django.store import policy
 from moi_django.store.connection import QUICK, without_secret
+from moi_django.store.redis_url import open_client
 
 # Seconds for Redis, and for all of it: to connect to a controller takes longest.
 REDIS_TIMEOUT, TIMEOUT = 0.9, 1.7
@@ -31,6 +38,7 @@ THREAD = "moi-health"
 # Seconds without a trace of a reconciler that are nothing yet: one by cron comes each minute.
 MAX_RECONCILER_AGE = 90.0
 START = "start some with `ipcluster engines`, or all of it with `python manage.py moi up`"
+START_CONTEXT = "start some with `python manage.py moi cluster start --context={}`"
 SILENT_CONTROLLER = "see whether the controller of {!r} hangs, and the network to it"
 SLOW = "see what Redis is busy with"
 
@@ -104,7 +112,7 @@ def _take(looks: Sequence[_Look], deadline: float) -> list[Finding]:
 def _examine_redis() -> Finding:
     url = conf.redis_url
     where = f"Redis at {without_secret(url)}"
-    client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **QUICK)
+    client = open_client(url, retry=Retry(NoBackoff(), 0), **QUICK)
     try:
         with client:
             pipeline = client.pipeline()
@@ -137,8 +145,24 @@ def _examine_engines(context: str) -> Finding:
         advice = SILENT_CONTROLLER.format(context)
         return Finding(part, False, "the controller does not answer", advice)
     if not engines:
-        return Finding(part, False, "there are none", START)
-    return Finding(part, True, f"{len(engines)} engine{'s' * (len(engines) != 1)}")
+        return _examine_none(context, part)
+    text = f"{len(engines)} engine{'s' * (len(engines) != 1)}"
+    refusals = get_store().engines.refusals()
+    if not (unfit := sorted(engines & refusals.keys())):
+        return Finding(part, True, text)
+    text += f", {len(unfit)} of which take{'s' * (len(unfit) == 1)} no job: {refusals[unfit[0]]}"
+    return Finding(part, len(unfit) < len(engines), text, "see `python manage.py moi doctor`")
+
+
+def _examine_none(context: str, part: str) -> Finding:
+    file = connection_file(context)
+    if may_be_empty(context) and file.exists():
+        with suppress(ClusterUnavailable):
+            require_listener(context, file)
+            return Finding(part, True, f"there are none now: {ELASTIC_HINT}")
+    has_launcher = conf.CONTEXTS[context].get("LAUNCHER")
+    advice = START_CONTEXT.format(context) if has_launcher else START
+    return Finding(part, False, "there are none", advice)
 
 
 def _examine_queue(context: str) -> Finding:

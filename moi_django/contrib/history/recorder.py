@@ -14,7 +14,7 @@ from moi_django import owners
 from moi_django.contrib.events import JobEvent
 from moi_django.contrib.events.rows import write_rows
 from moi_django.contrib.history.models import MAX_NAME, MAX_TEXT, PastAttempt, PastJob
-from moi_django.models import Attempt, Info, State, last_line, timestamp
+from moi_django.models import Attempt, Info, State, error_line_of, timestamp
 from moi_django.site_store import get_store
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ def record_events(events: Sequence[JobEvent]) -> None:
     OperationalError when the database is away, StoreUnavailable when Redis is.
     """
     ended = [event for event in events if event.info.finished]
+    if not ended:
+        return
     cut = [event.info.id for event in ended if event.result_omitted]
     present = {info.id: info for info in get_store().jobs.get_many(cut) if info is not None}
     record_jobs(present.get(event.info.id, event.info) for event in ended)
@@ -146,7 +148,7 @@ def _error(info: Info) -> str:
     """Return what the traceback of a job says last; nothing for one that succeeded."""
     if info.state is State.SUCCESS or not isinstance(info.result, str):
         return ""
-    return _storable(last_line(info.result))
+    return _storable(error_line_of(info.result))
 
 
 def _preview(info: Info) -> str:

@@ -13,8 +13,10 @@ from typing import Any
 from django.http import Http404, HttpResponse
 
 from moi_django.conf import conf
+from moi_django.contrib.displays.rich_display import SIZE
 from moi_django.contrib.job_pages.html_content import has_content, has_scripts
 from moi_django.contrib.job_pages.json_tree import JsonNode, build_json_tree
+from moi_django.contrib.job_pages.tracebacks import TracebackSummary, summarize_traceback
 from moi_django.models import Info, State
 
 # The forms that we show, the best first: as it is called in an address -> its MIME type.
@@ -57,13 +59,17 @@ STYLE = (
 class ResultPreview:
     """What a page shows of a result."""
 
-    # "none", "image", "document", "tree" or "text"; "scripted" for a document of which nothing is
-    # seen because it needs scripts.
+    # "none", "image", "document", "tree", "text" or "traceback"; "scripted" for a document of which
+    # nothing is seen because it needs scripts.
     kind: str
     # Name of the form in its address, for an image or a document.
     form: str = ""
     text: str = ""
     tree: JsonNode | None = None
+    # What was raised, and the frames of the user's own code if there are others.
+    summary: TracebackSummary | None = None
+    # What an image measures in CSS pixels, where that is known: width and height.
+    size: tuple[str, ...] = ()
 
     @property
     def runs_scripts(self) -> bool:
@@ -74,15 +80,14 @@ class ResultPreview:
 def preview_result(info: Info, forms: dict[str, str]) -> ResultPreview:
     """Return how a result is shown best."""
     if info.state is not State.SUCCESS:
-        return (
-            ResultPreview("text", text=str(info.result)) if info.result else ResultPreview("none")
-        )
+        return _preview_failure(str(info.result)) if info.result else ResultPreview("none")
     form = next((name for name, mime in FORMS.items() if _is_seen(mime, forms)), "")
     # An HTML form would have come before these if anything were seen of it.
     if form in ("", "plain") and has_scripts(forms.get(FORMS["html"], "")):
         return ResultPreview("scripted", "html", forms.get("text/plain", ""))
     if form in IMAGES:
-        return ResultPreview("image", form, forms.get("text/plain", ""))
+        size = tuple(forms.get(f"{FORMS[form]}{SIZE}", "").split())
+        return ResultPreview("image", form, forms.get("text/plain", ""), size=size)
     if form in DOCUMENTS:
         return ResultPreview("document", form, forms.get("text/plain", ""))
     if form == "json":
@@ -90,6 +95,11 @@ def preview_result(info: Info, forms: dict[str, str]) -> ResultPreview:
     if form:
         return ResultPreview("text", form, forms[FORMS[form]])
     return _preview_json(info.result)
+
+
+def _preview_failure(text: str) -> ResultPreview:
+    summary = summarize_traceback(text)
+    return ResultPreview("traceback" if summary else "text", text=text, summary=summary)
 
 
 def _is_seen(mime: str, forms: dict[str, str]) -> bool:

@@ -82,9 +82,14 @@ class _Screen:
             self.rows.insert(end, [])
         self.column = column
 
-    def erase(self, start: int, end: int, blank: str = " ") -> None:
+    def erase(self, start: int, end: int) -> None:
         cells = self.rows[self.row]
-        cells[start:end] = blank * (end - start) if end < len(cells) else ""
+        cells[start:end] = " " * (end - start) if end < len(cells) else ""
+
+    def delete(self, count: int) -> None:
+        """Take characters out of a row, which then no longer goes on in the next one."""
+        cells = self.rows[self.row]
+        del cells[COLUMNS:], cells[self.column : self.column + count]
 
     def erase_line(self, how: int) -> None:
         self.erase(0 if how else self.column, self.column + 1 if how == 1 else COLUMNS + 1)
@@ -123,7 +128,7 @@ _COMMANDS: dict[str, Callable[[_Screen, int, int, int], object]] = {
     "[K": lambda s, _, how, __: s.erase_line(how),
     "[L": lambda s, n, *_: s.shift(s.bottom, s.row, n, 0),
     "[M": lambda s, n, *_: s.shift(s.row, s.bottom, n, 0),
-    "[P": lambda s, n, *_: s.erase(s.column, s.column + n, ""),
+    "[P": lambda s, n, *_: s.delete(n),
     "[X": lambda s, n, *_: s.erase(s.column, s.column + n),
     "[r": lambda s, _, first, last: s.scroll_to(first, last),
 }

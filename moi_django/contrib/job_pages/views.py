@@ -5,7 +5,6 @@ good as not there.
 """
 
 import json
-import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -22,37 +21,42 @@ from django.utils.translation import ngettext, pgettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from moi_django import authorization
-from moi_django.cluster import dispatch
+from moi_django import authorization, owners
 from moi_django.conf import conf
+from moi_django.contrib.attachments.storage import attachments_of
 from moi_django.contrib.command_line.ansi import note_gaps, strip_control
-from moi_django.contrib.job_pages import downloads, results
+from moi_django.contrib.job_pages import downloads, json_pages, results
+from moi_django.contrib.job_pages.attempts import attempts_of
 from moi_django.contrib.job_pages.code_note import describe_code
+from moi_django.contrib.job_pages.crumbs import Crumb, crumb_of, crumbs_of
+from moi_django.contrib.job_pages.output_search import find_lines
 from moi_django.contrib.job_pages.terminal_screen import render_output
-from moi_django.engine.attachments import attachments_of
 from moi_django.exceptions import MoiError, StoreUnavailable
 from moi_django.jobs import actions
 from moi_django.models import UNFINISHED, Info
 from moi_django.pages.page_urls import page_url
 from moi_django.pages.status_div import Row, StatusDiv
-from moi_django.presentation.place_text import describe_place
 from moi_django.site_store import get_store
 
 View = Callable[..., HttpResponseBase]
 # How many entries of its log the server renders in the page of a job.
 OUTPUT_ENTRIES = 50
-# How many members of a group stand side by side at first, and what a page may ask for instead.
-ROWS, _COUNT = 100, re.compile(r"[1-9][0-9]{0,5}")
 # How many are listed of the jobs that wait for one, and of those that it waits for.
 RELATED = 100
+_UNAVAILABLE = "Jobs cannot be shown just now: the server has no Redis."
 
 
 def _permitted_object(
-    action: authorization.Action, *, group: bool = False, otherwise: View | None = None
+    action: authorization.Action,
+    *,
+    group: bool = False,
+    otherwise: View | None = None,
+    as_json: View | None = None,
 ) -> Callable[[View], View]:
     """Hand the info object of a job or group to a view, for who may see or change it.
 
-    For anybody else there is what the view `otherwise` makes of the id, if it is given.
+    For anybody else there is what the view `otherwise` makes of the id, if it is given. Who wants
+    JSON gets what `as_json` makes of it.
     """
 
     def decorate(view: View) -> View:
@@ -62,6 +66,8 @@ def _permitted_object(
                 info = actions.find_permitted(request.user, action, str(id))
                 if info is None or info.is_group is not group:
                     return (otherwise or _refuse)(request, id)
+                if as_json and json_pages.wants_json(request):
+                    return as_json(request, info)
                 return view(request, info, **more)
             except StoreUnavailable:
                 return _unavailable_page(request, "group" if group else "job", id)
@@ -73,6 +79,8 @@ def _permitted_object(
 
 def _unavailable_page(request: HttpRequest, page: str, id: Any) -> HttpResponseBase:
     """Say that Redis is away, and lead to where it can be tried again: an act, from its page."""
+    if json_pages.wants_json(request):
+        return json_pages.unavailable_response(_UNAVAILABLE)
     back = (
         reverse(f"moi:{page}", args=[id]) if request.method == "POST" else request.get_full_path()
     )
@@ -85,7 +93,9 @@ def _is_permitted(request: HttpRequest, action: authorization.Action, info: Info
 
 def _refuse(request: HttpRequest, id: Any) -> HttpResponseBase:
     """Answer alike for what is not there and what is another's."""
-    if request.user.is_anonymous and not conf.ANONYMOUS_USER:
+    if json_pages.wants_json(request):
+        return json_pages.refused_response(request, id)
+    if owners.find_field(request.user) is None:
         return redirect_to_login(request.get_full_path())
     raise Http404(_("There is no such job, or you may not see it."))
 
@@ -101,30 +111,47 @@ def _past_job_page(request: HttpRequest, id: Any) -> HttpResponseBase:
 
 
 @require_safe
-@_permitted_object("view", otherwise=_past_job_page)
+@_permitted_object("view", otherwise=_past_job_page, as_json=json_pages.info_response)
 def job_page(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Show everything about a job; for the script without the output, which it has already."""
-    is_whole = request.GET.get("without") != "output"
-    entries = get_store().logs.open(info.id).read_last(OUTPUT_ENTRIES) if is_whole else []
-    output, is_cut = render_output(entry.piece for entry in entries)
-    parent = _visible_parent(request, info)
     shown = {
         "info": info,
-        "row": Row(info, place=describe_place(info)),
-        "took": info.ran_seconds(),
+        "row": Row(info, place=conf.describe_place(info)),
+        "attempts": attempts_of(info),
         "code_note": describe_code(info),
         "result": results.preview_result(info, get_store().artifacts.load_display(info.id)),
-        "output": output,
-        "is_cut": is_cut or bool(entries and entries[0].at),
         "files": attachments_of(get_store(), info.id).values(),
         "may_change": _is_permitted(request, "change", info),
-        "parent": parent,
-        "back": _url_above(parent),
+        "is_staff": getattr(request.user, "is_staff", False),
+        **_way_up(request, info),
+        **_output(request, info),
         **_related(request, info),
         # For the address of the websocket, and the words of the script.
         "div": StatusDiv(),
     }
     return render(request, "moi_django/job.html", shown)
+
+
+def _output(request: HttpRequest, info: Info) -> dict[str, Any]:
+    """Return the end of what a job has printed, or the lines with what is looked for."""
+    log, wanted = get_store().logs.open(info.id), request.GET.get("find", "").strip()
+    if request.GET.get("without") == "output":
+        return {"find": wanted}
+    if wanted:
+        return {
+            "find": wanted,
+            "found": find_lines(strip_control(note_gaps(log.read_all())), wanted),
+        }
+    entries = log.read_last(OUTPUT_ENTRIES)
+    text, is_cut = render_output(entry.piece for entry in entries)
+    lines = text.splitlines(keepends=True) if text else []
+    return {"output": lines, "is_cut": is_cut or bool(entries and entries[0].at)}
+
+
+def _way_up(request: HttpRequest, info: Info) -> dict[str, Any]:
+    """Return what is above a job or group, and where to go when it is no longer there."""
+    crumbs = crumbs_of(request.user, info)
+    return {"crumbs": crumbs, "above": crumbs[-1] if crumbs else None, "back": _url_above(crumbs)}
 
 
 def _related(request: HttpRequest, info: Info) -> dict[str, Any]:
@@ -141,28 +168,39 @@ def _related(request: HttpRequest, info: Info) -> dict[str, Any]:
     }
 
 
-def _visible_parent(request: HttpRequest, info: Info) -> Info | None:
-    parent = get_store().jobs.get(info.parent) if info.parent else None
-    return parent if parent is not None and _is_permitted(request, "view", parent) else None
-
-
-def _url_above(parent: Info | None) -> str:
-    """Return where to go from a job that is no longer there."""
-    return (page_url(parent) if parent else None) or get_script_prefix()
+def _url_above(crumbs: list[Crumb]) -> str:
+    return (crumbs[-1].url if crumbs else None) or get_script_prefix()
 
 
 @require_safe
-@_permitted_object("view", group=True)
+@never_cache
+def list_page(request: HttpRequest) -> HttpResponseBase:
+    """Show users their own jobs, where the site has no page for that."""
+    is_json = json_pages.wants_json(request)
+    if owners.find_field(request.user) is None:
+        if is_json:
+            return json_pages.login_response()
+        # A visitor who has no jobs yet may have some later.
+        if not hasattr(request.user, "moi_field"):
+            return redirect_to_login(request.get_full_path())
+    elif is_json:
+        try:
+            group = owners.group_of(request.user, makes=False)
+            return json_pages.group_response(request, group)
+        except StoreUnavailable:
+            return json_pages.unavailable_response(_UNAVAILABLE)
+    return render(request, "moi_django/list.html")
+
+
+@require_safe
+@_permitted_object("view", group=True, as_json=json_pages.group_response)
 def group_page(request: HttpRequest, info: Info) -> HttpResponseBase:
-    """Show a group and all below it; of its members at most `?rows=` at first."""
-    asked = request.GET.get("rows", "")
-    rows = min(int(asked), conf.SNAPSHOT_LIMIT) if _COUNT.fullmatch(asked) else ROWS
-    shown = {"info": info, "rows": rows, "parent": _visible_parent(request, info)}
-    return render(request, "moi_django/group.html", shown)
+    """Show a group and all below it."""
+    return render(request, "moi_django/group.html", {"info": info, **_way_up(request, info)})
 
 
 @require_POST
-@_permitted_object("change", group=True)
+@_permitted_object("change", group=True, as_json=json_pages.act_response)
 def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Cancel, retry or remove what is in a group, where no script does it; ask first if need be."""
     verb = request.POST.get("act")
@@ -182,10 +220,10 @@ def act_on_group(request: HttpRequest, info: Info) -> HttpResponseBase:
 
 def _remove_and_leave(request: HttpRequest, info: Info, said: str) -> HttpResponseBase:
     """Remove a job or a group, and go where it stood."""
-    parent = _visible_parent(request, info)
+    crumbs = crumbs_of(request.user, info)
     actions.perform("remove", info)
     messages.info(request, said, fail_silently=True)
-    return redirect(_url_above(parent))
+    return redirect(_url_above(crumbs))
 
 
 def _confirmation_page(request: HttpRequest, info: Info) -> HttpResponseBase | None:
@@ -197,6 +235,7 @@ def _confirmation_page(request: HttpRequest, info: Info) -> HttpResponseBase | N
         return None
     asked = {
         "info": info,
+        "name": crumb_of(request.user, info).name if info.is_group else info.name,
         "question": question,
         "act": verb,
         "label": pgettext("job", "Cancel") if verb == "cancel" else pgettext("job", "Remove"),
@@ -261,14 +300,14 @@ def download_file(request: HttpRequest, info: Info, name: str) -> HttpResponseBa
     if attached is None:
         raise Http404
     try:
-        content = dispatch.get_attachment_storage().open_file(attached)
+        content = conf.get_attachment_storage().open_file(attached)
     except FileNotFoundError as error:
         raise Http404 from error
     return downloads.file_response(request, content, name, attached.type)
 
 
 @require_POST
-@_permitted_object("change")
+@_permitted_object("change", as_json=json_pages.act_response)
 def act_on_job(request: HttpRequest, info: Info) -> HttpResponseBase:
     """Cancel, retry or remove a job, where no script does it; ask first if need be."""
     verb = request.POST.get("act")

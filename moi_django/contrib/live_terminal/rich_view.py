@@ -218,6 +218,7 @@ def _engine_cells(engine: EngineState) -> list[str | Text]:
         ("drained", engine.drained),
         ("to be restarted", engine.restart),
         ("other code", engine.has_other_code),
+        ("takes no job", engine.metrics.refusal),
     ):
         state = _marked(state, word, is_so)
     load = f"{metrics.load:.2f}/{metrics.cpus or '?'}" if metrics.load is not None else "—"

@@ -1,4 +1,4 @@
-"""How many websockets are open, in all server processes: Redis knows, as each listens there.
+"""How many websockets are open, in all server processes: each says so where it listens in Redis.
 
 So it is right however many processes there are, and whichever of them dies.
 """
@@ -6,28 +6,16 @@ So it is right however many processes there are, and whichever of them dies.
 import re
 from typing import Any
 
-from django.conf import settings
-
-from moi_django.conf import conf
 from moi_django.site_store import get_store
 
-OURS = "moi_django.layers.MoiChannelLayer"
 
-
-def count_websockets() -> int | None:
-    """Return how many there are; None when the layer is another, or on another Redis.
-
-    Consumers of the site on the same layer count, too. Raises StoreUnavailable.
-    """
-    layer = getattr(settings, "CHANNEL_LAYERS", {}).get(conf.CHANNEL_LAYER, {})
-    options = layer.get("CONFIG", {})
-    if layer.get("BACKEND") != OURS or options.get("hosts"):
-        return None
-    prefix = options.get("prefix", f"{conf.KEY_PREFIX}moi-layer")
+def count_websockets() -> int:
+    """Return how many there are. Raises StoreUnavailable."""
     connection = get_store().connection
     client: Any = connection.redis
     with connection.translated_errors():
-        return len(client.pubsub_channels(f"{_escaped(prefix)}specific.*"))
+        channels = client.pubsub_channels(_escaped(connection.keys.sockets("")) + "*")
+    return sum(int(channel.rpartition(b":")[2]) for channel in channels)
 
 
 def _escaped(text: str) -> str:

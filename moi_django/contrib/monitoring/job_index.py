@@ -8,6 +8,7 @@ from typing import Any, Self
 from moi_django.models import Info, State, timestamp
 from moi_django.store.connection import Connection
 from moi_django.store.job_records import CHUNK_SIZE, JobRecords
+from moi_django.store.keys import member
 from moi_django.validation import text_of
 
 
@@ -46,18 +47,22 @@ class JobIndex:
         self._redis = connection.redis
 
     def newest(
-        self, key: str, before: IndexPosition | None, count: int = CHUNK_SIZE
+        self, key: str | Sequence[str], before: IndexPosition | None, count: int = CHUNK_SIZE
     ) -> tuple[list[Info], IndexPosition | None]:
         """Return the jobs of an index, the newest first, those that are older than a position.
 
-        `key` is `keys.jobs`, `keys.jobs_in_state` of a state or `keys.owner_jobs` of an owner.
-        Returns up to `count` of them, and the position from which to go on, None at the end. Ids of
-        jobs that have expired are taken out.
+        `key` is `keys.jobs`, `keys.jobs_in_state` of a state or `keys.owner_jobs` of an owner; of
+        several indices all jobs are returned. Returns up to `count` of them, and the position from
+        which to go on, None at the end. Ids of jobs that have expired are taken out.
         """
-        positions = self._positions(key, before, count)
+        indices = [key] if isinstance(key, str) else key
+        found_positions = {
+            each for index in indices for each in self._positions(index, before, count)
+        }
+        positions = sorted(found_positions, reverse=True)[:count]
         infos = self._jobs.get_many([position.id for position in positions])
         pairs = list(zip(positions, infos, strict=True))
-        self._drop(key, [position.id for position, info in pairs if info is None])
+        self._drop(indices, [position.id for position, info in pairs if info is None])
         found = [info for info in infos if info is not None]
         return found, positions[-1] if len(positions) == count else None
 
@@ -75,10 +80,18 @@ class JobIndex:
             positions = [each for each in positions if each < before]
         return positions[:count]
 
-    def _drop(self, key: str, ids: Sequence[str]) -> None:
+    def among(self, key: str, infos: Sequence[Info]) -> list[Info]:
+        """Return those of some jobs whose attempt is in a zset: `keys.delayed`, `keys.blocked`."""
+        if not infos:
+            return []
+        with self._connection.translated_errors():
+            scores: Any = self._redis.zmscore(key, [member(info) for info in infos])
+        return [info for info, score in zip(infos, scores, strict=True) if score is not None]
+
+    def _drop(self, indices: Sequence[str], ids: Sequence[str]) -> None:
         if ids:
             with self._connection.translated_errors():
                 pipeline = self._redis.pipeline(transaction=False)
-                for index in (key, self._keys.jobs, *map(self._keys.jobs_in_state, State)):
+                for index in (*indices, self._keys.jobs, *map(self._keys.jobs_in_state, State)):
                     pipeline.zrem(index, *ids)
                 pipeline.execute()

@@ -8,7 +8,7 @@ from moi_django import authorization, owners
 from moi_django.conf import conf
 from moi_django.contrib.monitoring import owner_names
 from moi_django.contrib.monitoring.job_index import IndexPosition, JobIndex
-from moi_django.models import Info, State
+from moi_django.models import BAR_PARTS, Info, State
 from moi_django.site_store import get_store
 from moi_django.validation import is_uuid, unfit_character
 
@@ -16,6 +16,8 @@ from moi_django.validation import is_uuid, unfit_character
 PAGE_SIZE, MAX_SCANNED, MAX_SCANNED_IN_ALL = 50, 2_000, 20_000
 # How many of them are held in memory at a time.
 BATCH_SIZE = 200
+# What queued jobs can be filtered by besides: they are to begin later, or wait for other jobs.
+DELAYED, BLOCKED = "delayed", "blocked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class JobQuery:
 
     # Part of a name, beginning of an id, id of a group above, or what the owner is called.
     text: str = ""
+    # A state; those that failed include the lost ones. Or DELAYED or BLOCKED.
     state: str = ""
     context: str = ""
     # What the owner is called, or the id of the owner's group.
@@ -31,6 +34,13 @@ class JobQuery:
 
     def __bool__(self) -> bool:
         return bool(self.text or self.state or self.context or self.owner)
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """The states of the jobs that it means."""
+        if self.state in (DELAYED, BLOCKED):
+            return (State.QUEUED,)
+        return BAR_PARTS.get(self.state) or tuple(each for each in State if each == self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +82,16 @@ def search_jobs(
     """
     if query.owner and _find_group_id(query.owner) is None:
         return SearchPage()
-    fits = _matcher(user, query)
+    index, choose = JobIndex(get_store().connection, get_store().jobs), _chooser(user, query)
     known = get_store().jobs.get(query.text) if is_uuid(query.text) else None
     if known is not None and not known.is_group:
-        return SearchPage(summarize_jobs([known] if fits(known) else []))
-    index = _index_key(query)
+        return SearchPage(summarize_jobs(choose(index, [known])))
+    keys = _index_keys(query)
     found, page = list[Info](), SearchPage(older=before)
     while len(found) < count and page.looked_at < MAX_SCANNED:
-        infos, place = JobIndex(get_store().connection, get_store().jobs).newest(index, page.older)
+        infos, place = index.newest(keys, page.older)
         page.looked_at += len(infos)
-        fitting = [info for info in infos if fits(info)]
+        fitting = choose(index, infos)
         left = count - len(found)
         found += fitting[:left]
         page.older = IndexPosition.of_job(found[-1]) if len(fitting) > left else place
@@ -102,12 +112,25 @@ def iterate_jobs(user: Any, query: JobQuery) -> Iterator[Info]:
             break
 
 
-def _index_key(query: JobQuery) -> str:
-    """Return the index in which to look: the one that has the fewest jobs besides."""
+def _index_keys(query: JobQuery) -> list[str]:
+    """Return the indices in which to look: those that have the fewest jobs besides."""
+    keys = get_store().keys
     if group := _find_group_id(query.owner):
         info = get_store().jobs.get(group)
-        return get_store().keys.owner_jobs(info.owner if info else group)
-    return get_store().keys.jobs_in_state(query.state) if query.state else get_store().keys.jobs
+        return [keys.owner_jobs(info.owner if info else group)]
+    return [keys.jobs_in_state(state) for state in query.states] or [keys.jobs]
+
+
+def _chooser(user: Any, query: JobQuery) -> Callable[[JobIndex, list[Info]], list[Info]]:
+    """Return what tells which of some jobs are to be listed."""
+    fits = _matcher(user, query)
+
+    def choose(index: JobIndex, infos: list[Info]) -> list[Info]:
+        keys, fitting = get_store().keys, [info for info in infos if fits(info)]
+        zset = {DELAYED: keys.delayed, BLOCKED: keys.blocked}.get(query.state)
+        return index.among(zset, fitting) if zset else fitting
+
+    return choose
 
 
 def _matcher(user: Any, query: JobQuery) -> Callable[[Info], bool]:
@@ -121,7 +144,7 @@ def _matcher(user: Any, query: JobQuery) -> Callable[[Info], bool]:
 
     def fits(info: Info) -> bool:
         return (
-            (not query.state or info.state == query.state)
+            (not query.state or info.counted_as in query.states)
             and (not query.context or info.context == query.context)
             and (not query.owner or owner in info.ancestors)
             and (not text or says(info))
@@ -148,5 +171,5 @@ def summarize_jobs(infos: list[Info]) -> list[JobSummary]:
 
 
 def parse_state(text: str) -> str:
-    """Return a text if it is the name of a state, else an empty one."""
-    return text if text in set(State) else ""
+    """Return a text if it is what jobs can be filtered by, else an empty one."""
+    return text if text in {*State, DELAYED, BLOCKED} else ""

@@ -8,11 +8,11 @@ from urllib.parse import urljoin
 from django.urls import NoReverseMatch, reverse
 
 from moi_django.contrib.notify.conf import setting
-from moi_django.models import BAR_PARTS, Info, last_line, timestamp
+from moi_django.models import BAR_PARTS, Info, error_line_of, timestamp
 from moi_django.pages.page_urls import row_link
 
 # Characters of an error, and names of jobs that did not succeed.
-MAX_ERROR, MAX_NAMES = 300, 20
+MAX_NAMES = 20
 
 
 def absolute_url(path: str | None) -> str:
@@ -92,4 +92,4 @@ def _storable(value: Any) -> Any:
 
 
 def _error(result: Any) -> str:
-    return last_line(result)[:MAX_ERROR] if isinstance(result, str) else ""
+    return error_line_of(result) if isinstance(result, str) else ""

@@ -17,9 +17,13 @@ class AllJobsAdmin(admin.ModelAdmin):
     """The panel. There is no table behind it, and no other page."""
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the one page there is."""
+        """Return the page there is, and that of clusters which the settings describe."""
         view = self.admin_site.admin_view(self.changelist_view)
-        return [path("", view, name="moi_django_alljobs_changelist")]
+        clusters = self.admin_site.admin_view(self.clusters_view)
+        return [
+            path("", view, name="moi_django_alljobs_changelist"),
+            path("clusters/", clusters, name="moi_django_clusters"),
+        ]
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Show the app in the index to who may see the panel."""
@@ -52,3 +56,9 @@ class AllJobsAdmin(admin.ModelAdmin):
         from moi_django.contrib.panel import views
 
         return views.show_panel(request, self.admin_site)
+
+    def clusters_view(self, request: HttpRequest) -> HttpResponse:
+        """Show clusters that the settings describe."""
+        from moi_django.contrib.clusters.panel import show_clusters
+
+        return show_clusters(request, self.admin_site)

@@ -12,11 +12,11 @@ from moi_django.contrib.monitoring.statistics import Completed
 from moi_django.models import BAR_PARTS
 from moi_django.presentation.formatting import format_duration, format_localized
 
-# Slots on the axis of time, and minutes between its marks: the least of which at most six fit in.
-SLOTS, MARK_STEPS = 60, (15, 60, 240)
+# Slots on the axis of time, and minutes between its marks: the least of which at most four fit in.
+SLOTS, MARK_STEPS = 60, (15, 120, 360)
 # Size of an SVG, and its margins around the curves.
 WIDTH, HEIGHT = 480, 180
-LEFT, RIGHT, TOP, BOTTOM = 52, 8, 12, 24
+LEFT, RIGHT, TOP, BOTTOM = 84, 8, 12, 24
 # Maximum width of the text of a mark on the axis of time.
 TEXT = 60
 
@@ -190,7 +190,7 @@ def _times(slots: Sequence[Slot]) -> list[Mark]:
     """Return marks at whole quarters or hours that have room for their text."""
     whole = (slots[-1].at - slots[0].at) / 60 if slots else 0
     step = next(
-        minutes for minutes in MARK_STEPS if minutes == MARK_STEPS[-1] or minutes * 6 >= whole
+        minutes for minutes in MARK_STEPS if minutes == MARK_STEPS[-1] or minutes * 4 >= whole
     )
     places = [(_x(index, slots), slot) for index, slot in enumerate(slots)]
     return [

@@ -6,6 +6,7 @@ To see it takes the permission `view_jobs`, to act in it `change_jobs` besides.
 import logging
 from typing import Any
 
+import django
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
@@ -14,12 +15,17 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
 from moi_django import authorization
+from moi_django.contrib.clusters.context_settings import managed_contexts
 from moi_django.contrib.monitoring import job_search
 from moi_django.contrib.monitoring.cluster_state import get_cluster_state
 from moi_django.contrib.monitoring.job_index import IndexPosition
+from moi_django.contrib.monitoring.limit_state import get_limits
+from moi_django.contrib.monitoring.owner_usage import report_usage
 from moi_django.contrib.monitoring.statistics import Statistics
+from moi_django.contrib.operation.pauses import running_jobs
 from moi_django.contrib.panel import bulk_actions, operations, plots
 from moi_django.contrib.panel.bulk_actions import ACTIONS
+from moi_django.contrib.panel.job_rows import build_rows
 from moi_django.exceptions import MoiError
 from moi_django.models import State
 from moi_django.pages.status_div import websocket_url
@@ -30,6 +36,8 @@ logger = logging.getLogger("moi_django.panel")
 # Hours that plots can show, the first one unless another is asked for.
 HOURS = (6, 1, 24)
 TITLE = _("Jobs of all users")
+# From this version on the breadcrumbs of the admin are a list, and styled as one.
+LIST_OF_CRUMBS = (6, 1)
 
 
 def show_panel(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -39,17 +47,21 @@ def show_panel(request: HttpRequest, site: AdminSite) -> HttpResponse:
     try:
         if request.method == "POST":
             return _ask_or_apply(request, site)
-        return _render_page(request, site, "panel", _panel_content(request))
+        return render_page(request, site, "panel", _panel_content(request))
     except MoiError as error:
         logger.warning("Cannot show the jobs of all users: %s", error)
-        return _render_page(request, site, "panel", {"problem": str(error)}, status=503)
+        return render_page(request, site, "panel", {"problem": str(error)}, status=503)
 
 
-def _render_page(
+def render_page(
     request: HttpRequest, site: AdminSite, name: str, shown: dict[str, Any], status: int = 200
 ) -> HttpResponse:
+    """Return a page of the panel, by the name of its template."""
+    # By which `{% url %}` finds a site of the admin that has a name of its own.
+    request.current_app = site.name
     context = {
         **site.each_context(request),
+        "crumbs_are_list": django.VERSION >= LIST_OF_CRUMBS,
         "title": TITLE,
         "socket": websocket_url(),
         "may_change": authorization.changes_all(request.user),
@@ -74,7 +86,7 @@ def _ask_or_apply(request: HttpRequest, site: AdminSite) -> HttpResponse:
         bulk_actions.apply_to_all(request, action, choice.ids)
     else:
         shown = {"panel_title": TITLE, **bulk_actions.confirmation(request, action, choice)}
-        return _render_page(request, site, "confirm", shown)
+        return render_page(request, site, "confirm", shown)
     return HttpResponseRedirect(request.get_full_path())
 
 
@@ -90,7 +102,7 @@ def _ask_or_operate(
         operations.perform(request, verb, target, name)
     else:
         shown = {"panel_title": TITLE, **operations.confirmation(request, verb, target, name)}
-        return _render_page(request, site, "confirm", shown)
+        return render_page(request, site, "confirm", shown)
     return HttpResponseRedirect(request.get_full_path())
 
 
@@ -114,14 +126,18 @@ def _panel_content(request: HttpRequest) -> dict[str, Any]:
     minutes = plots.minutes_to_read(hours, store.connection.server_time())
     return {
         "cluster_state": get_cluster_state(),
+        "runs_clusters": bool(managed_contexts()),
         "history": plots.build_history(
             hours, Statistics(store.connection).completed_by_minute(minutes)
         ),
         "hours": [{"hours": n, "query": _changed_query(asked, hours=n)} for n in sorted(HOURS)],
+        "limits": get_limits(),
+        "usage": report_usage(hours, running_jobs()),
         "states": list(State),
         "query": query,
         "before": before,
         "listing": found,
+        "rows": build_rows(request.user, found.rows),
         "newest": _changed_query(asked, before=None),
         "older": _changed_query(asked, before=found.older),
         "any_owner": _changed_query(asked, before=None, owner=None),

@@ -117,7 +117,8 @@ class RollingRestart:
 
     def _look(self) -> None:
         """Call those that do not hear, and say who has done it."""
-        engines, asked = get_cluster_state().engines, asked_engines()
+        # In this order: who has done what it was asked for says of no old code any more.
+        asked, engines = asked_engines(), get_cluster_state().engines
         self._caller.call(asked & self._asked.keys(), engines)
         present = {each.id: each for each in engines}
         for id in [*self._asked]:

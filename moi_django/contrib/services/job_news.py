@@ -4,15 +4,14 @@ import asyncio
 import json
 from collections.abc import Callable
 
-import redis.asyncio
 from redis.exceptions import RedisError
 
+from moi_django.bridge.async_redis import open_client
 from moi_django.conf import conf
 from moi_django.contrib.command_line.text_report import escape_terminal
 from moi_django.exceptions import MoiError
 from moi_django.models import Info
 from moi_django.store import Store, StoreConfig
-from moi_django.store.connection import CONNECTION_OPTIONS
 from moi_django.validation import is_id
 
 # How many jobs are remembered with the status that was announced last.
@@ -37,7 +36,7 @@ class JobNews:
                 await asyncio.sleep(1)
 
     async def _read_job_changes(self, store: Store, told: dict[str, str]) -> None:
-        client = redis.asyncio.Redis.from_url(store.config.url, **CONNECTION_OPTIONS)
+        client = open_client(store.config.url)
         async with client, client.pubsub() as heard:
             await heard.psubscribe(store.keys.channel("*"))
             while True:
@@ -56,8 +55,9 @@ class JobNews:
         told[info.id] = info.status
         if len(told) > REMEMBERED:
             del told[next(iter(told))]
+        why = f" · {_short_line(info.error_line, 200)}" if info.error_line else ""
         self._announce(
-            f"job      {info.id}  {_short_line(info.name, 40)}: {_short_line(info.status, 60)}"
+            f"job      {info.id}  {_short_line(info.name, 40)}: {_short_line(info.status, 60)}{why}"
         )
 
 

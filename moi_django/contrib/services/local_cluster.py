@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from moi_django.contrib.services import parent_death
+from moi_django.contrib.services.free_ports import free_ports
 from moi_django.exceptions import ServiceError
 
 # Seconds until the engines have to be there, for each to get its first task, and between two looks
 # at that.
 READY_WITHIN, FIRST_TASK_WITHIN = 60, 10.0
 BETWEEN_LOOKS = 0.2
+# Ports that a controller opens.
+CONTROLLER_PORTS = 15
 # How often a cluster is started whose scheduler has missed an engine.
 STARTS = 3
 MISSED = "The scheduler of the cluster hands its engines no tasks: see what the controller says."
@@ -57,6 +60,9 @@ def make_local_cluster(engines: int, directory: Path, env: dict[str, str]) -> An
             "--HeartMonitor.max_heartmonitor_misses=50",
             "--IPController.broadcast_scheduler_depth=0",
             "--nodb",
+            # Its own choice may be taken by the time its processes open them; the one whose port
+            # that was is then missing, without a word.
+            f"--ports={','.join(map(str, free_ports(CONTROLLER_PORTS)))}",
         ],
     )
 

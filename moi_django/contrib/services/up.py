@@ -10,13 +10,10 @@ import os
 import signal
 import socket
 import sys
-import sysconfig
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from functools import partial
-from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +21,8 @@ from django.urls import get_script_prefix
 
 from moi_django.bridge.async_redis import cancel_tasks
 from moi_django.conf import conf
+from moi_django.contrib.clusters import scaling
+from moi_django.contrib.clusters.context_settings import local_contexts, read_context
 from moi_django.contrib.reloading import restarts
 from moi_django.contrib.services.code_loader import CodeLoader
 from moi_django.contrib.services.code_process import CodeProcess
@@ -37,6 +36,7 @@ from moi_django.contrib.services.local_cluster import (
     start_cluster,
 )
 from moi_django.contrib.services.orphan_reaper import OrphanReaper
+from moi_django.contrib.services.python_path import python_path
 from moi_django.contrib.services.service_state import (
     RECONCILING,
     lock_state_dir,
@@ -94,7 +94,7 @@ def run_services(
     with (
         bind_socket(bind) if server else nullcontext() as listening,
         lock_state_dir(conf.state_dir),
-        OrphanReaper(conf.state_dir, _python_path()) as reaper,
+        OrphanReaper(conf.state_dir, python_path()) as reaper,
     ):
         _adopt_orphans()
         if fresh:
@@ -164,6 +164,7 @@ class _Supervisor:
             file = connection_file(conf.state_dir / "profile")
             self._env["MOI_CONNECTION_FILE"] = str(file)
         starting = [self._cluster()] if file else []
+        starting += [self._local_context(name) for name in local_contexts()]
         if self._listening is not None:
             starting.append(self._server(self._listening))
         entered = await asyncio.gather(
@@ -182,7 +183,7 @@ class _Supervisor:
         """Return what children need to know; secrets go this way and not on command lines."""
         return {
             "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", ""),
-            "PYTHONPATH": _python_path(),
+            "PYTHONPATH": python_path(),
             "MOI_REDIS_URL": redis_url,
         }
 
@@ -224,6 +225,20 @@ class _Supervisor:
             client.close()
         finally:
             await cluster.stop_cluster()
+
+    @asynccontextmanager
+    async def _local_context(self, name: str) -> AsyncIterator[None]:
+        """Run the cluster of a context whose engines are on this host."""
+        context = read_context(name)
+        try:
+            change = await asyncio.to_thread(scaling.start, context)
+            engines = len(change.submitted)
+            later = f", up to {context.most} as jobs wait" if context.is_elastic else ""
+            said = f"{engines} engine{'s' * (engines != 1)} of context {name}{later}"
+            self._announce(f"cluster  {said}")
+            yield
+        finally:
+            await asyncio.to_thread(scaling.stop, context, now=True)
 
     async def _replace_engines(self, cluster: Any, client: Any) -> None:
         """Start an engine for each that has died."""
@@ -335,13 +350,6 @@ class _Supervisor:
 
 def _store_at(url: str) -> Store:
     return Store(StoreConfig(url, conf.KEY_PREFIX, conf.EXPIRE))
-
-
-def _python_path() -> str:
-    """Return where children find the modules that this process finds besides what is installed."""
-    installed = Path(sysconfig.get_path("stdlib")).parent
-    found = takewhile(lambda entry: Path(entry).parent != installed, sys.path)
-    return os.pathsep.join(dict.fromkeys(os.path.abspath(entry or ".") for entry in found))  # noqa: PTH100
 
 
 def _application() -> str:

@@ -98,6 +98,9 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
     import threading
 
     from moi_django.cluster.reconciler import Reconciler
+    from moi_django.contrib.attachments.receiver import FileReceiver
+    from moi_django.contrib.attachments.site_storage import FileDeletion
+    from moi_django.contrib.clusters.keeper import ClusterKeeper
     from moi_django.contrib.events.reader import deliver_all, running_readers
     from moi_django.contrib.health.heartbeat import ReconcilerHeartbeat
     from moi_django.contrib.reloading.restarts import RestartCaller
@@ -106,17 +109,23 @@ def _reconcile(command: BaseCommand, options: dict[str, Any]) -> None:
 
     say = partial(write_line, command)
     tasks = [ScheduleRunner(say).run_due, ReconcilerHeartbeat().beat, RestartCaller().call_asked]
+    clusters = ClusterKeeper(say)
+    tasks += [FileDeletion(say).delete_due, clusters.look]
     reconciler = Reconciler(say, tasks)
     if options["once"]:
         reconcile_once(reconciler)
         deliver_all()
+        clusters.wait()
         return
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     say(RECONCILING)
+    receiver = FileReceiver()
+    receiver.start()
     with running_readers():
         reconciler.run_until(stop)
+    receiver.stop()
 
 
 VERBS = {

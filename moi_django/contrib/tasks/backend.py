@@ -15,6 +15,7 @@ from moi_django.contrib.tasks.interface import (
     BaseTaskBackend,
     InvalidTask,
     Task,
+    TaskContext,
     TaskResultDoesNotExist,
     task_enqueued,
 )
@@ -96,6 +97,9 @@ class MoiBackend(BaseTaskBackend):
             self._job_options(task),
             task=call.path,
         )
+        context = (TaskContext,) if task.takes_context else ()
+        described = conf.describe_calls(task.func)((*context, *args), kwargs)
+        job.info = replace(job.info, call=described)
         change(result, id=job.id)
 
         def create_job() -> None:

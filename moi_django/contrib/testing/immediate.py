@@ -23,7 +23,7 @@ from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.engine.process_pool import ProcessPool
 from moi_django.engine.work_spec import WorkSpec
 from moi_django.exceptions import ClusterUnavailable, InvalidJob
-from moi_django.models import State, last_line, now
+from moi_django.models import State, error_line_of, now
 from moi_django.site_store import get_store
 from moi_django.store.connection import Wait
 from moi_django.store.queue import Claim, Worker, split_queue
@@ -85,7 +85,8 @@ class ImmediateConnection(ClusterConnection):
             with closing(CallerAttempt(claim, resources)) as attempt, _one_within():
                 attempt.write_end(end := attempt.run())
             if end.state is State.FAILED:
-                logger.warning("Job %r has failed: %s", claim.info.name, last_line(str(end.result)))
+                why = error_line_of(str(end.result))
+                logger.warning("Job %r has failed: %s", claim.info.name, why)
             if attempt.interrupt is not None:
                 raise attempt.interrupt
         tell_events()

@@ -1,6 +1,7 @@
 """Let the jobs of a test run on real engines."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,9 +9,14 @@ from django.db import connections
 
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.conf import conf
+from moi_django.contrib.attachments.site_storage import FileDeletion
 from moi_django.contrib.events.reader import running_readers
 from moi_django.contrib.testing import isolation, live_cluster, submissions
 from moi_django.exceptions import InvalidJob
+from moi_django.site_store import get_store
+
+# Seconds within which engines leave when jobs have ended, and between two looks at that.
+LEFT_WITHIN, BETWEEN_LOOKS = 10.0, 0.02
 
 
 @contextmanager
@@ -25,7 +31,8 @@ def live_jobs() -> Iterator[None]:
     _refuse_test_case()
     isolation.set_live_cluster(live_cluster.start_once())
     stop = threading.Event()
-    reconciler = threading.Thread(target=Reconciler().run_until, args=[stop], daemon=True)
+    look = Reconciler(tasks=[FileDeletion().delete_due]).run_until
+    reconciler = threading.Thread(target=look, args=[stop], daemon=True)
     reconciler.start()
     try:
         with running_readers():
@@ -34,9 +41,17 @@ def live_jobs() -> Iterator[None]:
         for each in submissions.submitted():
             if not each.info.finished:
                 each.job.cancel()
+        _wait_until_engines_have_left()
         stop.set()
         reconciler.join()
         isolation.set_live_cluster(None)
+
+
+def _wait_until_engines_have_left() -> None:
+    """Return when none waits for further jobs: it would take what the next test holds."""
+    queue, end = get_store().queue, time.monotonic() + LEFT_WITHIN
+    while any(map(queue.workers, queue.names())) and time.monotonic() < end:
+        time.sleep(BETWEEN_LOOKS)
 
 
 def _refuse_test_case() -> None:

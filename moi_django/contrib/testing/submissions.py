@@ -20,7 +20,7 @@ from moi_django.engine.pickling import unpickle_call
 from moi_django.exceptions import InvalidJob
 from moi_django.jobs import on_commit
 from moi_django.jobs.api import Group, Job
-from moi_django.models import Info, last_line
+from moi_django.models import Info, error_line_of
 from moi_django.options import Options
 from moi_django.site_store import get_store
 
@@ -84,7 +84,7 @@ class SubmittedJob:
         call = f"{path_of(self.func) or '(unknown)'}({', '.join(given)})"
         text = f"{call[:300]} of {self.owner!r}, as {self.name!r}: {self.info.state}"
         error = self.info.result if self.info.has_failed else None
-        return f"{text}: {last_line(error)}" if isinstance(error, str) and error else text
+        return f"{text}: {error_line_of(error)}" if isinstance(error, str) and error else text
 
 
 def submitted(func: Any = ANY, *, owner: Any = ANY, **wanted: Any) -> list[SubmittedJob]:

@@ -19,14 +19,15 @@ export class Catalog {
   /** Return a message, or its form for a number of things; empty when the template has none. */
   text(word, number) {
     const forms = this.#messages.get(number === undefined ? word : `${word} #`) ?? [];
-    const category = this.#plurals.select(number ?? 0);
-    const form = forms.find((form) => form.category === category) ?? forms.at(-1);
+    const form = forms.find(({ category }) => category === this.#plurals.select(number ?? 0)) ?? forms.at(-1);
     return form?.text.replace("#", number ?? "#") ?? "";
   }
 
   /** Return a status text; one that the job did not set itself is translated. */
   statusText({ type, state, status }) {
     const word = type === "group" ? type : state === "lost" ? "failed" : state;
-    return (status.toLowerCase() === word && this.text(word)) || status;
+    if (status.toLowerCase() === word) return this.text(word) || status;
+    const wait = [...this.#messages].find(([key]) => key.startsWith("^") && status.match(key));
+    return wait ? status.replace(RegExp(wait[0]), wait[1][0].text) : status;
   }
 }

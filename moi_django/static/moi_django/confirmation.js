@@ -4,7 +4,6 @@
 const TIMEOUT = 10_000;
 
 /** One question at a time within an element, in the place of the button that led to it.
- *
  * Escape cancels it, and so does leaving it, and time.
  */
 export class Confirmation {

@@ -9,10 +9,11 @@ const MAX_SILENCE = 15_000;
 const PROBE_TIMEOUT = 10_000;
 
 /** A websocket that connects again whenever it is lost, until the server refuses it for good.
- *
  * `handlers`: `opened()`, `received(verb, payload)`, and `lost(isFinal)`.
  */
 export class Connection {
+  // Whether the server was ever heard of.
+  hasOpened = false;
   #address;
   #handlers;
   #socket = null;
@@ -42,9 +43,7 @@ export class Connection {
   }
 
   /** Begin again with the shortest delay when the connection is lost the next time. */
-  resetRetryDelay() {
-    this.#attempts = 0;
-  }
+  resetRetryDelay = () => (this.#attempts = 0);
 
   get isOpen() {
     return this.#socket?.readyState === WebSocket.OPEN;
@@ -62,10 +61,17 @@ export class Connection {
     this.#socket = socket;
     this.#waitingSince = Date.now();
     socket.onopen = () => {
+      this.hasOpened = true;
       this.#noteActivity();
       this.#handlers.opened();
     };
-    socket.onmessage = (event) => this.#receive(JSON.parse(event.data));
+    socket.onmessage = (event) => {
+      this.#noteActivity();
+      // A list has several of what may come alone.
+      for (const [verb, payload] of Object.entries(JSON.parse(event.data))) {
+        for (const each of [payload].flat()) this.#handlers.received(verb, each);
+      }
+    };
     socket.onclose = (event) => this.#onClose(event.code);
   }
 
@@ -89,9 +95,7 @@ export class Connection {
     this.#retryTimer = setTimeout(() => this.#connect(), Math.random() * maxDelay);
   }
 
-  #onOnline = () => {
-    if (!this.#socket) this.#connect();
-  };
+  #onOnline = () => this.#socket ?? this.#connect();
 
   /** A connection may die unnoticed: probe one that is silent, give up one that does not answer. */
   #checkSilence() {
@@ -110,10 +114,5 @@ export class Connection {
   #noteActivity() {
     this.#receivedAt = Date.now();
     this.#waitingSince = 0;
-  }
-
-  #receive(frame) {
-    this.#noteActivity();
-    for (const [verb, payload] of Object.entries(frame)) this.#handlers.received(verb, payload);
   }
 }

@@ -19,17 +19,15 @@ export function countJobs(totals, isWanted) {
 }
 
 /** Return where a job or group leads, or null when there is nothing safe to link to.
- *
- * Without a url of its own it leads to our page of it, if the site has that: `pages` are the addresses
- * of a "job" and a "group" with a blank for the id.
+ * To its own url once there is something to see, else to our page of it, if the site has that:
+ * `pages` are the addresses of a "job" and a "group" with a blank for the id.
  */
-export function linkOf(info, pages = {}) {
-  if (info.url === null) return pages[info.type]?.replace(BLANK, info.id) ?? null;
-  const hasPage = info.type === "group" || isFinished(info.state);
-  if (!hasPage || !info.url || UNSAFE_URL.test(info.url)) return null;
-  const link = `${info.url.replace(/\/+$/, "")}/${info.id}`;
-  const target = URL.canParse(link, document.baseURI) ? new URL(link, document.baseURI) : null;
-  return target && /^https?:$/.test(target.protocol) ? link : null;
+export function linkOf({ id, type, state, url }, pages = {}) {
+  const own = url && !UNSAFE_URL.test(url) ? `${url.replace(/\/+$/, "")}/${id}` : null;
+  const target = own && URL.canParse(own, document.baseURI) ? new URL(own, document.baseURI) : null;
+  const isShown = type === "group" || isFinished(state);
+  if (isShown && target && /^https?:$/.test(target.protocol)) return own;
+  return pages[type]?.replace(BLANK, id) ?? null;
 }
 
 /** What fills a hole, by its `data-moi`. Any other name is that of a field of the info object. */
@@ -47,7 +45,7 @@ const FILLERS = {
 const APPLIES = {
   cancel: ({ type, state, totals }) => countJobs(totals, isUnfinished) > 0 || (type === "job" && !isFinished(state)),
   retry: ({ state, totals, retried }) => countJobs(totals, isFailed) > 0 || (isRetryable(state) && !retried),
-  "if-attempts": ({ attempts }) => attempts > 1,
+  "if-attempts": ({ state, attempt, attempts }) => attempts > 1 && (attempt > 1 || state !== "success"),
   "if-retried": ({ retried }) => Boolean(retried),
   "if-started": (info) => runTime(info, 0) >= 0,
   "if-running": ({ state }) => state === "running",
@@ -80,10 +78,7 @@ export function setText(hole, text) {
 const setAttribute = (element, name, value) =>
   value === null ? element.removeAttribute(name) : element.setAttribute(name, value);
 
-function textOf(value) {
-  if (value === null || value === undefined) return "";
-  return typeof value === "string" ? value : JSON.stringify(value);
-}
+const textOf = (value) => (typeof (value ?? "") === "string" ? value ?? "" : JSON.stringify(value));
 
 /** Show how far a job is: as a bar, which has no value when it does not know of how much. */
 function fillProgress(hole, { state, progress, done }) {
@@ -106,7 +101,7 @@ function fillTotals(hole, totals, catalog) {
   let start = 0;
   for (const part of hole.querySelectorAll("[data-part]")) {
     const name = part.dataset.part;
-    const count = countJobs(totals, (state) => state === name || (name === "failed" && isFailed(state)));
+    const count = countJobs(totals, (state) => name === state || (name === "all" && state !== "retried") || (name === "failed" && isFailed(state)));
     if (part instanceof SVGElement) {
       part.setAttribute("x", start);
       part.setAttribute("width", count);
@@ -120,8 +115,9 @@ function fillTotals(hole, totals, catalog) {
   if (hole instanceof SVGElement) hole.setAttribute("viewBox", `0 0 ${start || 1} 1`);
 }
 
-/** Offer to show more of something, if there is more. */
+/** Offer to show more of something, if there is more; else the last row has the focus of the button. */
 export function offerMore(button, hole, count) {
+  if (button?.matches(":focus-visible") && !(count > 0)) button.previousElementSibling?.lastElementChild?.querySelector("[data-moi=remove]")?.focus();
   if (button) button.hidden = !(count > 0);
   setText(hole, String(Math.max(0, count)));
 }

@@ -98,7 +98,6 @@ export class JobList {
   }
 
   // Rows that come
-
   /** Show an info object; tell whether it is the end of a job that was not shown as finished. */
   show(info) {
     this.#seen?.add(info.id);
@@ -122,7 +121,7 @@ export class JobList {
     for (const part of this.#host.parts) fillHole(part, info, this.#site);
     this.head?.show(info);
     this.#setGone(false);
-    this.#update();
+    this.#applyLimit();
     return false;
   }
 
@@ -146,7 +145,7 @@ export class JobList {
       this.#newer.add(row.id);
       row.element.hidden = true;
     }
-    this.#update();
+    this.#applyLimit();
   }
 
   /** Tell whether a group is collapsed at first: a deep one, or one with many members. */
@@ -180,7 +179,6 @@ export class JobList {
   }
 
   // Rows that go
-
   remove(id) {
     if (id === this.#host.group) this.#removeGroup();
     const row = this.#rows.get(id);
@@ -197,7 +195,7 @@ export class JobList {
     this.#host.confirmation.cancelWithin(element);
     this.#forget(element);
     element.remove();
-    this.#update();
+    this.#applyLimit();
   }
 
   /** Forget a row and those within, and tell of it. */
@@ -215,7 +213,7 @@ export class JobList {
     if (this.head) this.#host.confirmation.cancelWithin(this.head.element);
     this.#setGone(true);
     if (isFocused) this.#focusOn(null);
-    this.#update();
+    this.#applyLimit();
   }
 
   #setGone(isGone) {
@@ -231,7 +229,6 @@ export class JobList {
   }
 
   // Rows that wait
-
   /** Show and take away what waits, unless somebody is still about to press something. */
   #release() {
     if (!this.#newer.size && !this.#leaving.size) return;
@@ -251,13 +248,9 @@ export class JobList {
   }
 
   // How many are shown
-
   /** Show no more rows than the limit, but wait for the end of a snapshot. */
-  #update() {
-    if (!this.#seen) this.#applyLimit();
-  }
-
   #applyLimit() {
+    if (this.#seen) return;
     let shown = 0;
     for (const element of this.#top) {
       const isNewer = this.#newer.has(element.dataset.id);
@@ -291,19 +284,14 @@ export class JobList {
     this.#covered = covered;
     if (this.#hasAsked) this.limit = Math.max(this.limit, this.#top.length);
     this.#hasAsked = false;
-    this.#update();
+    this.#applyLimit();
   }
 
   // Snapshots
-
   beginSnapshot() {
     this.#seen = new Set();
     this.#covered = Infinity;
     for (const row of this.#rows.values()) row.covered = Infinity;
-  }
-
-  abortSnapshot() {
-    this.#seen = null;
   }
 
   /** What a complete snapshot has not shown is no longer there. */

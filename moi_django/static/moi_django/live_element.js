@@ -3,7 +3,6 @@
 const { Connection } = await moiModule("connection");
 
 /** The base class of an element that is kept as things are in Redis.
- *
  * A subclass starts the connection once it can do what `verbs` say. By `subscribe` it asks the server,
  * which knows nothing of the page yet, for what it shows.
  */
@@ -14,15 +13,18 @@ export class LiveElement extends HTMLElement {
   // What is done with the payload of each verb that the server sends.
   verbs = {};
   isLive = false;
+  // What was told last of each job and group, but for its result: what is other may follow alone.
+  #known = new Map();
   connection = new Connection(() => this.#address, {
     opened: () => this.subscribe(),
-    received: (verb, payload) => this.verbs[verb]?.(payload),
-    lost: (isFinal) => this.onLost(isFinal),
+    received: (verb, payload) => this.#receive(verb, payload),
+    lost: (isFinal) => (isFinal ? this.refuse() : this.setLive(false)),
   });
 
   get #address() {
     const address = new URL(this.getAttribute("socket"), document.baseURI);
     address.searchParams.set("language", this.lang);
+    address.searchParams.set("lists", 1);
     return address;
   }
 
@@ -30,16 +32,23 @@ export class LiveElement extends HTMLElement {
     this.stop();
   }
 
-  onLost(isFinal) {
-    if (isFinal) this.refuse();
-    else this.setLive(false);
+  /** Let an info object be shown, always as a whole. */
+  #receive(verb, payload) {
+    const { since, ...told } = payload ?? {};
+    const known = this.#known.get(told.id);
+    // It has crossed with a snapshot: another one shows all.
+    if (since && known?.version !== since) return known?.version >= told.version || this.subscribe();
+    const info = since ? { ...known, ...told } : payload;
+    if (verb === "remove") this.#known.delete(told.id);
+    else if (told.version && !(known?.version > told.version)) this.#known.set(told.id, { ...info, result: null });
+    this.verbs[verb]?.(info);
   }
 
   /** Stop for good: this user may not see it any more. */
   refuse() {
     this.stop();
     this.setLive(false);
-    this.showPart("offline", false);
+    for (const name of ["offline", "unconnected"]) this.showPart(name, false);
     this.showPart("refused", true);
   }
 
@@ -54,7 +63,9 @@ export class LiveElement extends HTMLElement {
 
   showLive(isLive) {
     this.toggleAttribute("live", isLive);
-    this.showPart("offline", !isLive);
+    const isMissing = !this.connection.hasOpened && Boolean(this.findPart("unconnected"));
+    this.showPart("offline", !isLive && !isMissing);
+    this.showPart("unconnected", !isLive && isMissing);
   }
 
   /** Return the element for something that is not about a row, if the template has one. */

@@ -1,5 +1,4 @@
 // <moi-jobs>: keeps the rows that the server has rendered as they are in Redis.
-//
 // All words and all markup come from the templates.
 
 const { Catalog } = await moiModule("catalog");
@@ -7,6 +6,7 @@ const { Confirmation } = await moiModule("confirmation");
 const { JobList } = await moiModule("job_list");
 const { LiveElement } = await moiModule("live_element");
 const { notificationPreference, notifyEnd } = await moiModule("notifications");
+const { PageRefresher } = await moiModule("page_refresher");
 const { localeOf, localizeTime, runTime } = await moiModule("time_format");
 
 // Maximum number of rows to ask for at once.
@@ -21,21 +21,28 @@ class MoiJobs extends LiveElement {
   #list = new JobList(this);
   #timer = 0;
   #endings = [];
+  #refresher = new PageRefresher(() => location.href, { fetched: (page) => this.#showPage(page) });
 
   connectedCallback() {
     if (!this.group) return;
-    this.parts = [...this.querySelectorAll("[data-moi]:not([data-id] *)")];
-    this.catalog = new Catalog(this.findPart("words"), localeOf(this));
-    const pages = { job: this.getAttribute("job-page"), group: this.getAttribute("group-page") };
-    this.#list.adopt({ catalog: this.catalog, pages });
+    this.#adopt();
     this.addEventListener("click", this.#onClick);
-    this.#showPreference();
+    this.#refresher.start(this.connection);
     this.connection.start();
     this.#timer = setInterval(() => this.#tick(Date.now()), 1000);
   }
 
+  #adopt() {
+    this.parts = [...this.querySelectorAll("[data-moi]:not([data-id] *)")];
+    this.catalog = new Catalog(this.findPart("words"), localeOf(this));
+    const pages = { job: this.getAttribute("job-page"), group: this.getAttribute("group-page") };
+    this.#list.adopt({ catalog: this.catalog, pages });
+    this.#showPreference();
+  }
+
   disconnectedCallback() {
     clearInterval(this.#timer);
+    this.#refresher.stop();
     super.disconnectedCallback();
   }
 
@@ -43,6 +50,16 @@ class MoiJobs extends LiveElement {
     this.#list.tick(now);
     const ids = this.isLive && !document.hidden ? this.#list.takePlacesDue(now) : [];
     if (ids.length) this.connection.send("get", ids);
+  }
+
+  /** Show the page as fetched while there is no connection, unless somebody is at a row or types. */
+  #showPage(page) {
+    const fresh = page.querySelectorAll("moi-jobs")[[...document.querySelectorAll("moi-jobs")].indexOf(this)];
+    const isInUse = !this.#list.guard.isFree() || this.contains(document.activeElement);
+    if (this.isLive || isInUse || fresh?.getAttribute("group") !== this.group) return;
+    this.replaceChildren(...fresh.childNodes);
+    this.#adopt();
+    this.showLive(false);
   }
 
   get group() {
@@ -54,7 +71,6 @@ class MoiJobs extends LiveElement {
   }
 
   // The connection
-
   subscribe() {
     this.connection.send("watch", { [this.group]: Math.min(this.#list.limit, MAX_ROWS) });
   }
@@ -87,11 +103,6 @@ class MoiJobs extends LiveElement {
     this.showError(error);
   }
 
-  onLost(isFinal) {
-    this.#list.abortSnapshot();
-    super.onLost(isFinal);
-  }
-
   setLive(isLive) {
     // Without a connection, no answer could be sent.
     if (!isLive) this.confirmation.cancel(true);
@@ -100,7 +111,6 @@ class MoiJobs extends LiveElement {
   }
 
   // Endings
-
   /** Tell a screen reader which jobs have ended, and whoever looks elsewhere of long ones. */
   #announce(info) {
     const status = this.catalog.statusText(info);
@@ -124,7 +134,6 @@ class MoiJobs extends LiveElement {
   }
 
   // Buttons
-
   #onClick = (event) => {
     const button = event.target.closest("button[data-moi]");
     if (!button) return;

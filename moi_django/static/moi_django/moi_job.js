@@ -23,7 +23,8 @@ class MoiJob extends LiveElement {
   // The other fields as the parts show them, or will in a moment.
   #fetched = "";
   #canFetch = true;
-  #refresher = new PageRefresher(() => this.#address, {
+  // The page without the output, which comes by itself where there is a connection.
+  #refresher = new PageRefresher(() => location.pathname + (location.search || "?") + (this.connection.hasOpened ? "&without=output" : ""), {
     fetched: (page) => this.#showPage(page),
     failed: () => this.#setCanFetch(false),
     // When the job is gone, the connection tells so, and why.
@@ -32,12 +33,11 @@ class MoiJob extends LiveElement {
 
   connectedCallback() {
     this.catalog = new Catalog(this.findPart("words"), localeOf(this));
-    const site = { catalog: this.catalog, pages: {} };
     const holes = [...this.querySelectorAll("[data-moi]")];
-    this.#row = new JobRow(this.querySelector("[data-id]"), site, holes);
+    this.#row = new JobRow(this.querySelector("[data-id]"), { catalog: this.catalog, pages: {} }, holes);
     localizeTimes(this, this.catalog.locale);
     this.addEventListener("click", this.#onClick);
-    this.#refresher.start();
+    this.#refresher.start(this.connection);
     this.connection.start();
     this.#timer = setInterval(() => this.#tick(Date.now()), 1000);
   }
@@ -102,7 +102,7 @@ class MoiJob extends LiveElement {
     this.stop();
     const hadFocus = this.findPart("remove")?.form.contains(document.activeElement);
     this.toggleAttribute("live", false);
-    for (const part of this.querySelectorAll(".moi-actions, [download]")) part.hidden = true;
+    for (const part of this.querySelectorAll(".moi-actions, [role=search], [download]")) part.hidden = true;
     for (const name of ["offline", "refused", "error"]) this.showPart(name, false);
     this.showPart(reason, true);
     if (hadFocus) this.findPart(reason)?.querySelector("a")?.focus();
@@ -121,27 +121,22 @@ class MoiJob extends LiveElement {
   #print({ at, pieces }) {
     const element = this.findPart("output");
     if (!element) return;
-    this.#output ??= new TerminalOutput(element, at > 0);
+    this.#output ??= new TerminalOutput(element, at > 0, this.findPart("follow") ?? undefined);
+    this.showPart("output-section", true); // what is hidden has no end to follow
     this.#output.append(pieces);
-    this.showPart("output-section", true);
     this.showPart("output-cut", this.#output.isCut);
   }
 
   // The page
 
-  /** The page without the output, which comes by itself. */
-  get #address() {
-    const address = new URL(location.href);
-    address.searchParams.set("without", "output");
-    return address;
-  }
-
   #showPage(page) {
+    const fresh = page.querySelector("moi-job");
+    localizeTimes(fresh, this.catalog.locale);
+    // Without a connection nothing else changes what is hidden.
+    if (!this.connection.hasOpened) morph(this, fresh, new Set(["open"]));
     for (const part of this.querySelectorAll("[data-moi-part]")) {
-      const fresh = page.querySelector(`[data-moi-part="${part.dataset.moiPart}"]`);
-      if (!fresh) continue;
-      localizeTimes(fresh, this.catalog.locale);
-      morph(part, fresh);
+      const same = fresh.querySelector(`[data-moi-part="${part.dataset.moiPart}"]`);
+      if (same) morph(part, same);
     }
     this.#setCanFetch(true);
   }
@@ -163,9 +158,8 @@ class MoiJob extends LiveElement {
 
   /** What was asked about while there was a connection may be confirmed without one. */
   sendCommand(verb, row) {
-    const button = row.findHole(verb);
     if (this.isLive) super.sendCommand(verb, row);
-    else button.form.requestSubmit(button);
+    else row.findHole(verb).form.requestSubmit(row.findHole(verb));
   }
 }
 

@@ -11,10 +11,9 @@ const { localeOf, localizeTimes } = await moiModule("time_format");
 /** Show the times of a part, and those below the plots, as the viewer writes them. */
 function localizeAll(part, locale) {
   localizeTimes(part, locale);
-  for (const mark of part.querySelectorAll("[data-time]")) {
-    const date = new Date(mark.dataset.time);
-    mark.textContent = date.toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" });
-  }
+  const form = { hour: "numeric", minute: "2-digit" };
+  for (const mark of part.querySelectorAll("[data-time]"))
+    mark.textContent = new Date(mark.dataset.time).toLocaleTimeString(locale, form);
 }
 
 class MoiPanel extends LiveElement {
@@ -30,7 +29,7 @@ class MoiPanel extends LiveElement {
     this.showPart("zone", false);
     this.#offerAll();
     this.#findLive("jobs").addEventListener("pointerleave", () => this.#refresher.schedule());
-    this.#refresher.start();
+    this.#refresher.start(this.connection);
     this.connection.start();
   }
 
@@ -56,10 +55,7 @@ class MoiPanel extends LiveElement {
   }
 
   verbs = {
-    news: () => {
-      this.connection.resetRetryDelay();
-      this.#refresher.schedule();
-    },
+    news: () => (this.connection.resetRetryDelay(), this.#refresher.schedule()),
     live: (isLive) => (isLive ? this.#refresher.schedule() : this.setLive(false)),
     error: ({ verb }) => verb === "news" && this.refuse(),
   };
@@ -72,9 +68,8 @@ class MoiPanel extends LiveElement {
     localizeAll(panel, localeOf(this));
     for (const fresh of panel.querySelectorAll("[data-live]")) {
       const part = this.#findLive(fresh.dataset.live);
-      if (!part) continue;
       if (fresh.dataset.live === "jobs") this.#morphJobs(part, fresh);
-      else morph(part, fresh);
+      else if (part) morph(part, fresh);
     }
     this.#offerOthers();
     this.setLive(this.connection.isOpen);
@@ -87,33 +82,35 @@ class MoiPanel extends LiveElement {
     this.showPart("held", isHeld && keys(list) !== keys(fresh));
     if (!isHeld) return morph(list, fresh);
     const rows = new Map([...fresh.children].map((row) => [keyOf(row), row]));
-    for (const row of list.children) {
-      const found = rows.get(keyOf(row));
-      if (found) morph(row, found);
-    }
+    for (const row of list.children) if (rows.has(keyOf(row))) morph(row, rows.get(keyOf(row)));
   }
 
   // Boxes
 
-  /** Offer to choose all jobs of the page at once, and then those of all pages. */
+  #boxes(kind) {
+    return this.querySelectorAll(`input[name=id]${kind}`);
+  }
+
+  /** Count what is chosen; offer to choose all jobs of the page, and then those of all pages. */
   #offerAll() {
     const all = this.querySelector("[data-all]");
     if (!all) return;
     all.hidden = false;
-    all.addEventListener("change", () => {
-      for (const box of this.querySelectorAll("input[name=id]")) box.checked = all.checked;
+    all.form.addEventListener("change", ({ target }) => {
+      if (target === all) for (const box of this.#boxes("")) box.checked = all.checked;
+      this.#offerOthers();
     });
-    all.form.addEventListener("change", () => this.#offerOthers());
     this.#offerOthers();
   }
 
   #offerOthers() {
     const others = this.#findLive("all");
     if (!others) return;
-    const boxes = [...this.querySelectorAll("input[name=id]")];
-    others.hidden = boxes.length === 0 || !boxes.every((box) => box.checked);
-    const box = others.querySelector("input");
-    if (others.hidden && box) box.checked = false;
+    const number = this.#boxes(":checked").length;
+    this.showPart("chosen", number > 0);
+    this.querySelector("[data-chosen] output").textContent = number;
+    others.hidden = !number || number < this.#boxes("").length;
+    if (others.hidden) for (const box of others.children) box.control.checked = false;
   }
 }
 

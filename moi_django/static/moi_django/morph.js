@@ -8,21 +8,21 @@ export const keyOf = (node) =>
   node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("data-key") : null;
 
 /** Make a node like another one; what is the same stays, and with it focus, choice and selection. */
-export function morph(node, fresh) {
+export function morph(node, fresh, kept = KEPT_ATTRIBUTES) {
   if (node.nodeType !== Node.ELEMENT_NODE) {
     if (node.nodeValue !== fresh.nodeValue) node.nodeValue = fresh.nodeValue;
     return;
   }
   for (const { name } of [...node.attributes]) {
-    if (!KEPT_ATTRIBUTES.has(name) && !fresh.hasAttribute(name)) node.removeAttribute(name);
+    if (!kept.has(name) && !fresh.hasAttribute(name)) node.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
-    if (!KEPT_ATTRIBUTES.has(name) && node.getAttribute(name) !== value) node.setAttribute(name, value);
+    if (!kept.has(name) && node.getAttribute(name) !== value) node.setAttribute(name, value);
   }
-  morphChildren(node, fresh);
+  morphChildren(node, fresh, kept);
 }
 
-function morphChildren(element, fresh) {
+function morphChildren(element, fresh, kept) {
   const keyed = keepKeyed(element, new Set([...fresh.children].map(keyOf)));
   let next = element.firstChild;
   for (const child of fresh.childNodes) {
@@ -35,13 +35,10 @@ function morphChildren(element, fresh) {
     }
     if (match === next) next = next.nextSibling;
     else element.insertBefore(match, next);
-    morph(match, child);
+    morph(match, child, kept);
   }
-  while (next) {
-    const gone = next;
-    next = next.nextSibling;
-    gone.remove();
-  }
+  while (next?.nextSibling) next.nextSibling.remove();
+  next?.remove();
 }
 
 /** Remove the children with a key that is not wanted; return the others that have a key by it. */

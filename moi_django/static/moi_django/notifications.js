@@ -27,8 +27,7 @@ export const notificationPreference = {
     return "Notification" in window && Notification.permission !== "denied";
   },
   get isOn() {
-    const isGranted = this.isAvailable && Notification.permission === "granted";
-    return isGranted && browserStorage("localStorage")[KEY] === "on";
+    return this.isAvailable && Notification.permission === "granted" && browserStorage("localStorage")[KEY] === "on";
   },
   async toggle() {
     const isOn = !this.isOn && (await Notification.requestPermission()) === "granted";

@@ -1,13 +1,13 @@
 // Fetches the page anew when there is news.
 
 // Milliseconds: from news to the fetch, in which more may come; at least between two fetches; and at
-// most, when they fail.
+// most, when they fail; and from one look to the next where nothing tells of news.
 const DEBOUNCE = 100;
 const MIN_PAUSE = 1_000;
 const MAX_PAUSE = 30_000;
+const POLL_INTERVAL = 5_000;
 
 /** Fetches a page, only while it is visible; after a failure until it has worked.
- *
  * `handlers`: `fetched(page)`; `failed()` when there is no page for now; `refused(isGone)` when there
  * will be none: it is gone, or leads to another one, as after a logout.
  */
@@ -20,20 +20,24 @@ export class PageRefresher {
   #timer = 0;
   #notBefore = 0;
   #failures = 0;
+  #poll = 0;
 
   constructor(address, handlers) {
     this.#address = address;
     this.#handlers = handlers;
   }
 
-  start() {
+  /** Begin; as long as there was no connection at all, which tells of news, look now and then. */
+  start(connection) {
     this.#isStopped = false;
     document.addEventListener("visibilitychange", this.#scheduleFetch);
+    this.#poll = setInterval(() => connection.hasOpened || this.schedule(), POLL_INTERVAL);
   }
 
   stop() {
     this.#isStopped = true;
     document.removeEventListener("visibilitychange", this.#scheduleFetch);
+    clearInterval(this.#poll);
     clearTimeout(this.#timer);
     this.#timer = 0;
   }
@@ -78,8 +82,8 @@ export class PageRefresher {
   }
 
   #deliver({ status, redirected, text }) {
-    if (status >= 500) this.#handlers.failed();
-    else if (redirected || status !== 200) this.#handlers.refused(status === 404 && !redirected);
+    if (status >= 500) this.#handlers.failed?.();
+    else if (redirected || status !== 200) this.#handlers.refused?.(status === 404 && !redirected);
     else this.#handlers.fetched(new DOMParser().parseFromString(text, "text/html"));
   }
 }

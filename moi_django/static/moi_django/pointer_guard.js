@@ -14,7 +14,6 @@ export class PointerGuard {
   #removal = null;
 
   /** Watch an element; `areas` returns those in it that hold rows or lead to them, the list first.
-   *
    * `onFree` is called when nobody is at a row any more.
    */
   constructor(element, areas, onFree) {
@@ -29,10 +28,10 @@ export class PointerGuard {
     });
   }
 
+  isFree = () => !this.#rows.hovered && !this.#rows.focused;
+
   /** Guard no row until somebody is at one again. */
-  release() {
-    this.#rows = { hovered: null, focused: null };
-  }
+  release = () => (this.#rows = { hovered: null, focused: null });
 
   /** Tell whether a row that comes or goes would move one that somebody is about to press. */
   wouldBeDisturbedBy(element) {
@@ -50,7 +49,6 @@ export class PointerGuard {
   }
 
   /** Note a click; tell whether it is meant for what is there now.
-   *
    * The second half of a double click is meant for what the first one may have changed.
    */
   acceptsClick({ clientX, clientY, detail }) {
@@ -63,7 +61,7 @@ export class PointerGuard {
 
   #note(kind, target) {
     this.#rows[kind] = this.#rowAt(target);
-    if (!this.#rows.hovered && !this.#rows.focused) this.#onFree();
+    if (this.isFree()) this.#onFree();
   }
 
   /** Return the row at or around an element, or the last one beside rows; elsewhere null. */

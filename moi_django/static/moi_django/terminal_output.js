@@ -52,6 +52,7 @@ function renderLine({ element, cells }) {
     start = end;
   }
   // One that goes on in the next row has a cell too many.
+  element.classList.toggle("moi-goes-on", cells.length > COLUMNS);
   element.replaceChildren(...pieces, element.nextSibling && cells.length <= COLUMNS ? "\n" : "");
 }
 
@@ -60,6 +61,7 @@ export class TerminalOutput {
   // True when the beginning is missing.
   isCut;
   #element;
+  #follower;
   // The last lines, where the cursor is and was, and the last that scrolls.
   #screen = [];
   #row = 0;
@@ -71,20 +73,26 @@ export class TerminalOutput {
   // By stream, the sequence that its last piece has begun.
   #unfinished = {};
 
-  constructor(element, isCut) {
+  /** `follower` is a checkbox that says whether the end is kept in sight. */
+  constructor(element, isCut, follower = { checked: true }) {
     this.#element = element;
+    this.#follower = follower;
     this.isCut = isCut;
     element.textContent = "";
+    // Who scrolls up stops that, and who scrolls to the end goes on with it.
+    element.onscroll = ({ target: { scrollTop, clientHeight, scrollHeight } }) =>
+      (this.#follower.checked = scrollTop + clientHeight >= scrollHeight - 10);
+    this.#follower.onchange = this.#follow;
     this.#moveTo(0, 0);
   }
 
   /** Append pieces, and keep as many lines as a page does. */
   append(pieces) {
-    const { scrollTop, clientHeight, scrollHeight } = this.#element;
-    const isAtEnd = scrollTop + clientHeight >= scrollHeight - 10;
     for (const [stream, text] of pieces) this.#appendPiece(stream, text);
-    if (isAtEnd) this.#element.scrollTop = this.#element.scrollHeight;
+    this.#follow();
   }
+
+  #follow = () => this.#follower.checked && (this.#element.scrollTop = this.#element.scrollHeight);
 
   #appendPiece(stream, added) {
     const text = (this.#unfinished[stream] ?? "") + added;
@@ -145,7 +153,7 @@ export class TerminalOutput {
     "[K": (n, how) => this.#erase(how ? 0 : this.#column, how === 1 ? this.#column + 1 : Infinity),
     "[L": (n) => this.#shift(this.#bottom, this.#row, n, 0),
     "[M": (n) => this.#shift(this.#row, this.#bottom, n, 0),
-    "[P": (n) => this.#cells.splice(this.#column, n),
+    "[P": (n) => (this.#cells.splice(COLUMNS), this.#cells.splice(this.#column, n)),
     "[X": (n) => this.#erase(this.#column, this.#column + n),
     "[r": (n, first, last) => {
       this.#bottom = first < 2 && last > 1 && last < ROWS ? last - 1 : ROWS - 1;

@@ -38,7 +38,7 @@ if max_payload ~= '' and redis.call('STRLEN', payload_key) > tonumber(max_payloa
 end
 if new_state == SUCCESS then redis.call('DEL', checkpoint_key) end
 if move_to ~= '' then
-  leave_queue(old_member, used)
+  count_usage(prefix, leave_queue(old_member, used))
   if move_to == 'waiting' then
     enqueue(queue, new_member, owner, limit, priority)
     wake_one(queue)

@@ -68,3 +68,12 @@ local function count_ended(ended_key, state, ran, waited)
   count_in(minute, state .. ':waited', waited, 'HINCRBYFLOAT')
   redis.call('EXPIRE', minute, STATISTICS_LIFETIME)
 end
+
+-- Count what an attempt that is over has used, for who looks at the last hours: nothing if it has
+-- not run.
+local function count_usage(prefix, owner, seconds)
+  if not owner or seconds <= 0 then return end
+  local hour = prefix .. 'usage:' .. math.floor(redis.call('TIME')[1] / 3600)
+  count_in(hour, owner, string.format('%.0f', seconds * 1000))
+  redis.call('EXPIRE', hour, STATISTICS_LIFETIME)
+end

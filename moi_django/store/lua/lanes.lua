@@ -1,6 +1,7 @@
 -- Return how a queue stands: "0" if its owners take no turns, and for each lane {owner, limit, what
 -- holds it, engine time that its owner has used, how many more may run of its limit, and of its owner,
--- members and their scores}.
+-- members and their scores}; and how long jobs of its context took lately.
+-- KEYS: durations
 -- ARGS: queue count prefix lifetime
 -- USES: lifetimes queue
 --
@@ -32,4 +33,4 @@ for _, limit in ipairs(limits_of(queue)) do
     }
   end
 end
-return {policy('fair') or '', lanes}
+return {policy('fair') or '', lanes, redis.call('LRANGE', durations_key, 0, -1)}

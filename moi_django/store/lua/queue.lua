@@ -175,7 +175,8 @@ local function occupy(member, queue, owner, limit)
   place_owner(queue, owner, limit)
 end
 
--- Take an attempt out of all in which it waits or runs; it may have run for some seconds.
+-- Take an attempt out of all in which it waits or runs; it may have run for some seconds. Returns
+-- whose it is and those seconds if it has run.
 local function leave_queue(member, seconds)
   for _, name in ipairs({'blocked', 'delayed', 'running'}) do
     redis.call('ZREM', prefix .. name, member)
@@ -189,8 +190,10 @@ local function leave_queue(member, seconds)
   end
   redis.call('SREM', prefix .. 'slots:' .. owner_slot(queue, owner), member)
   if limit ~= '' then redis.call('SREM', prefix .. 'slots:limit:' .. limit, member) end
-  charge(queue, owner, (tonumber(seconds) or 0) * 1000 - USED_GUESS)
+  local ran = tonumber(seconds) or 0
+  charge(queue, owner, ran * 1000 - USED_GUESS)
   place_owner(queue, owner)
+  return owner, ran
 end
 
 -- Why nothing in a lane may begin, whatever engines are free; empty if it may.

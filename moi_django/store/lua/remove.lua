@@ -14,7 +14,7 @@ if present ~= old_json then return present end
 if redis.call('SCARD', members_key) > 0 then return 0 end
 redis.call('DEL', info_key, members_key, totals_key, seal_key, order_key)
 redis.call('DEL', payload_key, log_key, display_key, files_key, checkpoint_key)
-leave_queue(member, ran)
+count_usage(prefix, leave_queue(member, ran))
 if told_json ~= '' then note_event('finished', id, told_json) end
 if counted_as ~= '' then
   remove_from_indices(jobs_key, owner_jobs_key, id, state)

@@ -1,0 +1,1 @@
+"""Clusters of engines that one entry of MOI["CONTEXTS"] describes: started, watched, scaled."""

@@ -1,0 +1,1 @@
+"""How results look that have forms of their own, as in notebooks."""

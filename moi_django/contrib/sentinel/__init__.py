@@ -1,0 +1,1 @@
+"""A Redis of which sentinels say where its primary is."""

@@ -1,0 +1,1 @@
+"""Benchmarks run as their first lines say; CI runs these tests apart from the others."""

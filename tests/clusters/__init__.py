@@ -1,0 +1,1 @@
+"""Tests with real batch systems, ssh and MPI on this machine: `make test-clusters`, as root."""
