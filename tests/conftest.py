@@ -26,6 +26,7 @@ from moi_django.contrib.services.local_cluster import connection_file as connect
 from moi_django.contrib.services.local_cluster import make_local_cluster
 from moi_django.site_store import get_store as site_store
 from tests.helpers.clusters import running_cluster, start_cluster_sync
+from tests.helpers.job_report import describe_jobs
 from tests.helpers.pages import PATIENCE, Contexts, session_cookie
 from tests.helpers.processes import ROOT, free_port, site_process
 from tests.helpers.site_server import SiteServer
@@ -262,6 +263,15 @@ def visit(contexts, ada):
     yield visit
     contexts.give_back()
     assert complaints == []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Say of a failed test what there was of jobs: a race is seldom met twice."""
+    report = yield
+    if report.failed and call.when == "call" and "moi" in item.fixturenames:
+        report.sections.append(("Jobs", describe_jobs()))
+    return report
 
 
 def pytest_unconfigure(config):

@@ -56,23 +56,35 @@ class PendingCalls:
     """
 
     def __init__(self) -> None:
+        # Guards all below: calls end in other threads.
+        self._lock = threading.Lock()
         # Until when each counts.
         self._until: dict[str, float] = {}
         # True when another one would have been made, had there not been so many.
-        self.is_more_wanted = False
+        self._is_more_wanted = False
 
     def add(self, call: str) -> None:
         """Note that a call was made."""
-        late = len(self._until) - self.count()
-        self._until[call] = time.monotonic() + CALL_TTL * 2 ** min(late, 6)
+        with self._lock:
+            late = len(self._until) - self._count()
+            self._until[call] = time.monotonic() + CALL_TTL * 2 ** min(late, 6)
 
-    def discard(self, call: str) -> None:
-        """Note the end of a call."""
-        self._until.pop(call, None)
+    def end(self, call: str) -> bool:
+        """Note the end of a call; tell whether another one is wanted by now."""
+        with self._lock:
+            self._until.pop(call, None)
+            is_wanted, self._is_more_wanted = self._is_more_wanted, False
+            return is_wanted
 
-    def count(self) -> int:
-        """Return how many count now."""
-        return sum(until > time.monotonic() for until in list(self._until.values()))
+    def room(self, limit: int) -> int:
+        """Return how many more may be made, of `limit` at once; if none, one is wanted later."""
+        with self._lock:
+            left = max(0, limit - self._count())
+            self._is_more_wanted = not left
+            return left
+
+    def _count(self) -> int:
+        return sum(until > time.monotonic() for until in self._until.values())
 
 
 class ClusterConnection:
@@ -147,10 +159,8 @@ class ClusterConnection:
                 logger.warning("Jobs wait: %s", error)
                 self._absent_until, self._absent_version = time.monotonic() + ABSENCE_TTL, version
                 return 0, 0
-            uncalled = max(0, count - self._pending[queue].count())
-            # A worker may have left whose end is not known here yet.
-            self._pending[queue].is_more_wanted = not uncalled
-            return count, uncalled
+            # None, also when a worker has left whose end is not known here yet.
+            return count, self._pending[queue].room(count)
 
     def call_worker(
         self,
@@ -171,21 +181,20 @@ class ClusterConnection:
             pending = self._pending[queue]
 
             def on_end(has_more: Any, error: BaseException | None) -> None:
-                pending.discard(call)
+                is_wanted = pending.end(call)
                 if error is not None:
                     reason = "it is gone" if is_engine_death(error) else describe_error(error)
                     logger.warning("An engine did not do its work: %s", reason)
                 if is_engine_death(error):
                     self._callbacks.submit(_call_back, on_engine_death)
-                elif has_more or pending.is_more_wanted:
-                    pending.is_more_wanted = False
+                if has_more or is_wanted:
                     self._callbacks.submit(_call_back, on_more)
 
             try:
                 pending.add(call)
                 client.submit(WORK, [spec, queue, call], call, sorted(targets or ()), on_end)
             except Exception as error:
-                pending.discard(call)
+                pending.end(call)
                 raise ClusterUnavailable(
                     f"The controller of context {self._context!r} does not take work ({error}): "
                     f"{HINT}."

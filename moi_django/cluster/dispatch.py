@@ -41,7 +41,8 @@ def enqueue(info: Info, payload: Payload, instead_of: str | None = None) -> None
     has ended and which it runs again; raises InvalidJob when that has been retried or removed
     meanwhile.
     """
-    engines, uncalled = connections.get_connection(payload.context).count_engines(info.queue)
+    connection = connections.get_connection(payload.context)
+    engines, uncalled = connection.count_engines(info.queue)
     publish_limits_for(info)
     jobs, signed, call = get_store().jobs, sign_payload(info, payload), new_call()
     engines = engines if uncalled else 0
@@ -53,7 +54,8 @@ def enqueue(info: Info, payload: Payload, instead_of: str | None = None) -> None
         raise InvalidJob(f"Job {instead_of} was retried or removed by somebody else just now.")
     if is_called:
         call_worker(info.queue, call)
-    elif info.after:  # which may have ended before
+    # The others may have ended before, or calls meanwhile: what was to follow them came too early.
+    elif info.after or (not uncalled and connection.count_engines(info.queue)[1]):
         call_workers(info.queue)
 
 

@@ -8,6 +8,8 @@ import psutil
 import pytest
 
 from moi_django import Group, Options, ctx_default, submit, submit_nouser
+from moi_django.cluster import dispatch
+from moi_django.cluster.connections import get_connection
 from moi_django.engine.process_pool import MAX_JOBS, MAX_KEPT
 from moi_django.models import State
 from tests.helpers import odd_jobs
@@ -151,3 +153,20 @@ def test_two_sites_both_get_their_turn(engine, moi, busy, site_env):
 def test_somebody_elses_task_gets_its_turn(engine, busy):
     with ipyparallel.Client(engine) as client:
         assert client.load_balanced_view().apply(abs, -3).get(SOON) == 3
+
+
+def test_a_job_is_called_for_when_the_engine_leaves_while_it_is_submitted(
+    engine, moi, store, monkeypatch
+):
+    moi["LINGER"] = 1.0
+    connection, sign = get_connection("default"), dispatch.sign_payload
+
+    def sign_when_it_has_left(info, payload):
+        wait_for(lambda: not store.queue.workers(info.queue))
+        wait_for(lambda: connection.count_engines(info.queue) == (1, 1))
+        connection._callbacks.submit(lambda: None).result(SOON)  # what follows from that is over
+        return sign(info, payload)
+
+    submit_nouser(len, "a").value(SOON)
+    monkeypatch.setattr(dispatch, "sign_payload", sign_when_it_has_left)
+    assert submit_nouser(len, "ab").value(SOON) == 2
