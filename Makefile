@@ -1,5 +1,5 @@
-.PHONY: help demo test test-fast test-clusters lint chaos bench docs
+.PHONY: help demo test test-fast test-services test-clusters lint chaos bench docs
 help:
 	@python3 run.py help
-demo test test-fast test-clusters lint chaos bench docs:
+demo test test-fast test-services test-clusters lint chaos bench docs:
 	@python3 run.py $@

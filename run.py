@@ -65,6 +65,7 @@ def main(arguments):
         "demo": demo,
         "test": test,
         "test-fast": test_fast,
+        "test-services": test_services,
         "test-clusters": test_clusters,
         "lint": lint,
         "chaos": chaos,
@@ -83,6 +84,7 @@ def help():
     print("python3 run.py demo       run the example, and print its address  [--bind HOST:PORT]")
     print("python3 run.py test       run the tests                           [arguments of pytest]")
     print("python3 run.py test-fast  run those that need no engine and no browser")
+    print("python3 run.py test-services  run those that start whole sites and clusters")
     print("python3 run.py test-clusters  run those with batch systems and hosts, as root on Debian")
     print("python3 run.py lint       check form and types")
     print("python3 run.py chaos      kill everything under load              [--seed N, --help]")
@@ -131,6 +133,13 @@ def test_fast(arguments):
     keep_bytecode()
     rooms = ["tests/unit", "tests/redis"]
     become(PYTHON, "-m", "pytest", *PARALLEL, "--dist", "worksteal", *rooms, *arguments)
+
+
+def test_services(arguments):
+    """Run the tests that start whole sites and clusters, kill parts of them, change their code."""
+    install("test")
+    keep_bytecode()
+    become(PYTHON, "-m", "pytest", *PARALLEL, "--dist", "worksteal", "tests/services", *arguments)
 
 
 def test_clusters(arguments):

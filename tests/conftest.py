@@ -32,11 +32,11 @@ from tests.helpers.processes import ROOT, free_port, site_process
 from tests.helpers.site_server import SiteServer
 
 # What the tests in a room may need: nothing, a Redis and servers on it, engines, a browser.
-ROOMS = ["unit", "redis", "cluster", "clusters", "bench", "browser"]
+ROOMS = ["unit", "redis", "cluster", "services", "clusters", "bench", "browser"]
 # In which order several processes take them, and files of theirs that take long.
-HEAVY = ["cluster", "redis", "unit", "clusters", "bench", "browser"]
+HEAVY = ["services", "cluster", "redis", "unit", "clusters", "bench", "browser"]
 LONG = {
-    *("test_chaos", "test_services", "test_command"),
+    *("test_command", "test_reconciler", "test_operation"),
     *("test_example", "test_script_rules", "test_job_page", "test_live_list", "test_panel"),
 }
 # Debian's Chromium looks names up on its own.

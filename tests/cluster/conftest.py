@@ -1,4 +1,4 @@
-"""Tests with real engines, or with all services."""
+"""Tests with real engines."""
 
 import pytest
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from moi_django import ctx_default, submit
+from moi_django.conf import conf
 from moi_django.contrib.reloading.restarts import RestartCaller
 from moi_django.contrib.reloading.site_code import read_code
 from moi_django.models import State
@@ -126,8 +127,9 @@ def test_all_of_a_site_follows_its_code_and_its_jobs_outlive_it(project, tmp_pat
 
 
 @pytest.fixture
-def env(site_env, engine):
-    return {**site_env, "MOI_CONNECTION_FILE": engine}
+def env(site_env, own_cluster):
+    own_cluster(1)
+    return {**site_env, "MOI_CONNECTION_FILE": conf.context("default")["connection_file"]}
 
 
 @pytest.mark.django_db(transaction=True)
