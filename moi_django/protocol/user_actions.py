@@ -39,20 +39,27 @@ class UserActions:
 
     async def run(self, act: Callable[[GoesOn], Any]) -> Any:
         """Do something when all before is done; when cancelled, it is told not to go on."""
-        async with self._turn:
-            is_over = threading.Event()
+        await self._turn.acquire()
+        is_over = threading.Event()
 
-            def run() -> Any:
-                try:
-                    return act(lambda: not is_over.is_set())
-                finally:
-                    close_old_connections()
-
+        def run() -> Any:
             try:
-                threads = _threads(conf.is_isolated)
-                return await asyncio.get_running_loop().run_in_executor(threads, run)
+                return act(lambda: not is_over.is_set())
             finally:
-                is_over.set()
+                close_old_connections()
+
+        try:
+            threads = _threads(conf.is_isolated)
+            acting = asyncio.get_running_loop().run_in_executor(threads, run)
+        except BaseException:
+            self._turn.release()
+            raise
+        # Not when this is cancelled: the thread may go on for a moment.
+        acting.add_done_callback(lambda _: self._turn.release())
+        try:
+            return await asyncio.shield(acting)
+        finally:
+            is_over.set()
 
 
 @lru_cache(maxsize=2)

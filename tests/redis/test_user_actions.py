@@ -1,12 +1,19 @@
 """What pages let be done with many jobs holds up nobody, and is done for who is still there."""
 
+import asyncio
+import itertools
+import threading
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 
 from moi_django import Group
+from moi_django.jobs import actions
 from moi_django.models import State
 from moi_django.protocol import user_actions
+from moi_django.protocol.user_actions import UserActions
+from tests.helpers.processes import wait_for
 from tests.helpers.records import finish, many_jobs_in
 from tests.helpers.websocket import actions_are_over, close_code, connected, hear, say
 
@@ -34,18 +41,32 @@ async def hear_until(socket, verb):
     return frame
 
 
-async def test_a_page_hears_while_it_acts_on_many(server, user, group, store):
+async def test_a_page_hears_while_it_acts_on_many(server, user, group, store, monkeypatch):
+    act, may_begin = actions.act, threading.Event()
+    monkeypatch.setattr(actions, "act", lambda *given: may_begin.wait(30) and act(*given))
     await sync_to_async(many_jobs_in)(store, group, MANY)
     async with connected(server, user) as socket:
         await say(socket, "cancel", [group.id])
         await say(socket, "live", None)
         await hear_until(socket, "live")
         assert is_acting()
+        may_begin.set()
         await actions_are_over()
     assert await sync_to_async(store.tree.totals)(group.id) == {"cancelled": MANY}
 
 
-async def test_what_a_page_has_asked_for_ends_with_it(server, user, group, store):
+async def test_what_a_page_has_asked_for_ends_with_it(server, user, group, store, monkeypatch):
+    act, looks = actions.act, itertools.count()
+
+    def act_until_it_is_gone(user, verb, id, goes_on):
+        def still_goes_on():
+            if next(looks):
+                wait_for(lambda: not goes_on(), "the end of the page")
+            return goes_on()
+
+        return act(user, verb, id, still_goes_on)
+
+    monkeypatch.setattr(actions, "act", act_until_it_is_gone)
     await sync_to_async(many_jobs_in)(store, group, MANY)
     async with connected(server, user) as socket:
         for _ in range(3):
@@ -56,6 +77,27 @@ async def test_what_a_page_has_asked_for_ends_with_it(server, user, group, store
     left = await sync_to_async(store.tree.totals)(group.id)
     assert left.get("queued", 0) > 0
     assert left.get("queued", 0) + left.get("cancelled", 0) == MANY
+
+
+async def test_what_was_not_to_go_on_has_ended_when_the_next_begins(moi):
+    user, begun, may_end, done = UserActions(), threading.Event(), threading.Event(), []
+
+    def act(goes_on):
+        begun.set()
+        may_end.wait(30)
+        done.append(("first", goes_on()))
+
+    first = asyncio.create_task(user.run(act))
+    await asyncio.to_thread(begun.wait, 30)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert user.is_acting
+    second = asyncio.create_task(user.run(lambda goes_on: done.append(("second", goes_on()))))
+    may_end.set()
+    await second
+    assert done == [("first", False), ("second", True)]
+    assert not user.is_acting
 
 
 async def test_pages_of_one_user_share_what_is_allowed(server, user, group, moi, store):
