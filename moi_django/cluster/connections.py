@@ -80,7 +80,7 @@ class PendingCalls:
         """Return how many more may be made, of `limit` at once; if none, one is wanted later."""
         with self._lock:
             left = max(0, limit - self._count())
-            self._is_more_wanted = not left
+            self._is_more_wanted |= not left
             return left
 
     def _count(self) -> int:
@@ -236,6 +236,8 @@ def _call_back(callback: Callback) -> None:
         callback()
     except MoiError as error:
         logger.warning("Jobs are left to the reconciler: %s", error)
+    except Exception:
+        logger.exception("Jobs are left to the reconciler")
 
 
 def connection_file(name: str) -> Path:

@@ -63,8 +63,10 @@ def enqueue_many(jobs: Sequence[tuple[Info, bytes]]) -> None:
     """Create jobs of one queue, each with its signed payload if it is to run; call workers."""
     for start in range(0, len(jobs), CREATED_AT_ONCE):
         publish_limits_for(jobs[start][0])
-        get_store().jobs.create_many(jobs[start : start + CREATED_AT_ONCE])
-        call_workers(jobs[start][0].queue)
+        try:
+            get_store().jobs.create_many(jobs[start : start + CREATED_AT_ONCE])
+        finally:  # of a chunk that is not created as a whole, some jobs are
+            call_workers(jobs[start][0].queue)
 
 
 def enqueue_instead(retries: Sequence[tuple[Info, Info, Payload]]) -> list[bool]:
@@ -174,9 +176,9 @@ def mark_lost(id: str, attempt: int, reason: str) -> None:
     rerun = payload is not None and payload.options.retry_on_lost
 
     def to_end(info: Info) -> Info | None:
-        if info.attempt != attempt:
+        if info.attempt != attempt or info.state is not State.RUNNING:
             return None
-        if rerun and info.state is State.RUNNING and info.attempt < info.attempts:
+        if rerun and info.attempt < info.attempts:
             return info.requeued(State.LOST, reason)
         return info.ended(State.LOST, result=reason)
 

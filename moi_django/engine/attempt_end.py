@@ -34,7 +34,8 @@ class Exit(NamedTuple):
 class AttemptEnd:
     """How an attempt has ended."""
 
-    # SUCCESS or FAILED; LOST when the fork server or the engine died, which is no fault of the job.
+    # SUCCESS or FAILED; LOST for what is no fault of the job: the fork server or the engine has died, or
+    # fails to run it.
     state: State
     # What the function returned, as JSON has it, or why it did not.
     result: Any

@@ -93,6 +93,9 @@ class AttemptRunner:
         except NoProcess:
             self._put_back()
             raise
+        except Exception as error:
+            logger.exception("Job %s could not be run", info.id, extra=about(info))
+            end = AttemptEnd(State.LOST, f"The engine could not run this job: {error!r}")
         # So that a job which has ended has said all.
         self._log_writer.close()
         self._retry(lambda: self._log_writer.write_latest("checkpoint"))

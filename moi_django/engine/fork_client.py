@@ -73,7 +73,9 @@ class JobProcess:
     @property
     def has_ended(self) -> bool:
         """True when nobody has read yet how it has ended."""
-        return bool(select.select([self.exit], [], [], 0)[0])
+        poll = select.poll()  # `select.select` knows no descriptor above 1,023
+        poll.register(self.exit, select.POLLIN)
+        return bool(poll.poll(0))
 
     def send_signal(self, number: int, to_group: bool = False) -> None:
         """Send a signal to the process, or to its group; it may be gone."""
@@ -180,11 +182,14 @@ class ForkServer:
         timeout = FORK_TIMEOUT if self._control else START_TIMEOUT
         is_new, control = self._control is None, self._control or self._start()
         for _ in range(3):
-            process, self._spare = self._spare or JobProcess(control), None
+            spare, self._spare = self._spare, None
+            process = spare or JobProcess(control)
             try:
                 process.wait_for_start(timeout)
-            except BaseException:
+            except BaseException as error:
                 process.close()
+                if spare and isinstance(error, NoProcess):
+                    continue  # that was so when it was asked for
                 raise
             if not process.has_ended:
                 self._pids.add(process.pid)

@@ -8,7 +8,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from math import inf
 
 from moi_django.engine.attempt_end import InterruptReason
 from moi_django.engine.metrics import MetricsSampler
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 RETRY_INTERVAL = 0.5
 # Seconds without work after which the thread ends: there may be many sites in an engine's life.
 IDLE_TIMEOUT = 10.0
+# Seconds within which this engine knows what it has claimed.
+CLAIM_TIME = 5.0
 
 Interrupt = Callable[[InterruptReason], object]
 
@@ -68,6 +71,8 @@ class Heartbeat:
         self._context: str | None = None
         self._worker: Worker | None = None
         self._leases: list[Lease] = []
+        # When somebody last let this engine look whether its jobs are wanted.
+        self._asked_at = -inf
         self._idle_since = 0.0
         self._is_running = False
         # Digest of the code that jobs find here, and why none is taken.
@@ -97,6 +102,10 @@ class Heartbeat:
         lease = Lease(info, self._drop_lease)
         with self._lock:
             self._leases.append(lease)
+            is_asked = time.monotonic() - self._asked_at < CLAIM_TIME
+        if is_asked:  # perhaps about this one, when nobody here knew of it
+            with suppress(StoreUnavailable):
+                self._renew_lease(lease)
         return lease
 
     def watches_over(self, info: Info) -> bool:
@@ -132,7 +141,8 @@ class Heartbeat:
                 with self._store.engines.control_channel(self._engine) as wait:
                     while not self._stops_after(IDLE_TIMEOUT):
                         self._renew()
-                        wait(self._store.config.lease / 4)
+                        if wait(self._store.config.lease / 4):
+                            self._asked_at = time.monotonic()
                     return
             except StoreUnavailable as error:
                 if self._stops_after(0.0):
@@ -155,8 +165,11 @@ class Heartbeat:
         with self._lock:
             worker, leases = self._worker, list(self._leases)
         for lease in leases:
-            if not self._store.queue.renew(lease.info):
-                lease.lose()
+            self._renew_lease(lease)
         if worker is not None:
             self._store.queue.renew_worker(worker)
         self.report()
+
+    def _renew_lease(self, lease: Lease) -> None:
+        if not self._store.queue.renew(lease.info):
+            lease.lose()

@@ -28,13 +28,16 @@ class JobReporter:
             task.checkpoint, lambda json: self._send(encode("checkpoint", json.encode()))
         )
         self._next_report = 0.0
-        self._reporter: threading.Thread | None = None
+        # What is reported last is what was noted last; a signal handler may note something, too.
+        self._reporting, self._has_reporter = threading.RLock(), False
         # In a process that has more tasks, a thread of an earlier job must not speak as another.
         self._is_over = False
 
     def close(self) -> None:
         """Report what was left for later, and nothing from then on."""
-        self._report_progress()
+        if self._connection.is_own:
+            with self._reporting:
+                self._report_progress()
         self._checkpoint.flush()
         self._is_over = True
 
@@ -67,14 +70,17 @@ class JobReporter:
 
     def note_progress(self, update: ProgressUpdate) -> None:
         """Report how far the job is; what comes soon after a report is left to a thread."""
-        self._update = update
-        if time.monotonic() >= self._next_report:
-            self._report_progress()
-        elif self._connection.is_own and (self._reporter is None or not self._reporter.is_alive()):
-            self._reporter = threading.Thread(
-                target=self._report_until_quiet, daemon=True, name="moi-progress"
-            )
-            self._reporter.start()
+        if not self._connection.is_own:
+            return  # another thread may have held the lock when this process was forked
+        with self._reporting:
+            self._update = update
+            if time.monotonic() >= self._next_report:
+                self._report_progress()
+            elif not self._has_reporter:
+                threading.Thread(
+                    target=self._report_until_quiet, daemon=True, name="moi-progress"
+                ).start()
+                self._has_reporter = True
 
     def _report_progress(self) -> None:
         update, self._update = self._update, None
@@ -83,9 +89,13 @@ class JobReporter:
             self._send(encode("progress", **update._asdict()))
 
     def _report_until_quiet(self) -> None:
-        while self._update is not None:
+        is_quiet = False
+        while not is_quiet:
             time.sleep(PROGRESS_INTERVAL)
-            self._report_progress()
+            with self._reporting:
+                is_quiet = self._update is None
+                self._has_reporter = not is_quiet
+                self._report_progress()
 
     def attach(self, name: str, content: "bytes | str | os.PathLike[str]") -> None:
         """Have a file kept; bytes that are many go through a file."""

@@ -7,7 +7,7 @@ while. No code of users runs in this process: each attempt has a process of its 
 import os
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from moi_django.engine.heartbeat import Heartbeat
 from moi_django.engine.pickling import PYTHON_VERSION
 from moi_django.engine.process_pool import ProcessPool
 from moi_django.engine.work_spec import WorkSpec
+from moi_django.exceptions import StoreUnavailable
 from moi_django.models import now
 from moi_django.store import Store, StoreConfig, policy
 from moi_django.store.queue import Claim, Worker, split_queue
@@ -36,6 +37,17 @@ def work(spec: WorkSpec, queue: str, call: str) -> bool:
         os.environ.pop(name, None)
     store = _open_store(spec.store)
     heartbeat = _get_heartbeat(spec.store)
+    try:
+        return _work(spec, queue, call, store, heartbeat)
+    except BaseException:
+        # Else it would count as one that is at the queue, or on its way there.
+        for worker in (engine_id(), call):
+            with suppress(StoreUnavailable):
+                store.queue.leave(queue, worker)
+        raise
+
+
+def _work(spec: WorkSpec, queue: str, call: str, store: Store, heartbeat: Heartbeat) -> bool:
     if leaving.is_set() or split_queue(queue)[1] != PYTHON_VERSION:
         heartbeat.report(queue)
         store.queue.leave(queue, call)

@@ -117,11 +117,15 @@ class EngineRegistry:
                 self._redis.publish(self._keys.engine(engine), "look")
 
     @contextmanager
-    def control_channel(self, engine: str) -> Iterator[Callable[[float], None]]:
-        """Subscribe to what an engine is told; the function given waits seconds for the next."""
+    def control_channel(self, engine: str) -> Iterator[Callable[[float], bool]]:
+        """Subscribe to what an engine is told.
+
+        The function given waits seconds for the next word, and tells whether there was one.
+        """
         with self._connection.subscribe(self._keys.engine(engine)) as pubsub:
 
-            def wait(seconds: float) -> None:
-                pubsub.get_message(timeout=seconds)
+            def wait(seconds: float) -> bool:
+                said = pubsub.get_message(timeout=seconds)
+                return said is not None and said["type"] == "message"
 
             yield wait

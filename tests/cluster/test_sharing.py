@@ -155,6 +155,17 @@ def test_somebody_elses_task_gets_its_turn(engine, busy):
         assert client.load_balanced_view().apply(abs, -3).get(SOON) == 3
 
 
+def test_an_engine_that_could_not_work_is_called_again(engine, moi, store):
+    with ipyparallel.Client(engine) as client:
+        client[:].execute("import sys; program, sys.executable = sys.executable, '/bin/false'")
+        moi["PRELOAD"] = ("json",)  # so that it needs a fork server of its own
+        job = submit_nouser(len, "ab")
+        wait_for(lambda: not store.queue.workers(job.info.queue), "the end of the call")
+        client[:].execute("sys.executable = program", block=True)
+    assert submit_nouser(len, "abc").value(SOON) == 3
+    assert job.value(SOON) == 2
+
+
 def test_a_job_is_called_for_when_the_engine_leaves_while_it_is_submitted(
     engine, moi, store, monkeypatch
 ):

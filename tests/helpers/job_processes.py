@@ -1,5 +1,10 @@
 """Run functions in job processes, as a worker does."""
 
+import gc
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -82,3 +87,22 @@ def is_alive(pid):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def open_descriptors() -> set[int]:
+    """Return the descriptors of this process."""
+    names = os.listdir("/proc/self/fd")
+    return {int(name) for name in names if os.path.exists(f"/proc/self/fd/{name}")}
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[set[int]]:
+    """Let this process open so many more at most, until the block ends; gives those it has."""
+    gc.collect()  # what other tests have left would be closed in the shortage
+    before, limits = open_descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = sorted(set(range(max(before) + count + 2)) - before)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[count], limits[1]))
+    try:
+        yield before
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

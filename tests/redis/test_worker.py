@@ -13,7 +13,7 @@ from moi_django.cluster.reconciler import Reconciler
 from moi_django.contrib.attachments.site_storage import get_attachment_storage
 from moi_django.contrib.tracing.submit_spans import ATTEMPT_SPAN
 from moi_django.engine import heartbeat as heartbeat_module
-from moi_django.engine.attempt_end import AttemptEnd
+from moi_django.engine.attempt_end import AttemptEnd, InterruptReason
 from moi_django.engine.attempt_runner import AttemptRunner, Resources
 from moi_django.engine.heartbeat import Heartbeat
 from moi_django.engine.payloads import Payload
@@ -27,6 +27,7 @@ from moi_django.options import Options
 from moi_django.site_store import engine_store_config, get_store
 from moi_django.store.queue import Worker
 from tests.helpers import resuming_jobs
+from tests.helpers.job_processes import descriptors_left
 from tests.helpers.processes import wait_for
 from tests.helpers.queues import QUEUE, claim, job_for
 from tests.helpers.records import new_group
@@ -99,6 +100,22 @@ def test_what_code_is_here_is_said_last_whoever_says_it(store, heartbeat):
             for each in renewals:
                 each.result()
             assert store.engines.reports()["one"].metrics.code == str(number)
+
+
+def test_who_is_cancelled_before_the_engine_knows_what_it_has_claimed_is_interrupted(
+    store, root, heartbeat
+):
+    job, reasons = submit(store, root, pow, 2, 3), []
+    with heartbeat.at_queue(ONE):
+        channel = store.keys.engine("one")
+        wait_for(lambda: store.connection.redis.pubsub_numsub(channel)[0][1])
+        info = claim(store).info
+        store.jobs.cancel(job.id)
+        wait_for(lambda: heartbeat._asked_at > 0)
+        lease = heartbeat.watch_over(info)
+        lease.interrupt_with(reasons.append)
+        assert reasons == [InterruptReason.UNWANTED]
+        lease.close()
 
 
 def test_all_that_waits_is_run_in_order(store, root, work):
@@ -239,6 +256,17 @@ def test_an_engine_that_can_start_no_process_puts_its_job_back(
     assert (info.state, info.attempt, info.engine) == (State.QUEUED, 1, None)
     assert (store.queue.waiting_count("lab"), store.queue.running()) == (1, {})
     assert claim(store).info.state is State.RUNNING
+
+
+def test_a_job_that_its_engine_fails_to_run_has_an_end(store, root, work):
+    submit(store, root, pow, 2, 3)
+    assert work() is False  # a process is ready for the next
+    job = submit(store, root, pow, 2, 3)
+    with descriptors_left(1):
+        assert work() is False
+    end = store.jobs.get(job.id)
+    assert end.state is State.LOST
+    assert end.result.startswith("The engine could not run this job: OSError(24, ")
 
 
 def test_nothing_is_left_of_a_job_that_prints_while_it_is_removed(

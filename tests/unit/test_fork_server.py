@@ -1,9 +1,9 @@
 """The server that starts job processes, and what becomes of them when somebody dies."""
 
-import gc
+import errno
 import os
-import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,13 +14,21 @@ import pytest
 
 from moi_django.engine import fork_client as module
 from moi_django.engine import supervisor
-from moi_django.engine.fork_client import ForkServer
+from moi_django.engine.fork_client import ForkServer, JobProcess
+from moi_django.engine.fork_server import START
 from moi_django.engine.job_output import unread_bytes
 from moi_django.engine.supervisor import Supervisor
 from moi_django.exceptions import NoProcess
 from moi_django.models import State
 from tests.helpers import odd_jobs
-from tests.helpers.job_processes import Notes, is_alive, make_task, run_job
+from tests.helpers.job_processes import (
+    Notes,
+    descriptors_left,
+    is_alive,
+    make_task,
+    open_descriptors,
+    run_job,
+)
 from tests.helpers.processes import ROOT, wait_for
 
 ENGINE = """
@@ -119,26 +127,27 @@ def test_a_server_that_was_killed_leaves_nothing_that_was_started_without_an_env
     wait_for(lambda: not is_alive(pid))
 
 
-def open_descriptors():
-    names = os.listdir("/proc/self/fd")
-    return {int(name) for name in names if os.path.exists(f"/proc/self/fd/{name}")}
-
-
 # A process needs eight.
 @pytest.mark.parametrize("left", range(8))
 def test_a_shortage_of_this_process_leaves_the_server_alone(server, left):
     run_job(server, abs, -1)
-    pid, limits = server._server.pid, resource.getrlimit(resource.RLIMIT_NOFILE)
-    gc.collect()  # what other tests have left would be closed in the shortage
-    before = open_descriptors()
-    free = sorted(set(range(max(before) + left + 2)) - before)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free[left], limits[1]))
-    try:
-        with pytest.raises(NoProcess):
-            server.take()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    pid = server._server.pid
+    with descriptors_left(left) as before, pytest.raises(NoProcess):
+        server.take()
     assert open_descriptors() == before
+    assert run_job(server, abs, -1)[0].result == 1 and server._server.pid == pid
+
+
+def test_a_spare_process_that_could_not_be_started_is_no_reason_against_another(server):
+    run_job(server, abs, -1)
+    pid = server._server.pid
+    control, theirs = socket.socketpair()
+    with control, theirs:
+        server._spare = JobProcess(control)
+        _, descriptors, _, _ = socket.recv_fds(theirs, 1, 4)
+        os.write(descriptors[-1], START.pack(-errno.EAGAIN))
+    for each in descriptors:
+        os.close(each)
     assert run_job(server, abs, -1)[0].result == 1 and server._server.pid == pid
 
 
