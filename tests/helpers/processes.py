@@ -20,13 +20,30 @@ ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0
 
 
-def wait_for(condition: Callable[[], Any], what: str = "the condition") -> Any:
+def wait_for(
+    condition: Callable[[], Any], what: str = "the condition", deadline: float = DEADLINE
+) -> Any:
     """Return what the condition returns once that is true; fail when it does not become so."""
-    end = time.monotonic() + DEADLINE
+    end = time.monotonic() + deadline
     while not (value := condition()):
-        assert time.monotonic() < end, f"{what} did not come true in {DEADLINE} s"
+        assert time.monotonic() < end, f"{what} did not come true in {deadline} s"
         time.sleep(0.02)
     return value
+
+
+def in_time(seconds: float, work: Callable[[], Any]) -> Any:
+    """Return what the work does once it took less; fail when it takes longer again and again.
+
+    Once may be due to a machine that is busy.
+    """
+    took = []
+    for _ in range(3):
+        begun = time.monotonic()
+        result = work()
+        took.append(time.monotonic() - begun)
+        if took[-1] < seconds:
+            return result
+    raise AssertionError(f"it took {took} s, and never less than {seconds} s")
 
 
 def threads_of(part: str) -> list[str]:

@@ -14,6 +14,8 @@ from tests.helpers.failover import Pair
 from tests.helpers.processes import free_port, wait_for
 
 NAME = "lab"
+# Seconds for them to agree: they do nothing for 30 once the machine has stood still for two.
+DEADLINE = 90.0
 CONFIGURATION = """
 port {port}
 bind 127.0.0.1
@@ -22,7 +24,7 @@ requirepass {own_password}
 sentinel sentinel-pass {own_password}
 sentinel monitor {name} 127.0.0.1 {primary} 2
 sentinel auth-pass {name} {password}
-sentinel down-after-milliseconds {name} 500
+sentinel down-after-milliseconds {name} 3000
 sentinel failover-timeout {name} 5000
 """
 
@@ -43,7 +45,7 @@ class WatchedPair(Pair):
             f"redis+sentinel://:{quote(self.primary.password)}@{hosts}/{NAME}/0"
             f"?sentinel_password={self.own_password}"
         )
-        wait_for(self._all_know_all, "that sentinels know each other")
+        wait_for(self._all_know_all, "that sentinels know each other", DEADLINE)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -90,5 +92,9 @@ class WatchedPair(Pair):
         self._wait()
         self.primary.kill()
         port = self.replica.port
-        wait_for(lambda: all(self._ask(each).get("port") == port for each in self._ports))
+        wait_for(
+            lambda: all(self._ask(each).get("port") == port for each in self._ports),
+            "that the replica takes its place",
+            DEADLINE,
+        )
         self.primary, self.replica = self.replica, self.primary

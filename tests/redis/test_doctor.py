@@ -6,20 +6,29 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 import redis
 from django.core.management import call_command
 
-from moi_django.contrib.doctor import cluster_checks, host
+from moi_django.contrib.doctor import cluster_checks, connection, engine_report, host, redis_checks
 from moi_django.contrib.doctor.connection import CHECK_OF_PORT
 from moi_django.contrib.doctor.finding import CHECKS, Finding, Level, fault, ok, shortened
-from tests.helpers.processes import ROOT, environment, free_port
+from tests.helpers.processes import ROOT, environment, free_port, in_time
 from tests.helpers.silent_port import silent_port
 
 PORTS = ["registration", "control", "mux", "task", "iopub", "hb_ping", "hb_pong", "broadcast"]
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Let what answers take its time, as on a busy machine; what is silent takes that, too."""
+    for module in (connection, engine_report, redis_checks):
+        monkeypatch.setattr(module, "TIMEOUT", 20.0)
+    monkeypatch.setattr(cluster_checks, "STATUS_TIMEOUT", 20.0)
+    monkeypatch.setattr(host, "SETTINGS_TIMEOUT", 20.0)
 
 
 @pytest.fixture
@@ -59,7 +68,8 @@ def faults(found):
 
 
 @pytest.mark.parametrize("name", PORTS)
-def test_a_shut_port_is_found_by_name(write, name):
+def test_a_shut_port_is_found_by_name(write, name, patient, monkeypatch):
+    monkeypatch.setattr(engine_report, "TIMEOUT", 1.0)
     with silent_port() as port:
         found = host.examine_controller(write(**{name: port}))
     [finding] = [each for each in found if each.check == CHECK_OF_PORT[name]]
@@ -67,7 +77,10 @@ def test_a_shut_port_is_found_by_name(write, name):
     assert faults(found) == {CHECK_OF_PORT[name]}
 
 
-def test_a_controller_that_is_gone_elsewhere_or_unknown_is_told_apart(write, tmp_path):
+def test_a_controller_that_is_gone_elsewhere_or_unknown_is_told_apart(
+    write, tmp_path, patient, monkeypatch
+):
+    monkeypatch.setattr(engine_report, "TIMEOUT", 1.0)
     shut = {name: free_port() for name in PORTS}
     assert faults(host.examine_controller(write(**shut))) == {"connection-file"}
     other = write(**shut, location="another-host")
@@ -99,25 +112,36 @@ def port(own_redis):
     return port, password
 
 
-def test_what_is_wrong_with_the_way_to_redis_is_found(port, silent, tmp_path):
+def test_what_is_wrong_with_the_way_to_redis_is_found(port, patient, tmp_path):
     port, password = port
     at = f":{password}@127.0.0.1:{port}"
     for url, check in (
         (f"redis://127.0.0.1:{port}", "redis-password"),
         (f"redis://:wrong@127.0.0.1:{port}", "redis-password"),
-        (f"rediss://{at}", "redis-tls"),
         (f"rediss://{at}?ssl_ca_certs={tmp_path}/none.crt", "redis-tls"),
         (f"redis://127.0.0.1:{free_port()}", "redis-reachable"),
-        (f"redis://127.0.0.1:{silent.getsockname()[1]}", "redis-reachable"),
         (f"unix://{tmp_path}/none.sock", "engine-paths"),
     ):
-        begun = time.monotonic()
-        assert faults(host.examine_own_redis(url)) == {check}, url
-        assert time.monotonic() - begun < 4
+        found = in_time(4, partial(host.examine_own_redis, url))
+        assert faults(found) == {check}, url
     assert faults(host.examine_own_redis(f"redis://{at}")) == set()
 
 
-def test_a_port_with_tls_for_an_url_without_is_found(tmp_path):
+def test_a_port_without_tls_for_an_url_with_it_is_found(port, patient, monkeypatch):
+    # Redis waits for more of what it takes for a line.
+    monkeypatch.setattr(engine_report, "TIMEOUT", 1.0)
+    port, password = port
+    found = in_time(4, lambda: host.examine_own_redis(f"rediss://:{password}@127.0.0.1:{port}"))
+    assert faults(found) == {"redis-tls"}
+
+
+def test_a_redis_that_is_silent_is_found_soon(silent):
+    url = "redis://{}:{}".format(*silent.getsockname())
+    found = in_time(4, lambda: host.examine_own_redis(url))
+    assert faults(found) == {"redis-reachable"}
+
+
+def test_a_port_with_tls_for_an_url_without_is_found(patient, tmp_path):
     import ssl
     import threading
 
@@ -146,7 +170,7 @@ def test_a_port_with_tls_for_an_url_without_is_found(tmp_path):
     assert "the url says redis:// and the port speaks TLS" in found[0].text
 
 
-def test_a_redis_that_forgets_is_found(own_redis):
+def test_a_redis_that_forgets_is_found(own_redis, patient):
     assert faults(host.examine_own_redis(own_redis.url)) == set()
     with redis.Redis.from_url(own_redis.url) as client:
         client.config_set("maxmemory", "100mb")
@@ -158,14 +182,14 @@ def test_a_redis_that_forgets_is_found(own_redis):
         assert faults(host.examine_own_redis(own_redis.url)) == {"redis-persistence"}
 
 
-def test_a_socket_that_engines_of_other_hosts_are_to_use_is_found(moi, own_redis):
+def test_a_socket_that_engines_of_other_hosts_are_to_use_is_found(moi, own_redis, patient):
     moi["CONTEXTS"] = {"default": {}, "lab": {"LAUNCHER": "slurm"}}
     assert faults(cluster_checks.examine_site_redis()) == {"engine-paths"}
     del moi["CONTEXTS"]["lab"]
     assert faults(cluster_checks.examine_site_redis()) == set()
 
 
-def test_a_layer_that_cannot_be_made_is_found(moi, settings):
+def test_a_layer_that_cannot_be_made_is_found(moi, settings, patient):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "lab.layers.Layer"}}
     moi["CONTEXTS"] = {"default": {"BACKEND": "immediate"}}
     assert "channel-layer" in faults(cluster_checks.examine_site(["default"]))
@@ -180,9 +204,7 @@ def test_all_of_it_takes_less_than_five_seconds_where_nothing_answers(moi, silen
             "lab": {"connection_file": str(file)},
             "gone": {"LAUNCHER": "local"},
         }
-        begun = time.monotonic()
-        found = cluster_checks.examine_site(moi["CONTEXTS"])
-        assert time.monotonic() - begun < 5
+        found = in_time(5, lambda: cluster_checks.examine_site(moi["CONTEXTS"]))
     shut = {"port-task", "port-mux", "port-heartbeat", "port-control"}
     assert faults(found) == {*shut, "redis-reachable", "connection-file"}
 
@@ -193,7 +215,7 @@ def test_a_site_without_a_redis_says_how_to_have_one(moi):
     assert finding.check == "redis-reachable" and "manage.py moi up" in finding.text
 
 
-def test_settings_that_cannot_be_imported_are_found(monkeypatch):
+def test_settings_that_cannot_be_imported_are_found(monkeypatch, patient):
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "no.such")
     [finding] = [each for each in host.examine_own_code() if each.level is Level.FAULT]
     assert finding.check == "engine-settings" and "No module named 'no'" in finding.text
@@ -214,7 +236,9 @@ def test_a_host_of_engines_needs_no_django(write, tmp_path, own_redis):
     assert set(checks) <= set(CHECKS)
 
 
-def test_a_context_without_a_controller_ends_the_command_with_one(moi, tmp_path, own_redis, capsys):
+def test_a_context_without_a_controller_ends_the_command_with_one(
+    moi, tmp_path, own_redis, capsys, patient
+):
     moi["CONTEXTS"] = {"default": {"connection_file": str(tmp_path / "none.json")}}
     with pytest.raises(SystemExit) as ended:
         call_command("moi", "doctor", "--context=default")
@@ -244,7 +268,7 @@ def test_what_is_the_same_of_many_engines_is_one_line():
     ],
 )
 def test_why_a_context_cannot_be_looked_at_is_no_matter_of_time(
-    moi, tmp_path, store, entry, wanted, said
+    moi, tmp_path, store, patient, entry, wanted, said
 ):
     moi["STATE_DIR"] = tmp_path
     moi["CONTEXTS"] = {"default": {}, "lab": entry}
@@ -256,7 +280,7 @@ def test_why_a_context_cannot_be_looked_at_is_no_matter_of_time(
     assert re.search(said, found.text)
 
 
-def test_a_cluster_whose_entry_was_taken_out_is_named_while_it_runs(moi, tmp_path, store):
+def test_a_cluster_whose_entry_was_taken_out_is_named_while_it_runs(moi, tmp_path, store, patient):
     moi["STATE_DIR"] = tmp_path
     moi["CONTEXTS"] = {"default": {}}
     name = f"--profile-dir={tmp_path}/clusters/old/controller"

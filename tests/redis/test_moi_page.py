@@ -27,21 +27,21 @@ class PageTests(MoiTransactionTestCase):
             with self.hold_jobs():
                 job = await asubmit(ctx_default, ada, "A job", None, abs, -1)
             for each in (page, other):
-                await each.wait_for(job, state="queued")
+                await each.wait_for(job, within=30, state="queued")
             await page.send("cancel", job.id)
-            assert (await other.receive_update(job))["state"] == "cancelled"
-            await page.wait_for(job, state="cancelled")
+            assert (await other.receive_update(job, within=30))["state"] == "cancelled"
+            await page.wait_for(job, within=30, state="cancelled")
             assert page.jobs[job.id]["name"] == "A job"
             assert next(verb for verb, _ in page.frames) == "get"
             await page.send("remove", job.id)
-            assert (await page.receive("remove"))["id"] == job.id
+            assert (await page.receive("remove", within=30))["id"] == job.id
             assert job.id not in page.jobs
 
     async def test_what_does_not_come_is_told(self):
         ada = await get_user_model().objects.acreate(username="ada")
         async with MoiPage(ada) as page:
             job = await asubmit(ctx_default, ada, "A job", None, abs, -1)
-            await page.wait_for(job, state="success")
+            await page.wait_for(job, within=30, state="success")
             with self.assertRaisesRegex(AssertionError, r"(?s)no remove within .*'A job', Success"):
                 await page.receive("remove", within=0.1)
 
@@ -58,7 +58,7 @@ class PageTests(MoiTransactionTestCase):
             with override_settings(CHANNEL_LAYERS=layers):
                 async with MoiPage(ada) as page:
                     job = await asubmit(ctx_default, ada, "A job", None, abs, -1)
-                    await page.wait_for(job, state="success")
+                    await page.wait_for(job, within=30, state="success")
 
 
 @override_settings(MOI=AT_ONCE, ASGI_APPLICATION=None)
@@ -68,11 +68,11 @@ class TransactionTests(MoiTestCase):
         async with MoiPage(ada) as page:
             run = immediate_jobs.fail_without_bob_async
             job = await asubmit(ctx_default, ada, "A job", None, run)
-            await page.wait_for(job, state="failed")
+            await page.wait_for(job, within=30, state="failed")
             await get_user_model().objects.acreate(username="bob")
             await page.send("retry", job.id)
-            retried = (await page.receive_update(job))["retried"]
-            assert (await page.wait_for(retried, state="success"))["result"] == "bob"
+            retried = (await page.receive_update(job, within=30))["retried"]
+            assert (await page.wait_for(retried, within=30, state="success"))["result"] == "bob"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -81,4 +81,4 @@ async def test_it_works_where_the_outermost_program_is_asynchronous(settings):
     ada = await get_user_model().objects.acreate(username="ada")
     async with MoiPage(ada) as page:
         job = await asubmit(ctx_default, ada, "A job", None, immediate_jobs.count_users_async)
-        assert (await page.wait_for(job, state="success"))["result"] == 1
+        assert (await page.wait_for(job, within=30, state="success"))["result"] == 1

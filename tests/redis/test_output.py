@@ -1,14 +1,12 @@
 """What a job prints is kept in part, and told of."""
 
-import threading
-
 import pytest
 
 from moi_django.engine.log_writer import LogWriter
 from moi_django.exceptions import StoreUnavailable
 from moi_django.site_store import get_store as site_store
 from moi_django.store.logs import MAX_PIECE, OutputPiece
-from tests.helpers.processes import wait_for
+from tests.helpers.processes import threads_of, wait_for
 
 
 def text_of(log):
@@ -97,17 +95,17 @@ def test_a_reporter_joins_what_comes_in_crumbs(log):
 def test_who_listens_is_told(log, store):
     with store.connection.redis.pubsub() as pubsub:
         pubsub.subscribe(store.keys.log("a-job"))
-        assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+        assert pubsub.get_message(timeout=30)["type"] == "subscribe"
         log.append([OutputPiece("stdout", "x")], 10)
-        assert pubsub.get_message(timeout=5)["type"] == "message"
+        assert pubsub.get_message(timeout=30)["type"] == "message"
 
 
 def test_a_reporter_writes_from_its_own_thread_and_closes_with_the_rest(log):
     measures = []
     log_writer = LogWriter(log, 10_000)
-    before = threading.active_count()
+    before = threads_of("moi-log-writer")
     log_writer.close()  # nobody has said anything, so there is no thread
-    assert threading.active_count() == before
+    assert threads_of("moi-log-writer") == before
     log_writer = LogWriter(log, 10_000)
     log_writer.note_output("stdout", "first\n")
     wait_for(lambda: text_of(log) == "first\n")

@@ -37,7 +37,7 @@ async def test_all_that_uses_redis_finds_the_new_primary(watched, moi):
     assert await layer.receive(channel) == {"type": "before"}
 
     with store.connection.subscribe("channel") as pubsub:
-        assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+        assert pubsub.get_message(timeout=30)["type"] == "subscribe"
         await sync_to_async(watched.let_fail_over)()
         job = new_job(root)
         await sync_to_async(_until_written)(store, job)

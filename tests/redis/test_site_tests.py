@@ -79,7 +79,7 @@ class PageTests(MoiTransactionTestCase):
         ada = await User.objects.acreate(username="ada")
         async with MoiPage(ada) as page:
             job = await asubmit(ctx_default, ada, "A job", None, abs, -1)
-            await page.wait_for(job, state="success")
+            await page.wait_for(job, within=30, state="success")
 """
 WORK = """
 def find_jobs():

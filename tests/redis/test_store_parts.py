@@ -64,8 +64,8 @@ def test_jobs_stand_in_the_tree_the_index_and_the_statistics(connection, jobs, r
     assert ([info.id for info in found], older) == ([job.id], None)
     assert tree.cancel(root.id) == 1
     assert Statistics(connection).count_by_state()["cancelled"] == 1
-    [*_, (_, completed)] = Statistics(connection).completed_by_minute(1)
-    assert completed.jobs == {"cancelled": 1}
+    minutes = Statistics(connection).completed_by_minute(2)  # another one may have begun
+    assert [each.jobs for _, each in minutes if each.jobs] == [{"cancelled": 1}]
     assert [info.id for info in tree.remove(root.id)] == [job.id, root.id]
     assert jobs.get_many([root.id, job.id]) == [None, None]
 
@@ -98,7 +98,7 @@ def test_a_connection_that_listened_hears_nothing_of_what_it_heard_before(connec
             used.add(pubsub)
             connection.redis.publish(f"channel {number - 1}", "old")
             connection.redis.publish(f"channel {number}", "new")
-            heard = [pubsub.get_message(timeout=5) for _ in range(2)]
+            heard = [pubsub.get_message(timeout=30) for _ in range(2)]
         assert [each["type"] for each in heard] == ["subscribe", "message"]
         assert heard[1]["data"] == b"new"
     assert len(used) == 1
@@ -109,9 +109,9 @@ def test_a_connection_that_listened_and_was_cut_listens_again(connection):
         pass
     connection.redis.client_kill_filter(skipme=True)
     with connection.subscribe("channel") as pubsub:
-        assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+        assert pubsub.get_message(timeout=30)["type"] == "subscribe"
         connection.redis.publish("channel", "heard")
-        messages = iter(lambda: pubsub.get_message(timeout=5), None)
+        messages = iter(lambda: pubsub.get_message(timeout=30), None)
         assert next(m["data"] for m in messages if m["type"] == "message") == b"heard"
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from moi_django.models import JOB, Info, State
+from moi_django.models import JOB, Info, State, timestamp
 from moi_django.presentation import formatting, progress_text
 
 
@@ -49,7 +49,8 @@ def test_a_time_that_is_left_is_rough(seconds, said):
 def test_what_is_left_follows_from_what_is_done():
     assert progress_text.remaining(running(600, progress=0.25)) == ("minutes", 30)
     assert progress_text.remaining(running(600)) is None
-    assert progress_text.remaining(running(0.5, progress=0.25)) is None
+    fresh = running(0, progress=0.25)
+    assert fresh.remaining_seconds(timestamp(fresh.date_start) + 0.5) is None
     for share in (0.0, 1.0):
         assert progress_text.remaining(running(600, progress=share)) is None
     assert progress_text.remaining(running(600, progress=0.5, state=State.FAILED)) is None
