@@ -2,11 +2,13 @@
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 
 from moi_django.cluster import connections
+from moi_django.cluster.leases import LeaseObserver
 from moi_django.cluster.limits import publish_limits_for
 from moi_django.cluster.payloads import payload_keys, sign_payload, verify_payload
 from moi_django.conf import DEFAULT_CONTEXT, conf
@@ -22,9 +24,12 @@ from moi_django.exceptions import (
 from moi_django.models import Info, State, about
 from moi_django.site_store import engine_store_config, get_store
 from moi_django.store.job_records import CREATED_AT_ONCE
-from moi_django.store.queue import CALL, QueuedAttempt, split_queue
+from moi_django.store.queue import CALL, split_queue
 
 logger = logging.getLogger(__name__)
+
+# Seconds between two looks at leases.
+LEASE_INTERVAL = 1.0
 
 ENGINE_GONE = "The engine that ran this job is gone."
 ENGINE_SILENT = (
@@ -134,17 +139,17 @@ def _connection_for(queue: str) -> connections.ClusterConnection:
 
 def _watch_leases() -> None:
     """End what an engine ran that has just died, when its leases have stood still for a while."""
-    timer = threading.Timer(conf.LEASE, _end_lost, [get_store().queue.running()])
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=_end_lost, daemon=True, name="moi-leases").start()
 
 
-def _end_lost(before: dict[QueuedAttempt, float]) -> None:
-    """End the attempts whose lease is what it was."""
+def _end_lost() -> None:
+    observer, patience = LeaseObserver(), conf.LEASE
+    interval = min(LEASE_INTERVAL, patience / 4)
     try:
-        for attempt, lease in get_store().queue.running().items():
-            if before.get(attempt) == lease:
+        while observer.watched < patience + interval:
+            for attempt in observer.overdue(get_store().queue.running(), lambda _: patience):
                 mark_lost(attempt.id, attempt.attempt, ENGINE_GONE)
+            time.sleep(interval)
     except MoiError as error:
         logger.warning("Jobs are left to the reconciler: %s", error)
 

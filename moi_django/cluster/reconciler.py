@@ -9,9 +9,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from moi_django.cluster import connections, dispatch
+from moi_django.cluster.leases import LeaseObserver
 from moi_django.cluster.limits import publish_limits, publish_limits_of_held
 from moi_django.conf import conf
 from moi_django.exceptions import MoiError, StoreUnavailable, UnknownContext
@@ -24,48 +24,12 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two rounds.
 RECONCILE_INTERVAL = 1.0
-# Seconds between two looks at leases that are believed to have passed for engines, too.
-MAX_GAP = 3.0
 # Seconds after which a call that no engine has followed is made again.
 CALL_PATIENCE = 10.0
 # Seconds between two renewals of what is unfinished; a quarter of EXPIRE, if that is less.
 RENEW_INTERVAL = 3600.0
 # How many waiting jobs of a queue say what they wait for: the next ones.
 EXPLAINED = 100
-
-
-class LeaseObserver:
-    """Tells which leases stand still, by the clock of this process alone.
-
-    Time in which nobody looked does not count beyond MAX_GAP: the machine may have slept, and the
-    engines with it.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._looked_at, self._watched = clock(), 0.0
-        # The lease, and how long had been watched when that was seen first.
-        self._seen: dict[Any, tuple[float, float]] = {}
-
-    def overdue(self, leases: dict[Any, float], patience: Callable[[Any], float]) -> list[Any]:
-        """Return whose lease has not changed for their `patience` seconds.
-
-        Holders that are not given are forgotten.
-        """
-        before, self._looked_at = self._looked_at, self._clock()
-        self._watched += min(MAX_GAP, self._looked_at - before)
-        self._seen = {
-            holder: (lease, self._since(holder, lease)) for holder, lease in leases.items()
-        }
-        return [
-            holder
-            for holder, (_, since) in self._seen.items()
-            if self._watched - since >= patience(holder)
-        ]
-
-    def _since(self, holder: Any, lease: float) -> float:
-        before, since = self._seen.get(holder, (lease, self._watched))
-        return since if before == lease else self._watched
 
 
 class Reconciler:

@@ -34,8 +34,8 @@ class Exit(NamedTuple):
 class AttemptEnd:
     """How an attempt has ended."""
 
-    # SUCCESS or FAILED; LOST for what is no fault of the job: the fork server or the engine has died, or
-    # fails to run it.
+    # SUCCESS or FAILED; LOST for what is no fault of the job: the fork server or the engine has
+    # died, or could not run it.
     state: State
     # What the function returned, as JSON has it, or why it did not.
     result: Any

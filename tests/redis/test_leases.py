@@ -5,9 +5,11 @@ import re
 import pytest
 
 from moi_django import Group, Options
+from moi_django.cluster import leases as leases_module
 from moi_django.cluster import reconciler as reconciler_module
+from moi_django.cluster.leases import LeaseObserver
 from moi_django.cluster.payloads import sign_payload
-from moi_django.cluster.reconciler import LeaseObserver, Reconciler
+from moi_django.cluster.reconciler import Reconciler
 from moi_django.contrib.services.single_look import reconcile_once
 from moi_django.engine.payloads import Payload
 from moi_django.models import State
@@ -154,7 +156,7 @@ def test_engines_that_are_gone_and_calls_that_were_lost_are_not_counted_on(
 def test_one_that_ends_waits_for_what_may_be_dead(store, root, moi, monkeypatch):
     monkeypatch.setattr(reconciler_module, "CALL_PATIENCE", 0.3)
     # However long a lease may stand still.
-    monkeypatch.setattr(reconciler_module, "MAX_GAP", 0.1)
+    monkeypatch.setattr(leases_module, "MAX_GAP", 0.1)
     moi["LEASE"] = 0.5
     store.queue.note_calls(QUEUE, 1, 9, "call:lost")
     frozen, alive = queued_job(store, root), queued_job(store, root)
