@@ -26,7 +26,7 @@ async def connected(server, user, path="/moi-ws/", origin="http://{server}"):
         yield socket
 
 
-async def hear(socket, within=5):
+async def hear(socket, within=30):
     """Return the verb and the payload of the next frame."""
     frame = json.loads(await asyncio.wait_for(socket.recv(), within))
     [(verb, payload)] = frame.items()
