@@ -1,5 +1,7 @@
 """Run functions in job processes, as a worker does."""
 
+import threading
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -7,8 +9,9 @@ import psutil
 
 from moi_django.engine.messages import Task
 from moi_django.engine.pickling import PYTHON_VERSION, pickle_call
-from moi_django.engine.supervisor import Supervisor
+from moi_django.engine.supervisor import InterruptReason, Supervisor
 from moi_django.exceptions import InvalidJob
+from tests.helpers.processes import wait_for
 
 LIMIT = 1_000_000
 
@@ -75,6 +78,20 @@ def run_job(server, function, *args, listener=None, **options):
     notes = listener or Notes()
     supervisor = Supervisor(server.take(), make_task(function, *args), notes, **options)
     return supervisor.run(), notes
+
+
+@contextmanager
+def timing_out(supervisor, condition):
+    """Let the attempt that is run in the block time out once something is so."""
+
+    def interrupt():
+        wait_for(condition)
+        supervisor.interrupt(InterruptReason.TIMEOUT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    yield
+    thread.join()
 
 
 def is_alive(pid):
