@@ -3,6 +3,7 @@
 import gc
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -12,8 +13,9 @@ import psutil
 
 from moi_django.engine.messages import Task
 from moi_django.engine.pickling import PYTHON_VERSION, pickle_call
-from moi_django.engine.supervisor import Supervisor
+from moi_django.engine.supervisor import InterruptReason, Supervisor
 from moi_django.exceptions import InvalidJob
+from tests.helpers.processes import wait_for
 
 LIMIT = 1_000_000
 
@@ -80,6 +82,20 @@ def run_job(server, function, *args, listener=None, **options):
     notes = listener or Notes()
     supervisor = Supervisor(server.take(), make_task(function, *args), notes, **options)
     return supervisor.run(), notes
+
+
+@contextmanager
+def timing_out(supervisor, condition):
+    """Let the attempt that is run in the block time out once something is so."""
+
+    def interrupt():
+        wait_for(condition)
+        supervisor.interrupt(InterruptReason.TIMEOUT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    yield
+    thread.join()
 
 
 def is_alive(pid):

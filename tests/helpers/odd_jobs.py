@@ -60,8 +60,10 @@ def ignore_signals(path):
     hold()
 
 
-def block_signals():
+def block_signals(path=None):
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    if path:
+        Path(path).touch()
     hold()
 
 

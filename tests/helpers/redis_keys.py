@@ -10,6 +10,12 @@ def everything(store):
     return {key for key in found if not key.startswith(("ended:", "durations:", "usage:"))}
 
 
+def lifetime(store, key, *known):
+    """Return which of these lifetimes a key was given a moment ago, else what it has left."""
+    left = store.connection.redis.ttl(key)
+    return next((each for each in known if each - 30 <= left <= each), left)
+
+
 def keys(store):
     """Return all keys, those of other prefixes too."""
     return set(store.connection.redis.keys("*"))

@@ -88,7 +88,7 @@ def test_a_link_that_is_cut_while_a_file_is_on_its_way_keeps_no_file_from_the_si
 ):
     monkeypatch.setattr(storage_module, "LINK_INTERVAL", 0.05)
     # For which the site waits for the rest of what did not come.
-    monkeypatch.setattr("moi_django.contrib.attachments.receiver.ANSWERED_WITHIN", 0.5)
+    monkeypatch.setattr("moi_django.contrib.attachments.receiver.ANSWERED_WITHIN", 5.0)
     content, sent, push = b"0123456789abcdef" * 50_000, [], delivery.Sender._push
 
     def push_unless_cut(self, key, data):

@@ -12,13 +12,13 @@ from django.test import AsyncClient, Client
 
 from moi_django import Group
 from moi_django.cluster.reconciler import Reconciler
-from moi_django.contrib.health import views
+from moi_django.contrib.health import report, views
 from moi_django.contrib.health.heartbeat import ReconcilerHeartbeat, seconds_since_reconciled
-from moi_django.contrib.health.report import TIMEOUT, examine_all, examine_redis
+from moi_django.contrib.health.report import TIMEOUT, Finding, examine_all, examine_redis
 from moi_django.contrib.health.views import Kept
 from moi_django.contrib.operation import pauses
 from moi_django.exceptions import StoreUnavailable
-from tests.helpers.processes import manage
+from tests.helpers.processes import in_time, manage
 from tests.helpers.queues import queued_job
 
 pytestmark = pytest.mark.django_db
@@ -27,11 +27,18 @@ TOKEN = "a token that nobody guesses"
 
 
 @pytest.fixture(autouse=True)
-def lab(moi, monkeypatch, tmp_path):
-    """A context without a cluster; what was kept of the test before is forgotten."""
+def lab(request, moi, monkeypatch, tmp_path):
+    """A context without a cluster; what was kept of the test before is forgotten.
+
+    A Redis that answers has more time for that than others, however busy the machine is.
+    """
     moi["CONTEXTS"] = {"lab": {"connection_file": str(tmp_path / "none.json")}}
     monkeypatch.setattr(views, "_redis", Kept(examine_redis))
     monkeypatch.setattr(views, "_all", Kept(examine_all))
+    if "silent" not in request.fixturenames:
+        monkeypatch.setattr(report, "REDIS_TIMEOUT", 20.0)
+        monkeypatch.setattr(report, "TIMEOUT", 25.0)
+        monkeypatch.setattr(report, "QUICK", dict.fromkeys(report.QUICK, 20.0))
 
 
 @pytest.fixture
@@ -66,7 +73,7 @@ def test_a_reconciler_leaves_a_trace(store):
     assert seconds_since_reconciled() is None
     assert found()["reconciler"].text == "has looked after jobs never"
     Reconciler(tasks=[ReconcilerHeartbeat().beat]).reconcile()
-    assert found()["reconciler"].ok and seconds_since_reconciled() < 5
+    assert found()["reconciler"].ok and seconds_since_reconciled() < 60
     key, client = store.keys.metrics, store.connection.redis
     assert client.ttl(key) > 0
     client.hset(key, "reconciled", store.connection.server_time() - 600)
@@ -115,20 +122,15 @@ def test_a_trace_that_cannot_be_left_is_told_alike_each_time(own_redis):
 
 
 def test_a_redis_that_hangs_is_told_within_two_seconds(silent_redis):
-    began = time.monotonic()
-    [finding] = examine_all()
-    assert time.monotonic() - began < TIMEOUT + 1
+    [finding] = in_time(TIMEOUT + 1, examine_all)
     assert not finding.ok and "secret" not in finding.text + finding.advice
 
 
 def test_a_redis_that_hangs_meanwhile_is_told_within_two_seconds(moi, silent, monkeypatch):
-    url = "redis://{}:{}/0".format(*silent.getsockname())
-    well = examine_redis()
-    moi["REDIS_URL"] = url
+    moi["REDIS_URL"] = "redis://{}:{}/0".format(*silent.getsockname())
+    well = Finding("redis", True, "answers")
     monkeypatch.setattr("moi_django.contrib.health.report.examine_redis", lambda: well)
-    began = time.monotonic()
-    findings = found()
-    assert time.monotonic() - began < TIMEOUT + 1
+    findings = in_time(TIMEOUT + 1, found)
     assert not findings["reconciler"].ok and not findings["queue lab"].ok
     assert findings["queue lab"].text == "does not answer in time"
 
@@ -186,9 +188,10 @@ def test_it_is_looked_once_in_a_second_however_often_it_is_asked(own_redis):
         with redis.Redis.from_url(own_redis.url) as client:
             return client.info("commandstats").get("cmdstat_hset", {"calls": 0})["calls"]
 
+    began = time.monotonic()
     for _ in range(30):
         assert Client().get("/health/ready").status_code == 200
-    assert 1 <= calls() <= 2
+    assert 1 <= calls() <= 2 + (time.monotonic() - began)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_a_job_is_counted_from_its_submit_to_its_end(heard, root):
     before = counted()
     assert before("moi_jobs_submitted_total", "lab") == 0
     assert before("moi_jobs_ended_total", "lab", "success") == 0
-    begun = datetime.now(UTC) - timedelta(seconds=23)
+    begun = datetime.now(UTC) - timedelta(seconds=85)
     first = queued_job(heard, root, date_created=format_date(begun))
     queued_job(heard, root)
     heard.queue.claim(Worker(QUEUE, "one"), "token", format_date(begun + timedelta(seconds=20)))
@@ -116,8 +116,8 @@ def test_a_job_is_counted_from_its_submit_to_its_end(heard, root):
     assert after("moi_job_wait_seconds_bucket", "10.0", "lab") == 0
     assert after("moi_job_wait_seconds_bucket", "30.0", "lab") == 1
     assert after("moi_job_wait_seconds_bucket", "+Inf", "lab") == 1
-    assert after("moi_job_run_seconds_bucket", "1.0", "lab", "success") == 0
-    assert after("moi_job_run_seconds_bucket", "5.0", "lab", "success") == 1
+    assert after("moi_job_run_seconds_bucket", "60.0", "lab", "success") == 0
+    assert after("moi_job_run_seconds_bucket", "300.0", "lab", "success") == 1
     assert after("moi_job_run_seconds_count", "lab", "failed") == 0
 
 
@@ -141,7 +141,7 @@ def test_a_job_that_was_to_begin_later_has_not_waited_before(heard, root):
     queued_job(heard, root, date_created=format_date(begun), run_after=format_date(due))
     Reconciler().reconcile()
     claim(heard)
-    assert 2 <= counted()("moi_job_wait_seconds_sum", "lab") < 10
+    assert 2 <= counted()("moi_job_wait_seconds_sum", "lab") < 600
 
 
 def test_what_is_told_again_is_counted_once(heard, root):
@@ -159,10 +159,12 @@ def test_a_reader_that_is_killed_loses_nothing(heard, root):
     queued_job(heard, root)
     stream = EventStream(heard.connection, "metrics")
     stream.begin()
-    assert stream.hold("killed", 1)
+    assert stream.hold("killed", 60)
     assert len(stream.read("killed", 10, is_new=True)) == 1  # and says no more
     queued_job(heard, root)
-    wait_for(lambda: counted()("moi_jobs_submitted_total", "lab") == 2)
+    assert counted()("moi_jobs_submitted_total", "lab") == 0
+    heard.connection.redis.delete(f"{heard.config.prefix}events-reader:metrics")  # it expires
+    assert counted()("moi_jobs_submitted_total", "lab") == 2
 
 
 def test_counts_outlive_jobs_and_their_context(heard, root, moi, tmp_path):

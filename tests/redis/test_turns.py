@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
+from math import ceil
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
@@ -414,9 +415,10 @@ def test_it_starts_when_those_before_it_have_run(store):
 
 
 def starts(store):
-    """Return by position after how many seconds jobs will begin, to whole ones."""
+    """Return by position after how many seconds jobs will begin, of which a few have passed."""
     found = QueueOrders(store).standings(QUEUE).values()
-    return {each.position: each.starts_in and round(each.starts_in) for each in found}
+    seconds = {each.position: each.starts_in for each in found}
+    return {each: left and ceil((left - 0.5) / 10) * 10 for each, left in seconds.items()}
 
 
 def test_who_may_run_few_has_places_for_few(store):

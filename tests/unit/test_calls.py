@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from moi_django.contrib.command_line.python_code import check_python, python_call
+from moi_django.engine import calls
 from moi_django.engine.calls import system_call
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -125,7 +126,10 @@ class TestSystemCall:
             system_call(f"trap '' TERM; (echo $$ > {pid_file}; while :; do sleep 600; done); true")
         wait_for(lambda: not alive(written_pid(pid_file)))
 
-    def test_an_interrupt_lets_the_command_clean_up(self, tmp_path: Path) -> None:
+    def test_an_interrupt_lets_the_command_clean_up(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(calls, "TERMINATE_TIMEOUT", DEADLINE)
         pid_file, cleaned = tmp_path / "pid", tmp_path / "cleaned"
 
         with interrupted_after(pid_file), pytest.raises(KeyboardInterrupt):
@@ -142,11 +146,11 @@ class TestSystemCall:
         os.kill(pid, signal.SIGKILL)
 
     def test_leaves_no_child_behind(self) -> None:
-        before = psutil.Process().children()
+        before = {*psutil.Process().children()}  # of which some may end meanwhile
         system_call("true")
         with pytest.raises(OSError):
             system_call(["/nonexistent/program"])
-        assert psutil.Process().children() == before
+        assert {*psutil.Process().children()} <= before
 
 
 class TestPythonCall:

@@ -13,7 +13,7 @@ from moi_django.engine.supervisor import InterruptReason, Supervisor
 from moi_django.exceptions import InvalidJob
 from moi_django.models import State
 from tests.helpers import odd_jobs, resuming_jobs
-from tests.helpers.job_processes import Notes, make_task, run_job
+from tests.helpers.job_processes import Notes, make_task, run_job, timing_out
 
 
 def run_after(server, checkpoint, function, *args):
@@ -90,9 +90,11 @@ def frame(head, data):
 )
 def test_what_is_no_checkpoint_is_left_out(fork_server, data, caplog):
     sent = frame(b'["checkpoint", {}]', data)
-    end, notes = run_job(fork_server, odd_jobs.send_raw, sent, timeout=0.3)
+    notes, told = Notes(), "The checkpoint of job a-job is left out"
+    supervisor = Supervisor(fork_server.take(), make_task(odd_jobs.send_raw, sent), notes)
+    with timing_out(supervisor, lambda: told in caplog.text):
+        end = supervisor.run()
     assert end.reason is InterruptReason.TIMEOUT and notes.checkpoints == []
-    assert "The checkpoint of job a-job is left out" in caplog.text
 
 
 def test_fields_that_a_checkpoint_has_not_end_the_job(fork_server):

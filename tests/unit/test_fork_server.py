@@ -73,7 +73,7 @@ def test_when_the_engine_dies_all_ends(tmp_path, number, is_frozen):
     engine.wait()
     begun = time.monotonic()
     wait_for(lambda: not any(map(is_alive, pids)))
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
 
 
 def test_a_server_that_was_killed_is_started_anew(server):
