@@ -29,6 +29,21 @@ def wait_for(condition: Callable[[], Any], what: str = "the condition") -> Any:
     return value
 
 
+def in_time(seconds: float, work: Callable[[], Any]) -> Any:
+    """Return what the work does once it took less; fail when it takes longer again and again.
+
+    Once may be due to a machine that is busy.
+    """
+    took = []
+    for _ in range(3):
+        begun = time.monotonic()
+        result = work()
+        took.append(time.monotonic() - begun)
+        if took[-1] < seconds:
+            return result
+    raise AssertionError(f"it took {took} s, and never less than {seconds} s")
+
+
 def threads_of(part: str) -> list[str]:
     """Return the names of the threads in this process that a part of ours has started."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(part)]
