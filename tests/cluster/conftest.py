@@ -2,7 +2,7 @@
 
 import pytest
 
-from moi_django.cluster import connections
+from moi_django.cluster import connections, reconciler
 from tests.helpers.clusters import running_cluster
 from tests.helpers.notebook import cell  # noqa: F401 - a fixture
 from tests.helpers.processes import environment
@@ -21,3 +21,10 @@ def engine(moi, single_engine_file, db):
     moi["CONTEXTS"] = {"default": {"connection_file": single_engine_file}}
     yield single_engine_file
     connections.close_connections()
+
+
+@pytest.fixture
+def short_lease(moi, monkeypatch):
+    """Let a lost engine be noticed soon; a pause counts for less than a lease, as at a site."""
+    moi["LEASE"] = 4.0
+    monkeypatch.setattr(reconciler, "MAX_GAP", 1.0)

@@ -50,14 +50,13 @@ def test_a_job_whose_process_was_killed_goes_on(cluster, reconciler, tmp_path):
 
 
 def test_a_job_that_takes_too_long_goes_on_where_it_was(cluster, reconciler, tmp_path):
-    options = Options(retries=1, backoff=0, timeout=1)
+    options = Options(retries=1, backoff=0, timeout=5)
     work = (resuming_jobs.work_through, str(tmp_path), 10, 3, "hold")
     assert submit_nouser(*work, options=options).value(SOON) == 10
     assert noted(tmp_path) == ONE_AFTER_THE_OTHER
 
 
-def test_a_job_goes_on_where_its_engine_died(own_cluster, reconciler, moi, store, tmp_path):
-    moi["LEASE"] = 2.0
+def test_a_job_goes_on_where_its_engine_died(short_lease, own_cluster, reconciler, store, tmp_path):
     own_cluster(2)
     options = Options(retries=1, retry_on_lost=True, backoff=0)
     work = (resuming_jobs.work_through, str(tmp_path), 10, 3, "kill the engine")

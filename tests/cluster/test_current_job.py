@@ -57,8 +57,7 @@ def test_progress_by_function_while_it_runs(cluster, tmp_path):
 def test_progress_that_is_no_number_says_nothing(cluster, store, tmp_path):
     gate = tmp_path / "gate"
     job = submit_nouser(work.count_to_nan, str(gate))
-    log = store.logs.open(job.id)
-    wait_for(lambda: [entry.piece.text for entry in log.read_all()] == ["said\n"])
+    wait_for(lambda: output_of(store, job) == "said\n")
     gate.touch()
     job.value(SOON)
     assert how_far(job) == (0.5, 1, 2)

@@ -14,7 +14,7 @@ from tests.helpers.processes import wait_for
 from tests.site import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SOON = 8
+SOON = 30
 
 
 def send(name, function, *args, owner="ada", **options):

@@ -37,7 +37,7 @@ def test_an_engine_says_how_it_is_while_it_has_a_job(cluster, moi, store, tmp_pa
         lambda: store.engines.reports()[id].at > report.at and store.engines.reports()[id]
     )
     assert again.metrics.memory > 0
-    assert store.queue.running()[attempt] > lease
+    wait_for(lambda: store.queue.running()[attempt] > lease)
     held.gate.touch()
     assert held.job.value() == "released"
     assert store.queue.running() == {}

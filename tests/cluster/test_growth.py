@@ -31,7 +31,7 @@ def test_nothing_is_kept_of_jobs_that_have_ended(cluster, store):
     assert len(ours.history) <= 1000
     assert sum(map(len, ours._outstanding_dict.values())) == 0
     assert len(ours.session.digest_history) <= ours.session.digest_history_size
-    assert connection._callbacks._work_queue.qsize() == 0
+    wait_for(lambda: connection._callbacks._work_queue.qsize() == 0)
 
 
 def test_nothing_is_kept_of_what_the_reconciler_asks(cluster, store):
@@ -49,7 +49,7 @@ def test_nothing_is_kept_of_calls_that_came_to_nothing(cluster, store, caplog):
         connection.call_worker(SimpleNamespace(), "default:3", str(number), None, *[fail] * 2)
     wait_for(lambda: caplog.text.count("has no attribute 'store'") >= 100, "an error of each")
     wait_for(lambda: not kept(connection._client._client), "an empty client")
-    assert connection._callbacks._work_queue.qsize() == 0
+    wait_for(lambda: connection._callbacks._work_queue.qsize() == 0)
 
 
 def fail():

@@ -88,9 +88,8 @@ def test_a_retry_gives_each_result_the_place_of_its_item(cluster, tmp_path):
 
 
 def test_when_an_engine_dies_all_come_to_an_end_and_none_runs_twice(
-    own_cluster, reconciler, moi, tmp_path
+    short_lease, own_cluster, reconciler, tmp_path
 ):
-    moi["LEASE"] = 2.0
     own_cluster(2)
     path = tmp_path / "noted"
     group = mapped(mapped_items.kill_engine_at, range(300), path=str(path), last=100)

@@ -23,15 +23,9 @@ from tests.helpers.processes import manage, wait_for
 from tests.helpers.records import new_job
 from tests.site import work
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# What is promised is tested with the lease that is the default.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_lease")]
 SOON = 30
-
-
-@pytest.fixture(autouse=True)
-def lease(moi):
-    """A short one, so that tests do not wait; what is promised is tested with the default."""
-    moi["LEASE"] = 2.0
-    return moi
 
 
 def uncalled(store, function, *args, python=PYTHON_VERSION):
@@ -52,9 +46,12 @@ def end_of(store, info, within=SOON):
     return present
 
 
-def test_a_job_whose_engine_is_killed_is_lost_within_15_s(own_cluster, reconciler, site_env, lease):
+def test_a_job_whose_engine_is_killed_is_lost_within_15_s(
+    moi, own_cluster, reconciler, site_env, monkeypatch
+):
     """Its submitter is gone, too."""
-    del lease["LEASE"]
+    monkeypatch.undo()
+    del moi["LEASE"]
     store = site_store()
     own_cluster(1)
     file = connections.connection_file("default")
@@ -123,13 +120,14 @@ def test_several_reconcilers_run_a_job_once(cluster, tmp_path, store):
     assert noted.read_text() == "ran\n" * 20
 
 
-def test_calls_that_are_lost_are_made_again(cluster, reconciler, tmp_path, store, monkeypatch):
+def test_calls_that_are_lost_are_made_again(cluster, request, tmp_path, store, monkeypatch):
     monkeypatch.setattr(reconciler_module, "CALL_PATIENCE", 1.0)
     info = uncalled(store, work.note, str(tmp_path / "noted"))
     # As many as there are engines, and none of them arrives.
     assert len(store.queue.note_calls(info.queue, 1, 9, "call:lost")) == 1
     other = uncalled(store, work.note, str(tmp_path / "noted"))
     assert store.queue.note_calls(info.queue, 2, 9, "call:lost, too") == ["call:lost, too:1"]
+    request.getfixturevalue("reconciler")
     for each in (info, other):
         assert end_of(store, each).state is State.SUCCESS
 

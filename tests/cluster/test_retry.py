@@ -233,8 +233,12 @@ def test_nobody_sees_a_retry_without_its_note_on_the_old_job(cluster, tmp_path, 
 
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(look)
-        retries = [job.retry() for job in jobs]
-        over.set()
+        try:
+            wait_for(lambda: seen)
+            retries = [job.retry() for job in jobs]
+            wait_for(lambda: seen[-1] == (len(jobs), len(jobs)))
+        finally:
+            over.set()
         looking.result()
     assert [job.value(SOON) for job in retries] == [2] * len(jobs)
     assert len(set(seen)) > 1 and all(new == retried for new, retried in seen)

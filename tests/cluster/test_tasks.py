@@ -156,13 +156,11 @@ def test_one_that_takes_too_long_says_so(cluster, tmp_path):
         Job.get(result.id).value()
 
 
-def test_one_that_is_lost_says_so(own_cluster, reconciler, moi, tmp_path):
-    moi["LEASE"] = 1.0
+def test_one_that_is_lost_says_so(short_lease, own_cluster, reconciler, tmp_path):
     own_cluster(1)
     result = tasks.hold.enqueue(str(tmp_path / "gate"), str(tmp_path / "told"))
-    wait_for(lambda: (tmp_path / "told.pid").exists())
-
-    pid = int((tmp_path / "told.pid").read_text())
+    told = tmp_path / "told.pid"
+    pid = int(wait_for(lambda: told.exists() and told.read_text()))
     psutil.Process(pid).parent().parent().kill()
     assert [error.exception_class for error in ended(result).errors] == [JobLost]
     with pytest.raises(JobLost):

@@ -85,10 +85,10 @@ def test_a_child_that_is_cancelled_fails_the_job_that_waits(engine, moi):
 def test_a_job_that_takes_too_long_to_wait_has_failed_at_once(engine, moi, tmp_path):
     moi["PRELOAD"] = ("moi_django.jobs.api", "ipyparallel")  # or that alone may take too long
     gate = tmp_path / "gate"
-    options = Options(timeout=4)
+    options = Options(timeout=10)
     job = submit_nouser(work.wait_for_held, moi, str(gate), "nowhere", options=options)
     child = child_of_ada(State.RUNNING)
-    assert job.wait(SOON).result.endswith("TimeoutError: the job took longer than its 4 s.")
+    assert job.wait(SOON).result.endswith("TimeoutError: the job took longer than its 10 s.")
     assert child.refresh().state is State.RUNNING
     gate.touch()
     assert child.value(SOON) == "released"

@@ -65,8 +65,8 @@ def held(gate, told):
     import os
     from pathlib import Path
 
-    Path(f"{told}.pid").write_text(f"{os.getpid()}\n")
     try:
+        Path(f"{told}.pid").write_text(f"{os.getpid()}\n")
         while not Path(gate).exists():
             time.sleep(0.01)
     except KeyboardInterrupt:
@@ -555,12 +555,14 @@ def wait_for_retried(moi, path, times):
 
 
 def give_up(moi, gate, timeout):
-    """Wait for a job for so many seconds."""
+    """Wait for a job for so many seconds, and again as long as it has not begun."""
+    from contextlib import suppress
+
     job = send(moi, "child", held_until, gate)
-    try:
-        job.wait(timeout)
-    except TimeoutError:
-        return job.id
+    while job.refresh().state != "running":
+        with suppress(TimeoutError):
+            job.wait(timeout)
+    return job.id
 
 
 def wait_twice(moi, path, times, timeout):
