@@ -2,7 +2,7 @@
 
 import pytest
 
-from moi_django.cluster import connections, reconciler
+from moi_django.cluster import connections, leases
 from tests.helpers.clusters import running_cluster
 from tests.helpers.notebook import cell  # noqa: F401 - a fixture
 from tests.helpers.processes import environment
@@ -27,4 +27,4 @@ def engine(moi, single_engine_file, db):
 def short_lease(moi, monkeypatch):
     """Let a lost engine be noticed soon; a pause counts for less than a lease, as at a site."""
     moi["LEASE"] = 4.0
-    monkeypatch.setattr(reconciler, "MAX_GAP", 1.0)
+    monkeypatch.setattr(leases, "MAX_GAP", 1.0)

@@ -3,7 +3,7 @@
 from django.test import Client
 
 # Milliseconds that a page has, on a busy machine, to come to what is expected of it.
-PATIENCE = 15_000
+PATIENCE = 30_000
 
 
 def session_cookie(user, port):

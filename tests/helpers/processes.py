@@ -17,7 +17,7 @@ from django.conf import settings
 from moi_django.contrib.services import parent_death
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def wait_for(
