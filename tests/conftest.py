@@ -146,6 +146,7 @@ def connection_file(tmp_path_factory, django_db_setup, django_db_blocker):
 def cluster(moi, connection_file, db):
     """Make the run's cluster the default context of a test."""
     moi["CONTEXTS"] = {"default": {"connection_file": connection_file}}
+    moi["CLUSTER_TIMEOUT"] = 10.0  # of a controller on a busy machine
     yield connection_file
     connections.close_connections()
 

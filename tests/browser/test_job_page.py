@@ -189,7 +189,7 @@ def test_the_time_goes_on_and_what_is_left_is_told(look, job, store):
     start(store, job, progress=0.5, date_start=before(seconds=60))
     page = look(job)
     first = page.locator("[data-moi=elapsed]").inner_text()
-    assert re.fullmatch(r"1:0\d", first)
+    assert re.fullmatch(r"1:[0-5]\d", first)
     expect(page.locator("[data-moi=elapsed]")).not_to_have_text(first)
     expect(page.locator("[data-moi=remaining]")).to_have_text(
         re.compile(r"about (1 min|\d+ s) left")

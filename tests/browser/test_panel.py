@@ -76,12 +76,14 @@ def test_all_of_it_is_live(port, visit, group, store):
     expect(row(page, "a search")).to_contain_text("Queued")
     expect(page.get_by_text("No such jobs.")).to_have_count(0)
     expect(tile(page, "Waiting")).to_have_text("1")
-    store.engines.report(
-        EngineMetrics("an engine", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8)
+    metrics = EngineMetrics(
+        "an engine", "default", "node7", 4711, "3.13.1", 99.6, 82_000_000, 1.5, 8
     )
+    store.engines.report(metrics)
     engine = page.locator("[data-live=engines] tr")
     expect(engine).to_contain_text("node7 · 4711")
     expect(engine).to_contain_text("82 MB")
+    store.engines.report(metrics)  # it is still there
     store.jobs.change(job.id, lambda info: info.changed(state=State.RUNNING, engine="an engine"))
     expect(engine).to_contain_text("busy")
     expect(engine).to_contain_text("a search")

@@ -19,6 +19,7 @@ def single_engine_file(tmp_path_factory, django_db_setup):
 def engine(moi, single_engine_file, db):
     """Make a cluster with one engine the default context: what runs there runs in turn."""
     moi["CONTEXTS"] = {"default": {"connection_file": single_engine_file}}
+    moi["CLUSTER_TIMEOUT"] = 10.0  # of a controller on a busy machine
     yield single_engine_file
     connections.close_connections()
 

@@ -227,7 +227,7 @@ async def test_a_page_says_that_redis_is_frozen_and_then_shows_what_it_holds(
     own_redis, server, monkeypatch
 ):
     monkeypatch.setattr(redis_bridge, "HEARTBEAT", 0.2)
-    monkeypatch.setattr(redis_bridge, "SILENCE", 1.0)
+    monkeypatch.setattr(redis_bridge, "SILENCE", 3.0)
     user = await sync_to_async(get_user_model().objects.create_user)("ada")
     root = await sync_to_async(Group.of)(user)
     redis = own_redis.process
@@ -235,7 +235,8 @@ async def test_a_page_says_that_redis_is_frozen_and_then_shows_what_it_holds(
         await say(socket, "watch", [root.id])
         await heard_until(socket, lambda verb, info: verb == "sync" and info["complete"])
         redis.send_signal(signal.SIGSTOP)
-        assert await hear(socket, within=15) == ("live", False)
+        while await hear(socket, within=15) != ("live", False):
+            pass
         redis.send_signal(signal.SIGCONT)
         while await hear(socket, within=15) != ("live", True):
             pass

@@ -102,7 +102,12 @@ class Pair:
         self._address.remove()
 
     def _wait(self) -> None:
-        wait_for(lambda: self.replica.is_in_step_with(self.primary), "the replica")
+        def is_in_step() -> bool:
+            with suppress(redis.RedisError):  # one that is slow is asked again
+                return self.replica.is_in_step_with(self.primary)
+            return False
+
+        wait_for(is_in_step, "the replica")
 
     def crash(self) -> None:
         """Kill the primary and promote the replica, which has got all."""
