@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from django.core.management import CommandError, call_command
 
 from moi_django import Group
 from moi_django.store.logs import OutputPiece
-from tests.helpers.processes import ROOT, environment, manage, wait_for
+from tests.helpers.processes import ROOT, at_once, environment, manage, wait_for
 from tests.helpers.records import job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -185,28 +184,6 @@ def test_errors_are_one_line_and_exit_code_1(failing):
     assert failing("job", f"--job-id={id}") == "Job ID not found\n"
     assert failing("userjobs", f"--key={id}") == f"Unknown key: {id}\n"
     assert "cannot own a job" in failing("submit", "--cmd=return 1", "--user=")
-
-
-def at_once(act):
-    """Return what something returns within two seconds.
-
-    On a busy machine Python alone may need that long, so it has four times as long as that needs.
-    """
-    within = 2.0
-
-    def timed():
-        nonlocal within
-        started = time.monotonic()
-        done = act()
-        if time.monotonic() - started < within:
-            return (done,)
-        started = time.monotonic()
-        manage("version")
-        within = max(2.0, 4 * (time.monotonic() - started))
-        return None
-
-    [done] = wait_for(timed, "an answer within 2 s")
-    return done
 
 
 NO_JOB = f"--job-id={'0' * 8}-0000-4000-8000-{'0' * 12}"

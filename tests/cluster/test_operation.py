@@ -6,18 +6,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
 
 from moi_django import ctx_default, submit
+from moi_django.cluster.connections import get_connection
 from moi_django.cluster.reconciler import Reconciler
 from moi_django.models import State
 from moi_django.store import policy
 from tests.helpers.held_job import Held
-from tests.helpers.processes import environment, manage, wait_for
+from tests.helpers.processes import at_once, environment, manage, wait_for
 from tests.site import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -150,11 +150,16 @@ def test_a_reconciler_calls_no_drained_engine(shell, store, engine, caplog):
     first = submit(ctx_default, "ada", "first", None, work.triple, 1)
     assert first.value(timeout=20) == 3
     id = first.refresh().info.engine
+    connection, queue = get_connection("default"), first.info.queue
+
+    def has_left():
+        return not store.queue.workers(queue) and connection.count_engines(queue) == (1, 1)
+
     shell("drain", f"--engine={id}")
-    wait_for(lambda: not store.queue.workers(first.info.queue))
+    wait_for(has_left)
     waiting = submit(ctx_default, "ada", "waits", None, work.triple, 2)
     # Who submits calls it once, in vain.
-    wait_for(lambda: not store.queue.workers(first.info.queue))
+    wait_for(has_left)
     caplog.set_level(logging.INFO, "moi_django.cluster.reconciler")
     Reconciler().reconcile()
     assert not caplog.records and waiting.refresh().state is State.QUEUED
@@ -213,8 +218,7 @@ def test_what_makes_no_sense_changes_nothing(shell, store, arguments, complaint)
 
 def test_without_a_cluster_a_pause_is_kept_all_the_same(site_env, store, tmp_path):
     env = {**site_env, "MOI_CONNECTION_FILE": str(tmp_path / "none.json")}
-    started = time.monotonic()
     for verb, said in (("pause", "paused"), ("resume", "resumed")):
-        ran = manage("moi", verb, **env)
-        assert (ran.returncode, ran.stdout) == (0, f"Context default: {said}\n")
-    assert time.monotonic() - started < 10
+        runs = []
+        at_once(lambda verb=verb, runs=runs: runs.append(manage("moi", verb, **env)))
+        assert (runs[0].returncode, runs[0].stdout) == (0, f"Context default: {said}\n")
