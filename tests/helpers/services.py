@@ -3,9 +3,13 @@
 import re
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 
 from tests.helpers.processes import environment
+
+# Seconds until a line that does not come counts as missing.
+PATIENCE = 120.0
 
 
 @contextmanager
@@ -22,10 +26,15 @@ def up(project, *arguments):
     process.said = []
 
     def line(pattern):
-        for text in process.stdout:
-            process.said.append(text)
-            if found := re.search(pattern, text):
-                return found
+        late = threading.Timer(PATIENCE, process.kill)
+        late.start()
+        try:
+            for text in process.stdout:
+                process.said.append(text)
+                if found := re.search(pattern, text):
+                    return found
+        finally:
+            late.cancel()
         raise AssertionError(f"it ended without saying {pattern!r}: {process.stderr.read()}")
 
     try:

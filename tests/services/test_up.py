@@ -60,7 +60,11 @@ def alive(processes):
 
 def words_of(processes):
     """Return the words of the commands that some processes are."""
-    return [word for each in processes for word in each.cmdline()]
+    words = []
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):
+            words += each.cmdline()
+    return words
 
 
 def state_of(project):
@@ -179,6 +183,7 @@ def contents(client, key):
         "zset": lambda key: client.zrange(key, 0, -1),
         "stream": client.xrange,
         "list": lambda key: client.lrange(key, 0, -1),
+        "none": lambda key: "",  # it is gone meanwhile
     }
     return str(read[client.type(key)](key))
 
