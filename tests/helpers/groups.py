@@ -1,4 +1,4 @@
-"""A group with jobs in it, and where its pages are."""
+"""Jobs in groups, and where the pages of groups are."""
 
 import pytest
 from django.urls import reverse
@@ -6,6 +6,11 @@ from django.urls import reverse
 from moi_django import Group
 from moi_django.models import State
 from tests.helpers.records import finish, job_in
+
+
+@pytest.fixture
+def job(ada, store):
+    return job_in(store, Group.create(ada, "a sweep"), "a job")
 
 
 @pytest.fixture

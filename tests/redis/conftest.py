@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth import get_user_model
 
-from tests.helpers.groups import sweep  # noqa: F401 - a fixture
+from tests.helpers.groups import job, sweep  # noqa: F401 - fixtures
 from tests.helpers.visitors import kind, owned, visitor  # noqa: F401 - fixtures
 
 

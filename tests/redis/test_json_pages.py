@@ -42,11 +42,6 @@ def client(ada):
     return client
 
 
-@pytest.fixture
-def job(ada, store):
-    return job_in(store, Group.create(ada, "a sweep"), "a job")
-
-
 def act(job, name="act"):
     return reverse(f"moi:{name}", args=[job if isinstance(job, str) else job.id])
 

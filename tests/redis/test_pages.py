@@ -36,11 +36,6 @@ def client(ada):
     return client
 
 
-@pytest.fixture
-def job(ada, store):
-    return job_in(store, Group.create(ada, "a sweep"), "a job")
-
-
 def page(client, job, name="job", *more):
     return client.get(reverse(f"moi:{name}", args=[job.id, *more]))
 
