@@ -2,6 +2,7 @@
 
 import os
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -163,6 +164,12 @@ class _Listeners:
         self._client.connection_pool.disconnect()
 
 
+def _disconnect(client: redis.Redis, listeners: _Listeners) -> None:
+    client.close()
+    client.connection_pool.disconnect()
+    listeners.disconnect()
+
+
 class Connection:
     """A client of one Redis, shared by all threads and by the parts of a store."""
 
@@ -172,6 +179,8 @@ class Connection:
         self.redis = redis.Redis(connection_pool=blocking_pool(config.url))
         self._listeners = _Listeners(config.url)
         self._scripts: dict[str, Script] = {}
+        # redis-py's pools are in cycles, of which sockets may be collected before who closes them.
+        weakref.finalize(self, _disconnect, self.redis, self._listeners).atexit = False
 
     def renew(self) -> None:
         """Ask over new connections from now on: idle ones may lead to what was made a replica."""
@@ -179,9 +188,7 @@ class Connection:
 
     def disconnect(self) -> None:
         """Give all connections back to the system."""
-        self.redis.close()
-        self.redis.connection_pool.disconnect()
-        self._listeners.disconnect()
+        _disconnect(self.redis, self._listeners)
 
     def translated_errors(self) -> AbstractContextManager[None]:
         """Raise StoreUnavailable when Redis does not do what it is asked in the block."""

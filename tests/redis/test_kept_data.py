@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from moi_django.contrib.services import embedded_redis
 from moi_django.contrib.services.embedded_redis import EmbeddedRedis, forget
 from moi_django.exceptions import ServiceError
-from moi_django.store import Store, StoreConfig
+from moi_django.store.redis_url import open_client
 from tests.helpers.processes import wait_for
 
 
@@ -18,16 +18,14 @@ def data(tmp_path):
     return tmp_path / 'a "private" place'
 
 
-def client(server):
-    return Store(StoreConfig(server.url)).connection.redis
+def ask(server, *command):
+    with open_client(server.url) as client:
+        return client.execute_command(*command)
 
 
 def write_over(server):
     """Write 100,000 bytes of which a tenth stays."""
-    pipeline = client(server).pipeline()
-    for _ in range(10):
-        pipeline.set("one", "x" * 10_000)
-    return pipeline.execute()
+    return [ask(server, "SET", "one", "x" * 10_000) for _ in range(10)]
 
 
 def size_of(data):
@@ -36,10 +34,10 @@ def size_of(data):
 
 def test_it_is_there_again_also_after_a_crash_and_for_its_user_alone(data):
     with EmbeddedRedis(data) as server:
-        client(server).set("one", "1")
+        ask(server, "SET", "one", "1")
         server.kill()
         server.start()
-        assert client(server).get("one") == b"1"
+        assert ask(server, "GET", "one") == b"1"
         [log] = data.glob("appendonlydir/*.incr.aof")
         password = server.url.split(":")[2].partition("@")[0]
         assert password.encode() not in b"".join(
@@ -50,7 +48,7 @@ def test_it_is_there_again_also_after_a_crash_and_for_its_user_alone(data):
     with log.open("ab") as file:
         file.write(b"*3\r\n$3\r\nSET\r\n$3\r\ntw")  # as a crash of the machine cuts it off
     with EmbeddedRedis(data) as server:
-        assert client(server).keys() == [b"one"]
+        assert ask(server, "KEYS", "*") == [b"one"]
 
 
 def test_it_does_not_grow_with_what_is_written_over(data, monkeypatch):
@@ -70,24 +68,24 @@ def test_no_two_servers_write_it(data, monkeypatch):
         for use in (lambda: EmbeddedRedis(data).start(), lambda: forget(data)):
             with pytest.raises(ServiceError, match="Another Redis still uses"):
                 use()
-        client(server).set("one", "1")
+        ask(server, "SET", "one", "1")
         # One that is about to end is waited for.
         monkeypatch.setattr(embedded_redis, "RELEASED_WITHIN", 10)
         Timer(0.2, server.kill).start()
         with EmbeddedRedis(data) as second:
-            assert client(second).get("one") == b"1"
+            assert ask(second, "GET", "one") == b"1"
 
 
 def test_what_cannot_be_read_is_said_and_can_be_forgotten(data):
     with EmbeddedRedis(data) as server:
-        client(server).set("one", "1")
+        ask(server, "SET", "one", "1")
     [log] = data.glob("appendonlydir/*.incr.aof")
     log.write_bytes(b"nonsense" + log.read_bytes())
     with pytest.raises(ServiceError, match="`moi up --fresh` forgets what is kept in"):
         EmbeddedRedis(data).start()
     forget(data)
     with EmbeddedRedis(data) as server:
-        assert client(server).keys() == []
+        assert ask(server, "KEYS", "*") == []
 
 
 @pytest.mark.django_db

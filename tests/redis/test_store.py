@@ -1,7 +1,10 @@
 """The schema of moi 0.2 in a real Redis, written atomically."""
 
+import gc
 import json
+import socket
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -285,3 +288,17 @@ def test_a_restarted_redis_is_found_again(store, root):
     store.connection.redis.client_kill_filter(_type="normal", skipme=True)
     store.connection.redis.connection_pool.disconnect()
     assert store.jobs.get("root") == root
+
+
+def test_connections_are_closed_with_the_last_who_uses_a_store(redis_server):
+    store = Store(StoreConfig(redis_server.url))
+    store.connection.server_time()
+    with store.connection.subscribe("news"):
+        pass
+    sockets = [found for found in gc.get_objects() if isinstance(found, socket.socket)]
+    gc.collect()  # puts what is referred to from here before what owns it
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        del store, sockets
+        gc.collect()
+    assert warned == []
