@@ -238,8 +238,8 @@ class ForkServer:
             for orphan in orphans:
                 with suppress(psutil.Error):
                     orphan.kill()
-                with suppress(ChildProcessError):
-                    os.waitpid(orphan.pid, 0)
+                with suppress(psutil.Error):  # one that cannot be killed is not waited for
+                    orphan.wait(max(0.0, deadline - time.monotonic()))
         self._pids.clear()
 
     def _orphans(self) -> list[psutil.Process]:

@@ -86,10 +86,10 @@ class Heartbeat:
             self._worker = worker
             self._context = split_queue(worker.queue)[0]
             if not self._is_running:
-                self._is_running = True
                 threading.Thread(
                     target=self._renew_until_idle, daemon=True, name="moi-heartbeat"
                 ).start()
+                self._is_running = True
         try:
             yield
         finally:

@@ -103,6 +103,19 @@ def test_what_code_is_here_is_said_last_whoever_says_it(store, heartbeat):
             assert store.engines.reports()["one"].metrics.code == str(number)
 
 
+def test_an_engine_that_had_no_room_for_a_thread_looks_after_its_jobs_the_next_time(
+    store, heartbeat
+):
+    threading.stack_size(2**46)
+    try:
+        with pytest.raises(RuntimeError, match="can't start new thread"), heartbeat.at_queue(ONE):
+            pass
+    finally:
+        threading.stack_size(0)
+    with heartbeat.at_queue(ONE):
+        wait_for(lambda: store.engines.reports())
+
+
 def test_who_is_cancelled_before_the_engine_knows_what_it_has_claimed_is_interrupted(
     store, root, heartbeat
 ):
