@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from moi_django.contrib.clusters import host_processes, scaling
 from moi_django.contrib.clusters.context_settings import read_context
 from moi_django.contrib.clusters.context_status import ManagedContext
+from moi_django.contrib.clusters.launchers import make_launcher
 from moi_django.exceptions import ServiceError
 from tests.helpers.processes import wait_for
 
@@ -42,6 +45,46 @@ def test_parts_of_a_controller_that_live_on_without_it_are_none_and_are_ended(la
     assert managed.controller.pid is None
     managed.controller.stop()
     wait_for(lambda: not host_processes.find(name))
+
+
+@pytest.fixture
+def log(lab):
+    """Make the log of something, whose last line is so many days old."""
+
+    def log(name, days):
+        file = lab.directory / "log" / f"{name}.log"
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+        then = time.time() - days * 86_400
+        os.utime(file, (then, then))
+        return file
+
+    return log
+
+
+def test_logs_of_what_ended_long_ago_are_removed_when_more_is_started(lab, log):
+    kept = [log(f"engine-{os.getpid()}", 31), log("engine-4194305", 29), log("other-4194305", 31)]
+    old = [log("engine-4194306", 31), log("engine-30_1", 31)]
+    host_processes.start(["true"], str(lab.directory), "engine").wait()
+    assert [file.exists() for file in kept] == [True] * 3
+    assert [file.exists() for file in old] == [False] * 2
+
+
+def test_logs_of_batch_jobs_that_run_stay(lab, log, tmp_path, monkeypatch):
+    """`squeue` and `sbatch` stand for those of a cluster."""
+    programs = {
+        "squeue": "echo 'JOBID|STATE|NODELIST|TIME|TIME_LEFT|REASON'\n"
+        "echo '30_1|RUNNING|n1|0:01|UNLIMITED|None'",
+        "sbatch": "cat > /dev/null; echo 31",
+    }
+    for name, does in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    running, ended = log("engine-30_1", 31), log("engine-30_2", 31)
+    (engine_file := tmp_path / "engine.json").write_text("{}")
+    assert make_launcher(replace(lab, launcher="slurm"), engine_file, ()).submit(1) == ["31"]
+    assert (running.exists(), ended.exists()) == (True, False)
 
 
 def test_a_context_that_runs_with_another_launcher_says_how_to_change_it(lab):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ import psutil
 EARLY_END = 1.0
 # Lines of the log of such a process that are told.
 TOLD_LINES = 20
+# Days after the last line of a log in which it can be read when its process has ended.
+LOG_DAYS = 30
 # Lets a program have as many files as it may: a controller has one or two for each engine.
 RAISE_LIMIT = 'ulimit -n "$(ulimit -Hn)"; exec "$@"'
 
@@ -31,6 +34,9 @@ def start(
     """Start a process that outlives this one; its log is named after it, with its process id."""
     logs = Path(directory).expanduser() / "log"
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for pid, file in old_logs(logs, name).items():
+        if not (pid.isdigit() and psutil.pid_exists(int(pid))):
+            file.unlink(missing_ok=True)
     draft = logs / f"{name}-{os.urandom(8).hex()}.new"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as log:
         process = subprocess.Popen(
@@ -44,6 +50,17 @@ def start(
         )
     draft.rename(logs / f"{name}-{process.pid}.log")
     return process
+
+
+def old_logs(logs: Path, name: str) -> dict[str, Path]:
+    """Return logs to which nothing was written for a long time, by the ids of what has them."""
+    limit = time.time() - LOG_DAYS * 86_400
+    found = {}
+    for file in logs.glob(f"{name}-*.log"):
+        with suppress(FileNotFoundError):  # another program removes them, too
+            if file.stat().st_mtime < limit:
+                found[file.stem.removeprefix(f"{name}-")] = file
+    return found
 
 
 def find(argument: str) -> list[psutil.Process]:

@@ -15,7 +15,7 @@ from typing import Any
 from moi_django.contrib.clusters.batch_scripts import ScriptRequest
 from moi_django.contrib.clusters.batch_systems import SYSTEMS
 from moi_django.contrib.clusters.context_settings import ContextSettings
-from moi_django.contrib.clusters.host_processes import read_end
+from moi_django.contrib.clusters.host_processes import old_logs, read_end
 from moi_django.contrib.clusters.shell import ask_host, engine_environment, public_environment
 from moi_django.contrib.clusters.slots import HOST, SLOT, Launcher, Slot, SlotListing, SlotState
 from moi_django.exceptions import ServiceError
@@ -57,6 +57,7 @@ class BatchLauncher:
     def submit(self, count: int) -> list[str]:
         """Submit arrays."""
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._forget_logs()
         env = public_environment()
         command = [self._context.python, "-m", ENGINE, *self._arguments]
         command.append(f"--profile-dir={self._context.directory / 'engines'}")
@@ -76,6 +77,12 @@ class BatchLauncher:
             for first in range(0, count, ARRAY_LIMIT)
         ]
         return [self._system.submit(request, env) for request in requests]
+
+    def _forget_logs(self) -> None:
+        """Remove logs of engines that ended long ago."""
+        if (old := old_logs(self._logs, "engine")) and not (listing := self.list_slots()).problems:
+            for id in old.keys() - {slot.id for slot in listing.slots}:
+                old[id].unlink(missing_ok=True)
 
     def list_slots(self) -> SlotListing:
         """Ask the batch system; an answer that is none of its own says nothing of engines."""
