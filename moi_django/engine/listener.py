@@ -100,8 +100,8 @@ class GuardedListener:
         saver = threading.Thread(
             target=lambda: self._answer(self.save_file(message)), daemon=True, name="moi-attach"
         )
-        self._savers.append(saver)
         saver.start()
+        self._savers.append(saver)
 
     def wait_for_files(self, seconds: float) -> str:
         """Wait until all files are kept, or not for longer; return why some are not."""

@@ -80,10 +80,11 @@ class LogWriter:
         if self._thread is None:
             with self._lock:
                 if self._thread is None and not self._closed.is_set():
-                    self._thread = threading.Thread(
+                    thread = threading.Thread(
                         target=self._write_until_closed, daemon=True, name="moi-log-writer"
                     )
-                    self._thread.start()
+                    thread.start()
+                    self._thread = thread
 
     def _write_until_closed(self) -> None:
         while not self._closed.is_set():

@@ -85,8 +85,8 @@ class ProcessPool:
             surplus = [self._kept.pop(key, None)]
             self._kept[key] = loan
             if self._is_swept:
-                self._is_swept = False
                 threading.Thread(target=self._close_idle, daemon=True, name="moi-pool").start()
+                self._is_swept = False
             if len(self._kept) > MAX_KEPT:
                 surplus.append(self._kept.pop(next(iter(self._kept))))
         for each in surplus:

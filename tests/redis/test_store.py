@@ -295,7 +295,7 @@ def test_connections_are_closed_with_the_last_who_uses_a_store(redis_server):
     store.connection.server_time()
     with store.connection.subscribe("news"):
         pass
-    sockets = [found for found in gc.get_objects() if isinstance(found, socket.socket)]
+    sockets = [found for found in gc.get_objects() if type(found) is socket.socket]
     gc.collect()  # puts what is referred to from here before what owns it
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

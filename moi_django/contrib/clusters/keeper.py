@@ -190,10 +190,11 @@ class ClusterKeeper:
         self._looks_at = time.monotonic() + LOOK_INTERVAL
         for name in managed_contexts():
             if name not in self._threads or not self._threads[name].is_alive():
-                self._threads[name] = threading.Thread(
+                thread = threading.Thread(
                     target=self._look_at, args=[name], daemon=True, name=f"moi-cluster-{name}"
                 )
-                self._threads[name].start()
+                thread.start()
+                self._threads[name] = thread
 
     def wait(self) -> None:
         """Wait until what has begun has ended."""

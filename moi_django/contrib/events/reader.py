@@ -231,8 +231,8 @@ class EventReaders:
         if thread is None or not thread.is_alive():
             target, title = reader.run_until, f"moi-events-{name}"
             thread = threading.Thread(target=target, args=[self._stop], name=title, daemon=True)
-            self._threads[name] = thread
             thread.start()
+            self._threads[name] = thread
         if time.monotonic() >= self._reviews_at:
             self._reviews_at = time.monotonic() + REVIEW_INTERVAL
             known = {consumer.name for consumer in consumers()}
