@@ -7,6 +7,7 @@ child, and is killed. When the process that has started it is gone, so is all of
 import faulthandler
 import gc
 import importlib
+import linecache
 import logging
 import os
 import selectors
@@ -57,6 +58,8 @@ def serve(parent: int, control: int, preload: Sequence[str]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     open_streams()
     faulthandler.enable()
+    # From Python 3.13 on it has the program of `python -c` as the source of "<string>".
+    linecache.clearcache()
     setup_error, problem = _set_up(preload)
     prepare_for_jobs()
     flush_streams()

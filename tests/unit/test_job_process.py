@@ -73,6 +73,14 @@ def test_an_error_is_told_by_its_traceback(fork_server):
     assert "moi_django/engine" not in text
 
 
+def test_a_traceback_shows_no_line_that_the_code_has_not(fork_server):
+    end, _ = run_job(fork_server, eval, "int('x')")
+    assert end.result.splitlines()[-2:] == [
+        '  File "<string>", line 1, in <module>',
+        "ValueError: invalid literal for int() with base 10: 'x'",
+    ]
+
+
 def test_another_python_is_refused(fork_server):
     task = make_task(abs, -1, python="2.7")
     end = Supervisor(fork_server.take(), task, Notes()).run()
