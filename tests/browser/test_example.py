@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.pages import row
+from tests.helpers.pages import ask, row
 from tests.helpers.processes import ROOT
 
 MANAGE = str(ROOT / "example_project" / "manage.py")
@@ -119,14 +119,14 @@ def test_one_watches_another_does_not_see_and_all_ends_well(log_in, url):
         expect(time).not_to_contain_text("UTC")  # but as it is where she is
     expect(alice.locator("dd time")).to_have_count(3)
     result = alice.url
-    assert bob.context.request.get(result).status == 404
+    assert ask(bob, result).status == 404
     alice.go_back()
     row(alice, "No such quotient").get_by_role("link").click()
     expect(alice.locator("pre")).to_contain_text("ZeroDivisionError: division by zero")
     alice.go_back()
     alice.get_by_role("link", name="A sweep", exact=True).click()
     expect(alice.locator("moi-jobs[live] .moi-item")).to_have_count(5)
-    assert bob.context.request.get(alice.url).status == 404
+    assert ask(bob, alice.url).status == 404
     expect(alice.locator(".moi-item[data-state=success]")).to_have_count(5, timeout=60_000)
     alice.goto(url)
     sweep = row(alice, "A sweep").locator("> .moi-row")

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from moi_django import Group
 from moi_django.models import State
-from tests.helpers.pages import row
+from tests.helpers.pages import ask, row
 from tests.helpers.records import finish, job_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,7 +46,7 @@ def test_what_is_deep_or_large_is_closed_at_first(port, visit, ada, store, tree)
     page = visit(port)
     assert opened(page) == {"outer"}
     # So it is before the script runs.
-    html = page.request.get(page.url).text()
+    html = ask(page).text()
     assert html.count(" data-closed>") == 2
     late = Group.create(Group.create(ada, "new outer"), "new inner")
     job_in(store, late, "very deep")

@@ -18,6 +18,7 @@ from moi_django.contrib.job_pages.terminal_screen import render_output
 from moi_django.models import State
 from moi_django.presentation.formatting import format_clock, round_duration
 from moi_django.store.logs import OutputPiece
+from tests.helpers.pages import ask
 from tests.helpers.processes import free_port, site_process
 from tests.helpers.records import job_in, many_jobs_in
 from tests.helpers.reference_terminal import HEAVY, OUTPUTS, RECORDINGS, rows_of, rows_shown
@@ -162,7 +163,7 @@ def compare(visit):
     def compare(port, path):
         page = visit(port, path, prepare=lambda page: page.add_init_script(STOP_CLOCK))
         taken_over = page.evaluate(f"({ROWS})(document)")
-        rendered = page.evaluate(RENDERED, page.request.get(page.url).text())
+        rendered = page.evaluate(RENDERED, ask(page).text())
         page.close()
         scripts = STOP_CLOCK + LEAVE_ROWS_OUT
         page = visit(port, path, prepare=lambda page: page.add_init_script(scripts))
@@ -213,7 +214,7 @@ def job_page(port, visit, ada, store):
 def test_the_page_of_a_job_is_the_same_with_its_script(job_page, name):
     page = job_page(**jobs()[name])
     parsed = "new DOMParser().parseFromString(html, 'text/html').querySelector('moi-job')"
-    rendered = page.evaluate(f"(html) => ({LOOK})({parsed})", page.request.get(page.url).text())
+    rendered = page.evaluate(f"(html) => ({LOOK})({parsed})", ask(page).text())
     assert page.evaluate(f"({LOOK})(document.querySelector('moi-job'))") == rendered
 
 

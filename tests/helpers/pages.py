@@ -61,3 +61,11 @@ def press_twice(page, button, after):
         page.mouse.down(click_count=count)
         page.mouse.up(click_count=count)
         after()
+
+
+def ask(page, url=None):
+    """Return what the server answers to a page's user.
+
+    Playwright's own client keeps connections, and fails where the server closes one just then.
+    """
+    return page.context.request.get(url or page.url, max_retries=3)
