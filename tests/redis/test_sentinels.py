@@ -15,6 +15,7 @@ from moi_django.site_store import get_store
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import require_redis, without_secret
 from tests.helpers.failover import Server
+from tests.helpers.garbage import warned_of_dropping
 from tests.helpers.processes import free_port
 from tests.helpers.records import new_group, new_job
 from tests.helpers.sentinels import WatchedPair
@@ -67,6 +68,17 @@ async def _until_heard(layer, channel):
             await layer.group_send("pages", {"type": "after"})
             await asyncio.wait([receiving], timeout=0.3)
     return receiving.result()
+
+
+def test_connections_to_sentinels_are_closed_with_the_last_who_uses_them(watched):
+    get_sentinels.cache_clear()
+    store = Store(StoreConfig(watched.url))
+    store.connection.server_time()
+    get_sentinels.cache_clear()
+    # What leads to the sentinels is left when a store has closed what is its own.
+    pools = [store.connection.redis.connection_pool]
+    del store
+    assert warned_of_dropping(pools) == []
 
 
 def test_what_no_sentinel_knows_is_said(watched):

@@ -1,10 +1,7 @@
 """The schema of moi 0.2 in a real Redis, written atomically."""
 
-import gc
 import json
-import socket
 import threading
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -14,6 +11,7 @@ from moi_django.exceptions import GroupNotFound, JobNotFound, StoreUnavailable
 from moi_django.models import State
 from moi_django.store import Store, StoreConfig
 from moi_django.store.connection import CONNECTION_OPTIONS
+from tests.helpers.garbage import warned_of_dropping
 from tests.helpers.records import new_group, new_job
 from tests.helpers.redis_keys import everything, lifetime
 
@@ -295,10 +293,6 @@ def test_connections_are_closed_with_the_last_who_uses_a_store(redis_server):
     store.connection.server_time()
     with store.connection.subscribe("news"):
         pass
-    sockets = [found for found in gc.get_objects() if type(found) is socket.socket]
-    gc.collect()  # puts what is referred to from here before what owns it
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        del store, sockets
-        gc.collect()
-    assert warned == []
+    stores = [store]
+    del store
+    assert warned_of_dropping(stores) == []

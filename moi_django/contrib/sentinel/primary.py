@@ -5,6 +5,7 @@ leads to them and to the primary. `?sentinel_password=` is what they ask for the
 """
 
 import asyncio
+import weakref
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,6 +48,8 @@ class Sentinels:
         self.client = Sentinel(
             addresses, sentinel_kwargs={**own, "ssl": self.is_encrypted, **limits, "retry": again}
         )
+        # As of a store: their sockets may be collected before who closes them.
+        weakref.finalize(self, _disconnect, self.client.sentinels).atexit = False
 
     def find_primary(self) -> tuple[str, int]:
         """Ask one after the other for the address of the primary. Raises redis.ConnectionError."""
@@ -65,6 +68,11 @@ class Sentinels:
         """Return with what a pool of an event loop opens them; channels-redis calls it a host."""
         kind = _AsyncEncryptedConnection if self.is_encrypted else _AsyncConnection
         return {**self._options, "connection_class": kind, "sentinels": self}
+
+
+def _disconnect(clients: list[redis.Redis]) -> None:
+    for client in clients:
+        client.connection_pool.disconnect()
 
 
 class _Connection(redis.Connection):
