@@ -238,7 +238,7 @@ class ForkServer:
             for orphan in orphans:
                 with suppress(psutil.Error):
                     orphan.kill()
-                with suppress(psutil.Error):  # one that cannot be killed is not waited for
+                with suppress(psutil.Error):  # one that cannot be killed goes on
                     orphan.wait(max(0.0, deadline - time.monotonic()))
         self._pids.clear()
 

@@ -25,7 +25,8 @@ def ask(server, *command):
 
 def write_over(server):
     """Write 100,000 bytes of which a tenth stays."""
-    return [ask(server, "SET", "one", "x" * 10_000) for _ in range(10)]
+    with open_client(server.url) as client:
+        return [client.set("one", "x" * 10_000) for _ in range(10)]
 
 
 def size_of(data):

@@ -65,7 +65,7 @@ def log(lab):
 def test_logs_of_what_ended_long_ago_are_removed_when_more_is_started(lab, log):
     kept = [log(f"engine-{os.getpid()}", 31), log("engine-4194305", 29), log("other-4194305", 31)]
     old = [log("engine-4194306", 31), log("engine-30_1", 31)]
-    host_processes.start(["true"], str(lab.directory), "engine").wait()
+    host_processes.start_all(str(lab.directory), [["true"]], "", {})
     assert [file.exists() for file in kept] == [True] * 3
     assert [file.exists() for file in old] == [False] * 2
 

@@ -34,9 +34,6 @@ def start(
     """Start a process that outlives this one; its log is named after it, with its process id."""
     logs = Path(directory).expanduser() / "log"
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for pid, file in old_logs(logs, name).items():
-        if not (pid.isdigit() and psutil.pid_exists(int(pid))):
-            file.unlink(missing_ok=True)
     draft = logs / f"{name}-{os.urandom(8).hex()}.new"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as log:
         process = subprocess.Popen(
@@ -84,6 +81,9 @@ def start_all(
     directory: str, commands: list[list[str]], cwd: str, env: dict[str, str], name: str = "engine"
 ) -> list[int]:
     """Start processes; return their ids. Raises OSError, with its log, where one ends."""
+    for pid, file in old_logs(Path(directory).expanduser() / "log", name).items():
+        if not (pid.isdigit() and psutil.pid_exists(int(pid))):
+            file.unlink(missing_ok=True)
     started = [start(_expanded(each), directory, name, cwd, env) for each in commands]
     until = time.monotonic() + EARLY_END
     while time.monotonic() < until:
